@@ -1,0 +1,52 @@
+/* promql: run a query against the store.
+ *
+ * Semantics are those of Prometheus 3: left-open windows, lookback 5 m, staleness markers.
+ * Any thread; a query uses one thread and only the memory of its own arena, which is its budget.
+ */
+#ifndef QUERY_PROMQL_H
+#define QUERY_PROMQL_H
+
+#include "query/plan.h"
+#include "storage/store.h"
+
+#define PROMQL_LOOKBACK_MS   300000
+#define PROMQL_POINTS_MAX    11000 /* steps of one range query */
+#define PROMQL_DEFAULT_STEP_MS 60000 /* subqueries without a step */
+
+struct promql_request {
+    const struct plan *plan;
+    int64_t start_ms, end_ms; /* equal for an instant query */
+    int64_t step_ms;          /* 0 = instant query */
+    int64_t lookback_ms;      /* 0 = PROMQL_LOOKBACK_MS */
+    int64_t samples_max;      /* samples read from the store; 0 = no limit */
+    int64_t deadline_ns;      /* clock_monotonic_ns; 0 = none */
+};
+
+/* One result series. For an instant query each has at most one point. */
+struct promql_series {
+    struct labels labels; /* __name__ included where the result keeps it */
+    size_t count;
+    const int64_t *times; /* ms */
+    const double *values; /* NULL when the points are histograms */
+    const struct histogram *const *histograms;
+};
+
+struct promql_result {
+    enum value_type type; /* of the answer: SCALAR, STRING, VECTOR; MATRIX for range queries and
+                             for an instant query of a range selector */
+    struct promql_series *series; /* a scalar is one series without labels */
+    size_t count;
+    struct slice string; /* VALUE_STRING */
+    struct slice *warnings;
+    size_t warning_count;
+    struct slice *infos;
+    size_t info_count;
+    int64_t samples_read;
+};
+
+/* The result lives in the arena, whose limit bounds memory. Errors: ERROR_EXECUTION, ERROR_LIMIT
+ * (says which limit and how to raise it), ERROR_TIMEOUT. */
+MUST_USE int promql_run(struct store *store, const struct promql_request *request,
+                        struct arena *arena, struct promql_result *out, struct error *err);
+
+#endif

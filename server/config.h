@@ -1,0 +1,73 @@
+/* config: what the configuration file can say. The table in config.c is the only list of options;
+ * --print-config, --check-config and docs/CONFIG.md come from it.
+ */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include "storage/base/arena.h"
+#include "storage/base/error.h"
+#include "storage/base/option.h"
+
+enum gauge_sign { GAUGE_SIGN_DELTA, GAUGE_SIGN_ABSOLUTE };
+
+/* Durations in ms, sizes in bytes, addresses "host:port" ("" = off). Strings live in `arena`. */
+struct config {
+    const char *data_dir;
+    int64_t log_level; /* enum log_level */
+    struct {
+        const char *listen;
+        int64_t workers;
+        int64_t body_max;
+        int64_t inflated_max;
+        int64_t connection_max;
+        int64_t timeout_ms;
+    } http;
+    struct {
+        const char *udp;
+        const char *tcp;
+        const char *unix_path;
+        int64_t workers;
+        int64_t flush_interval_ms;
+        int64_t idle_timeout_ms;
+        int64_t gauge_sign; /* enum gauge_sign */
+        int64_t receive_buffer_bytes;
+        int64_t connection_max; /* TCP */
+    } statsd;
+    struct {
+        const char *json_tcp;
+        int64_t line_max;
+        int64_t connection_max;
+    } logs;
+    struct {
+        int64_t series;
+        int64_t series_per_metric;
+        int64_t query_samples;
+        int64_t query_memory_bytes;
+        int64_t query_timeout_ms;
+    } limits;
+    struct {
+        int64_t raw_ms;
+        int64_t logs_ms;
+        int64_t errors_ms;
+    } retention;
+    struct option_list rule_files;
+    struct {
+        int64_t evaluation_interval_ms;
+        struct {
+            const char *url;
+            int64_t timeout_ms;
+        } webhook;
+    } alerting;
+};
+
+/* path NULL = defaults. The error is a sentence with file:line:column. */
+MUST_USE int config_load(const char *path, struct arena *arena, struct config *out,
+                         struct error *err);
+/* For fuzzing and tests: the same from a text. */
+MUST_USE int config_parse(struct slice text, const char *name, struct arena *arena,
+                          struct config *out, struct error *err);
+void config_print(const struct config *config, struct buffer *out);
+/* docs/CONFIG.md. */
+void config_document(struct buffer *out);
+
+#endif

@@ -1,0 +1,92 @@
+/* http: evhttp behind a route table; the only includer of <event2/http.h>.
+ *
+ * The event loop (main thread) reads requests within limits and sends replies; handlers run on a
+ * pool of query workers, so they may block on the writer or compute for a while. A handler gets
+ * the whole, already decompressed body. Slow or oversized clients cost a bounded amount and never
+ * a worker.
+ */
+#ifndef SERVER_NET_HTTP_H
+#define SERVER_NET_HTTP_H
+
+#include "storage/base/arena.h"
+#include "storage/base/buffer.h"
+#include "storage/base/error.h"
+
+struct event_base;
+struct http_server;
+
+enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16,
+                   HTTP_HEAD = 32 };
+
+struct http_param {
+    struct slice name;
+    struct slice value;
+};
+
+struct http_request {
+    enum http_method method;
+    struct slice path; /* decoded, without the query */
+    const struct http_param *params; /* query string, then form body; in order */
+    size_t param_count;
+    const struct http_param *headers;
+    size_t header_count;
+    const struct http_param *segments; /* {name} parts of the route's pattern */
+    size_t segment_count;
+    struct slice body; /* decompressed (gzip, deflate, zstd) */
+    struct slice peer; /* "127.0.0.1" */
+    struct arena *arena; /* lives until the reply is sent */
+    void *context;       /* as given to http_add_routes */
+};
+
+struct http_reply {
+    int status;               /* 200 unless set */
+    const char *content_type; /* "application/json" unless set; static string */
+    struct buffer body;
+    struct http_param headers[8]; /* extra; slices from the arena or literals */
+    size_t header_count;
+};
+
+struct http_route {
+    unsigned methods;    /* enum http_method, or-ed; HEAD comes with GET, OPTIONS with all */
+    const char *pattern; /* "/api/v1/label/{name}/values"; {name} is one segment */
+    void (*handle)(const struct http_request *request, struct http_reply *reply);
+    bool cors; /* answer OPTIONS and add Access-Control-* for any origin */
+    /* How this surface words errors that arise before the handler (404 method, 413, 400 ...). */
+    void (*refuse)(struct http_reply *reply, const struct error *err);
+};
+
+struct http_options {
+    const char *listen; /* "127.0.0.1:8127"; port 0 = any */
+    int64_t body_max;      /* bytes on the wire */
+    int64_t inflated_max;  /* bytes after decompression */
+    int64_t connection_max;
+    int64_t timeout_ms;
+    size_t workers;
+    size_t queue_max; /* requests waiting for a worker; beyond it 503 */
+};
+
+MUST_USE int http_open(struct event_base *base, const struct http_options *options,
+                       struct http_server **out, struct error *err);
+/* Tables are checked in the order they were added. Before the loop starts. */
+void http_add_routes(struct http_server *http, const struct http_route *routes, size_t count,
+                     void *context);
+/* The port in use (for port 0). */
+int http_port(const struct http_server *http);
+/* Stops accepting, finishes requests in flight (at most timeout_ms), joins the workers. */
+void http_close(struct http_server *http);
+
+/* --- for handlers --- */
+/* First value of that name; false when absent. Header names ignore case. */
+bool http_get_param(const struct http_request *request, const char *name, struct slice *out);
+bool http_get_header(const struct http_request *request, const char *name, struct slice *out);
+struct slice http_get_segment(const struct http_request *request, const char *name);
+/* 400, 422 ... for an error's kind. */
+int http_status_of(enum error_kind kind);
+/* {"status":"error","errorType":"bad_data","error":"..."}: Prometheus' shape, our default. */
+void http_refuse_json(struct http_reply *reply, const struct error *err);
+/* The text alone as text/plain: Loki's shape. */
+void http_refuse_text(struct http_reply *reply, const struct error *err);
+/* {"detail":"..."}: Sentry's shape. */
+void http_refuse_detail(struct http_reply *reply, const struct error *err);
+
+#endif

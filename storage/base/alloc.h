@@ -1,0 +1,17 @@
+/* alloc: allocation that ends the process instead of failing.
+ *
+ * Every size that comes from outside is bounded before it is allocated, so running out of memory
+ * here is our own bug or a dead machine; RocksDB's bad_alloc would end the process as well.
+ */
+#ifndef STORAGE_BASE_ALLOC_H
+#define STORAGE_BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Never NULL; zeroed. Release with free(). */
+void *alloc_zeroed(size_t count, size_t size);
+/* Never NULL for size > 0. */
+void *alloc_resize(void *at, size_t count, size_t size);
+char *alloc_string(const char *text);
+
+#endif

@@ -1,0 +1,32 @@
+/* error: see the header. Texts longer than the room are cut, never overflow. */
+#include "storage/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int error_set(struct error *err, enum error_kind kind, const char *format, ...)
+{
+    if (!err)
+        return -1;
+    va_list args;
+    va_start(args, format);
+    err->kind = kind;
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    return -1;
+}
+
+int error_wrap(struct error *err, const char *format, ...)
+{
+    if (!err)
+        return -1;
+    char tail[sizeof err->text];
+    va_list args;
+    memcpy(tail, err->text, sizeof tail);
+    va_start(args, format);
+    int len = vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    if (len >= 0 && (size_t)len < sizeof err->text)
+        snprintf(err->text + len, sizeof err->text - (size_t)len, ": %s", tail);
+    return -1;
+}

@@ -1,0 +1,52 @@
+/* option: a configuration struct described by a table; parse, check, print and document from it.
+ *
+ * Each row gives a dotted YAML path, where the value lives in the struct, its type, default, unit
+ * and bounds. Nothing here knows which options exist.
+ */
+#ifndef STORAGE_BASE_OPTION_H
+#define STORAGE_BASE_OPTION_H
+
+#include "storage/base/arena.h"
+#include "storage/base/buffer.h"
+#include "storage/base/error.h"
+#include "storage/base/yaml.h"
+
+enum option_type {
+    OPTION_STRING,   /* const char *, never NULL; "" when unset */
+    OPTION_INT,      /* int64_t */
+    OPTION_DURATION, /* int64_t, milliseconds; written as 10s, 1h30m, 30d */
+    OPTION_BYTES,    /* int64_t; written as 64KiB, 16MiB, or a plain number */
+    OPTION_BOOL,     /* bool */
+    OPTION_ADDRESS,  /* const char * "host:port", "" = off; the port is checked */
+    OPTION_CHOICE,   /* int64_t index into `choices` */
+    OPTION_LIST,     /* struct option_list of strings */
+};
+
+struct option_list {
+    const char **at;
+    size_t count;
+};
+
+struct option {
+    const char *path; /* "statsd.flush_interval" */
+    enum option_type type;
+    size_t offset;        /* in the configuration struct */
+    const char *fallback; /* the default, as it would stand in YAML */
+    int64_t min, max;     /* INT, DURATION (ms), BYTES; 0,0 = unbounded */
+    const char *const *choices; /* CHOICE: NULL-terminated */
+    const char *unit;           /* for the documentation; may be NULL */
+    const char *help;           /* one sentence */
+    bool reloadable;
+};
+
+/* Fills *config from the table's defaults, then from the YAML map (NULL = defaults only).
+ * `name` is the file's name for error texts. ${NAME} in scalars expands from the environment.
+ * An unknown key fails with file:line:column and the nearest known key. Strings live in arena. */
+MUST_USE int option_load(const struct option *table, size_t count, const struct yaml_node *map,
+                         const char *name, struct arena *arena, void *config, struct error *err);
+/* The configuration as YAML that option_load would read back to the same values. */
+void option_print(const struct option *table, size_t count, const void *config, struct buffer *out);
+/* A Markdown table: key, type, default, bounds, reloadable, help. */
+void option_document(const struct option *table, size_t count, struct buffer *out);
+
+#endif

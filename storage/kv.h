@@ -1,0 +1,84 @@
+/* kv: RocksDB behind a small C face; the only place that knows it.
+ *
+ * Ordered bytes -> bytes in a handful of column families, atomic batches, iterators over a
+ * snapshot. Everything above speaks in slices. Reads: any thread. Writes: the writer thread.
+ */
+#ifndef STORAGE_KV_H
+#define STORAGE_KV_H
+
+#include "storage/base/buffer.h"
+#include "storage/base/error.h"
+
+enum kv_family {
+    KV_DEFAULT,  /* unused; RocksDB insists on it */
+    KV_META,     /* format version, small states of the store itself */
+    KV_SERIES,   /* series id -> labels and kind */
+    KV_POSTINGS, /* partition -> bitmap of the series that have data in it */
+    KV_HEADLOG,  /* one columnar record a flush tick, until its samples are sealed */
+    KV_CHUNK,    /* sealed chunks, see storage/chunk.h */
+    KV_LOGS,     /* hot batches and sealed column blocks of log records */
+    KV_DOCS,     /* small documents: issues, alert states, outbox ... */
+    KV_FAMILY_COUNT,
+};
+
+struct kv;
+struct kv_batch;
+struct kv_iterator;
+
+/* Creates the directory (parents too) and missing families. */
+MUST_USE int kv_open(const char *path, struct kv **out, struct error *err);
+void kv_close(struct kv *kv);
+
+/* --- writing --- */
+struct kv_batch *kv_batch_new(void);
+void kv_batch_free(struct kv_batch *batch);
+void kv_batch_clear(struct kv_batch *batch);
+bool kv_batch_is_empty(const struct kv_batch *batch);
+/* Bytes of its encoding. */
+size_t kv_batch_size(const struct kv_batch *batch);
+void kv_batch_put(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key,
+                  struct slice value);
+void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family family,
+                     struct slice key);
+/* Deletes [from, to). */
+void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family family,
+                           struct slice from, struct slice to);
+/* Atomic. Without sync: survives kill -9; with sync: survives power loss. Clears the batch on
+ * success and leaves it alone on failure. */
+MUST_USE int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err);
+/* Drops whole files inside [from, to), then deletes what is left of the range. Only for ranges
+ * that no longer receive writes. */
+MUST_USE int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,
+                           struct error *err);
+
+/* --- reading --- */
+/* Appends the value to *out. 1 found, 0 absent, -1 error. */
+MUST_USE int kv_get(struct kv *kv, enum kv_family family, struct slice key, struct buffer *out,
+                    struct error *err);
+/* Sees the state at its creation, keys in [from, to); an empty `to` means to the end. The bounds
+ * are copied. Never NULL; position it with seek. */
+struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slice from,
+                               struct slice to);
+void kv_iterator_free(struct kv_iterator *it);
+/* The first key >= key (or, reverse, the last key <= key). True when there is one in bounds. */
+bool kv_seek(struct kv_iterator *it, struct slice key);
+bool kv_seek_first(struct kv_iterator *it);
+bool kv_seek_last(struct kv_iterator *it);
+bool kv_next(struct kv_iterator *it);
+bool kv_previous(struct kv_iterator *it);
+/* Valid until the iterator moves. */
+struct slice kv_key(const struct kv_iterator *it);
+struct slice kv_value(const struct kv_iterator *it);
+/* -1 when iteration stopped on an error rather than at the end. */
+MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
+
+/* --- looking after it --- */
+/* Memtables of one family to disk. */
+MUST_USE int kv_flush(struct kv *kv, enum kv_family family, struct error *err);
+MUST_USE int kv_compact(struct kv *kv, enum kv_family family, struct error *err);
+/* RocksDB's integer property, 0 when it has none of that name. */
+uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
+/* The smallest byte string above every string that starts with `prefix`. */
+void kv_prefix_end(struct slice prefix, struct buffer *out);
+
+#endif

@@ -1,0 +1,155 @@
+/* store: everything lapwing keeps, behind one narrow, batch-shaped line.
+ *
+ * Three coins: samples (series, time, number or histogram), records (log lines), documents (small
+ * values under a key). All changes go through a batch, which is committed atomically: after
+ * store_commit returns 0 they survive kill -9, with `sync` a power loss too.
+ *
+ * Threads: the functions under "writing" belong to the writer thread; those under "reading" may be
+ * called by any thread at any time. Inside, one read-write lock guards the index and the head.
+ * No RocksDB type and no encoding is visible here.
+ */
+#ifndef STORAGE_STORE_H
+#define STORAGE_STORE_H
+
+#include "storage/base/arena.h"
+#include "storage/base/error.h"
+#include "storage/histogram.h"
+#include "storage/labels.h"
+#include "storage/matcher.h"
+#include "storage/record.h"
+
+struct store;
+struct store_batch;
+
+struct store_options {
+    const char *path;
+    int64_t series_max;
+    int64_t retention_raw_ms;  /* samples older than this are dropped */
+    int64_t retention_logs_ms; /* and records */
+    int64_t block_cache_bytes; /* 0 = default */
+};
+
+enum series_kind {
+    SERIES_COUNTER = 1, /* cumulative, never falls */
+    SERIES_GAUGE = 2,
+    SERIES_HISTOGRAM = 3, /* cumulative struct histogram */
+    SERIES_SET = 4,       /* distinct members a tick, as a number */
+};
+/* "counter" and so on, as /api/v1/metadata says it (a set is a gauge there). */
+const char *series_kind_name(enum series_kind kind);
+
+/* The value that marks the end of a series (Prometheus' stale NaN); compare bits. */
+#define STALE_NAN_BITS 0x7ff0000000000002ull
+double stale_nan(void);
+bool is_stale_nan(double value);
+
+/* Recovers the head from the head log; the error says which file or key is unreadable. */
+MUST_USE int store_open(const struct store_options *options, struct store **out,
+                        struct error *err);
+void store_close(struct store *store);
+
+/* --- writing (thread: writer) --- */
+
+/* The id of this label set, made if new (kept in memory and in the next commit). Labels include
+ * __name__. Fails with ERROR_LIMIT when series_max is reached. */
+MUST_USE int store_intern(struct store *store, struct store_batch *batch, struct labels labels,
+                          enum series_kind kind, uint32_t *id, struct error *err);
+struct store_batch *store_batch_new(struct store *store);
+void store_batch_free(struct store_batch *batch);
+bool store_batch_is_empty(const struct store_batch *batch);
+/* Samples of one series must come in time order, later than what it holds; others are dropped and
+ * counted. stale_nan() ends a series of any kind. */
+void store_batch_value(struct store_batch *batch, uint32_t series, int64_t time_ms, double value);
+/* The histogram is copied. */
+void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t time_ms,
+                           const struct histogram *histogram);
+void store_batch_records(struct store_batch *batch, const struct record *records, size_t count);
+void store_batch_put(struct store_batch *batch, struct slice key, struct slice value);
+void store_batch_delete(struct store_batch *batch, struct slice key);
+/* All or nothing. Empties the batch on success. */
+MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool sync,
+                          struct error *err);
+/* The newest sample of a series, wherever it lies (stale markers skipped). False: it has none.
+ * For histograms *histogram is a copy in the arena. */
+bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
+                const struct histogram **histogram);
+/* Seals full chunks and log blocks, drops what is past retention. Called once a tick; bounded. */
+MUST_USE int store_maintain(struct store *store, int64_t now_ms, struct error *err);
+/* Seals everything that is open. */
+MUST_USE int store_seal(struct store *store, struct error *err);
+
+/* --- reading samples --- */
+
+struct store_series {
+    uint32_t id;
+    enum series_kind kind;
+    struct labels labels;
+};
+
+struct store_selection {
+    struct store_series *at; /* sorted by labels */
+    size_t count;
+};
+
+/* Series that match all matchers and may have samples in [start_ms, end_ms]. In the arena. */
+MUST_USE int store_select(struct store *store, const struct matcher *matchers, size_t count,
+                          int64_t start_ms, int64_t end_ms, struct arena *arena,
+                          struct store_selection *out, struct error *err);
+
+struct store_column {
+    size_t count;
+    const int64_t *times; /* ms, ascending */
+    const double *values; /* stale markers included; NULL for histograms */
+    /* Histogram series: NULL entries are stale markers. Cumulative. */
+    const struct histogram *const *histograms;
+};
+
+/* A reader sees a consistent state and is used by one thread; many may be open. */
+struct store_reader;
+struct store_reader *store_reader_new(struct store *store);
+void store_reader_free(struct store_reader *reader);
+/* Samples in [start_ms, end_ms], in the arena. ERROR_LIMIT when the arena is exhausted. */
+MUST_USE int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms,
+                        int64_t end_ms, struct arena *arena, struct store_column *out,
+                        struct error *err);
+
+struct slice_list {
+    struct slice *at; /* sorted, distinct */
+    size_t count;
+};
+/* Label names, or the values of one label, of the series that match (count 0 = all). */
+MUST_USE int store_label_names(struct store *store, const struct matcher *matchers, size_t count,
+                               struct arena *arena, struct slice_list *out, struct error *err);
+MUST_USE int store_label_values(struct store *store, struct slice name,
+                                const struct matcher *matchers, size_t count, struct arena *arena,
+                                struct slice_list *out, struct error *err);
+
+/* --- reading records --- see storage/logstore.h for the scan's shape */
+struct logstore;
+struct logstore *store_logs(struct store *store);
+
+/* --- reading documents --- */
+
+/* Appends the value to *out. 1 found, 0 absent, -1 error. */
+MUST_USE int store_get(struct store *store, struct slice key, struct buffer *out,
+                       struct error *err);
+/* Visits the keys that start with `prefix`, from `from` on (or backwards below it; an empty
+ * `from` means the end of the range). Stops when visit returns false. */
+struct store_scan {
+    struct slice prefix;
+    struct slice from;
+    bool backward;
+};
+MUST_USE int store_scan(struct store *store, const struct store_scan *scan,
+                        bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
+                        struct error *err);
+
+struct store_stats {
+    uint64_t series;
+    uint64_t head_samples;
+    uint64_t disk_bytes;
+    uint64_t memory_bytes;
+};
+void store_stats(struct store *store, struct store_stats *out);
+
+#endif
