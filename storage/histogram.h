@@ -18,6 +18,7 @@
 
 #define HISTOGRAM_SCHEMA      6
 #define HISTOGRAM_SCHEMA_MIN  (-4)
+#define HISTOGRAM_SCHEMA_MAX  8
 #define HISTOGRAM_BUCKETS_MAX 1280 /* a side; beyond it neighbours are merged */
 /* |value| up to this counts as zero. */
 #define HISTOGRAM_ZERO_THRESHOLD 2.938735877055719e-39 /* 2^-128, Prometheus' default */
