@@ -14,8 +14,6 @@ struct query_function {
     /* How many of the last arguments are optional; -1 = the last one repeats (label_join). */
     int optional;
     enum value_type result;
-    /* What the evaluator does with it; opaque to the parser. */
-    int operation;
 };
 
 /* NULL when there is none of that name. */
