@@ -9,8 +9,8 @@
 #include "query/plan.h"
 #include "storage/store.h"
 
-#define PROMQL_LOOKBACK_MS   300000
-#define PROMQL_POINTS_MAX    11000 /* steps of one range query */
+#define PROMQL_LOOKBACK_MS     300000
+#define PROMQL_POINTS_MAX      11000 /* steps of one range query */
 #define PROMQL_DEFAULT_STEP_MS 60000 /* subqueries without a step */
 
 struct promql_request {

@@ -60,8 +60,10 @@ MUST_USE int kv_get(struct kv *kv, enum kv_family family, struct slice key, stru
 struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slice from,
                                struct slice to);
 void kv_iterator_free(struct kv_iterator *it);
-/* The first key >= key (or, reverse, the last key <= key). True when there is one in bounds. */
+/* The first key >= key. True when there is one in bounds. */
 bool kv_seek(struct kv_iterator *it, struct slice key);
+/* The last key <= key. */
+bool kv_seek_before(struct kv_iterator *it, struct slice key);
 bool kv_seek_first(struct kv_iterator *it);
 bool kv_seek_last(struct kv_iterator *it);
 bool kv_next(struct kv_iterator *it);
@@ -75,7 +77,8 @@ MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 /* --- looking after it --- */
 /* Memtables of one family to disk. */
 MUST_USE int kv_flush(struct kv *kv, enum kv_family family, struct error *err);
-MUST_USE int kv_compact(struct kv *kv, enum kv_family family, struct error *err);
+/* Rewrites the family so that what was deleted leaves the disk. */
+void kv_compact(struct kv *kv, enum kv_family family);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

@@ -38,9 +38,10 @@ MUST_USE int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, 
 struct logstore_query {
     const struct matcher *matchers; /* on stream labels */
     size_t matcher_count;
-    int64_t start_ns, end_ns;   /* [start, end) */
-    bool backward;              /* newest first */
-    const struct slice *needles; /* every line must contain each; used to skip blocks, and applied */
+    int64_t start_ns, end_ns; /* [start, end) */
+    bool backward;            /* newest first */
+    const struct slice
+        *needles; /* every line must contain each; used to skip blocks, and applied */
     size_t needle_count;
 };
 

@@ -44,8 +44,7 @@ double stale_nan(void);
 bool is_stale_nan(double value);
 
 /* Recovers the head from the head log; the error says which file or key is unreadable. */
-MUST_USE int store_open(const struct store_options *options, struct store **out,
-                        struct error *err);
+MUST_USE int store_open(const struct store_options *options, struct store **out, struct error *err);
 void store_close(struct store *store);
 
 /* --- writing (thread: writer) --- */

@@ -15,8 +15,14 @@
 struct event_base;
 struct http_server;
 
-enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16,
-                   HTTP_HEAD = 32 };
+enum http_method {
+    HTTP_GET = 1,
+    HTTP_POST = 2,
+    HTTP_PUT = 4,
+    HTTP_DELETE = 8,
+    HTTP_OPTIONS = 16,
+    HTTP_HEAD = 32
+};
 
 struct http_param {
     struct slice name;
@@ -25,15 +31,15 @@ struct http_param {
 
 struct http_request {
     enum http_method method;
-    struct slice path; /* decoded, without the query */
+    struct slice path;               /* decoded, without the query */
     const struct http_param *params; /* query string, then form body; in order */
     size_t param_count;
     const struct http_param *headers;
     size_t header_count;
     const struct http_param *segments; /* {name} parts of the route's pattern */
     size_t segment_count;
-    struct slice body; /* decompressed (gzip, deflate, zstd) */
-    struct slice peer; /* "127.0.0.1" */
+    struct slice body;   /* decompressed (gzip, deflate, zstd) */
+    struct slice peer;   /* "127.0.0.1" */
     struct arena *arena; /* lives until the reply is sent */
     void *context;       /* as given to http_add_routes */
 };
@@ -56,9 +62,9 @@ struct http_route {
 };
 
 struct http_options {
-    const char *listen; /* "127.0.0.1:8127"; port 0 = any */
-    int64_t body_max;      /* bytes on the wire */
-    int64_t inflated_max;  /* bytes after decompression */
+    const char *listen;   /* "127.0.0.1:8127"; port 0 = any */
+    int64_t body_max;     /* bytes on the wire */
+    int64_t inflated_max; /* bytes after decompression */
     int64_t connection_max;
     int64_t timeout_ms;
     size_t workers;

@@ -34,7 +34,8 @@ struct json_parser;
 struct json_parser *json_parser_new(size_t document_max);
 void json_parser_free(struct json_parser *parser);
 /* The text is copied (the library needs padding), so it may go away at once. The error says what
- * is wrong, without the text itself. Exactly one document: trailing bytes are an error. */
+ * is wrong and at which byte. Exactly one document: trailing bytes are an error. Integers beyond
+ * 64 bits are refused. */
 MUST_USE int json_parse(struct json_parser *parser, struct slice text, struct json *out,
                         struct error *err);
 
@@ -56,8 +57,9 @@ size_t json_count(struct json value);
 /* for (struct json_iterator it = json_iterate(v); json_next(&it);) ... it.key, it.value
  * Objects and arrays (key empty then); nothing for other types. */
 struct json_iterator {
-    struct json parent;
-    size_t next;
+    struct json next;
+    size_t end;
+    bool object;
     struct slice key;
     struct json value;
 };
@@ -95,5 +97,11 @@ void json_field_double(struct json_writer *writer, const char *key, double value
 void json_field_bool(struct json_writer *writer, const char *key, bool value);
 /* Only the quoted, escaped string; no commas. */
 void json_append_quoted(struct buffer *out, struct slice value);
+
+/* Shortest digits that read back to the same finite double: as JSON and PromQL write them
+ * ("1e+21", "0.1"), and always without exponent. Bytes written, no NUL. */
+#define NUMBER_BYTES_MAX 400
+size_t number_shortest(double value, char out[NUMBER_BYTES_MAX]);
+size_t number_fixed(double value, char out[NUMBER_BYTES_MAX]);
 
 #endif

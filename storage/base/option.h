@@ -30,9 +30,9 @@ struct option_list {
 struct option {
     const char *path; /* "statsd.flush_interval" */
     enum option_type type;
-    size_t offset;        /* in the configuration struct */
-    const char *fallback; /* the default, as it would stand in YAML */
-    int64_t min, max;     /* INT, DURATION (ms), BYTES; 0,0 = unbounded */
+    size_t offset;              /* in the configuration struct */
+    const char *fallback;       /* the default, as it would stand in YAML */
+    int64_t min, max;           /* INT, DURATION (ms), BYTES; 0,0 = unbounded */
     const char *const *choices; /* CHOICE: NULL-terminated */
     const char *unit;           /* for the documentation; may be NULL */
     const char *help;           /* one sentence */

@@ -59,15 +59,17 @@ static int push(struct queue *queue, void *item, bool wait)
     while (wait && !queue->closed && queue->count == queue->capacity)
         pthread_cond_wait(&queue->not_full, &queue->mutex);
     bool admitted = !queue->closed && queue->count < queue->capacity;
-    bool was_empty = queue->count == 0;
+    /* Read under the mutex: once the item is visible its consumer may free the queue. */
+    void (*wake)(void *) = admitted && queue->count == 0 ? queue->wake : NULL;
+    void *wake_arg = queue->wake_arg;
     if (admitted) {
         queue->ring[(queue->head + queue->count) % queue->capacity] = item;
         queue->count++;
         pthread_cond_signal(&queue->not_empty);
     }
     pthread_mutex_unlock(&queue->mutex);
-    if (admitted && was_empty && queue->wake)
-        queue->wake(queue->wake_arg);
+    if (wake)
+        wake(wake_arg);
     return admitted ? 0 : -1;
 }
 

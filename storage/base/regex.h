@@ -13,7 +13,7 @@
 struct regex;
 
 enum regex_flags {
-    REGEX_ANCHORED = 1,   /* must match the whole subject */
+    REGEX_ANCHORED = 1, /* must match the whole subject */
     REGEX_IGNORE_CASE = 2,
 };
 

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define NUMBER_BYTES_MAX 64
+#define NUMBER_TEXT_MAX 64
 
 struct slice slice_trim(struct slice s)
 {
@@ -71,7 +71,7 @@ bool slice_to_i64(struct slice s, int64_t *out)
 
 static bool double_slow(struct slice s, double *out)
 {
-    char text[NUMBER_BYTES_MAX];
+    char text[NUMBER_TEXT_MAX];
     char *end;
     if (s.len == 0 || s.len >= sizeof text)
         return false;
@@ -124,9 +124,8 @@ bool slice_to_duration_ms(struct slice s, int64_t *out)
         struct slice unit;
         int64_t ms;
     } units[] = {
-        {SLICE_LIT("ms"), 1},       {SLICE_LIT("s"), 1000},
-        {SLICE_LIT("m"), 60000},    {SLICE_LIT("h"), 3600000},
-        {SLICE_LIT("d"), 86400000}, {SLICE_LIT("w"), 604800000},
+        {SLICE_LIT("ms"), 1},          {SLICE_LIT("s"), 1000},     {SLICE_LIT("m"), 60000},
+        {SLICE_LIT("h"), 3600000},     {SLICE_LIT("d"), 86400000}, {SLICE_LIT("w"), 604800000},
         {SLICE_LIT("y"), 31536000000},
     };
     int64_t total = 0;

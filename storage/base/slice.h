@@ -19,7 +19,10 @@ struct slice {
 };
 
 /* A slice of a string literal; usable in const tables. */
-#define SLICE_LIT(text)  {(text), sizeof(text) - 1}
+#define SLICE_LIT(text)                                                                            \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
 #define SLICE(text)      ((struct slice)SLICE_LIT(text))
 #define SLICE_FMT        "%.*s"
 #define SLICE_ARG(slice) (int)(slice).len, (slice).at

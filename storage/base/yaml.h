@@ -15,11 +15,11 @@ struct yaml_node {
     enum yaml_kind kind;
     int line; /* from 1 */
     int column;
-    struct slice text;  /* YAML_SCALAR: the value, NUL-terminated behind its end */
-    bool quoted;        /* YAML_SCALAR: '' or "" or block: never null, number or bool */
-    struct slice key;   /* when the parent is a map */
+    struct slice text; /* YAML_SCALAR: the value, NUL-terminated behind its end */
+    bool quoted;       /* YAML_SCALAR: '' or "" or block: never null, number or bool */
+    struct slice key;  /* when the parent is a map */
     int key_line, key_column;
-    size_t count;       /* children */
+    size_t count; /* children */
     struct yaml_node *children;
 };
 

@@ -1,0 +1,173 @@
+/* writer: see the header.
+ *
+ *   producers --> queue --> [ job job job ] --run--> one batch --commit--> done done done
+ *
+ * A group is what happens to wait, at most GROUP_JOBS_MAX: under load commits get larger instead
+ * of more frequent. After each group that asked for it the log is fsynced once.
+ */
+#include "server/writer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/base/log.h"
+#include "storage/base/metric.h"
+#include "storage/base/queue.h"
+
+#define GROUP_JOBS_MAX 256
+
+enum { WRITER_COMMITS, WRITER_JOBS, WRITER_FAILURES, WRITER_COMMIT_SECONDS, WRITER_METRIC_COUNT };
+
+static struct metric writer_metrics[WRITER_METRIC_COUNT] = {
+    [WRITER_COMMITS] = {.name = "lapwing_store_commits_total",
+                        .kind = METRIC_COUNTER,
+                        .help = "Batches committed to the store."},
+    [WRITER_JOBS] = {.name = "lapwing_store_jobs_total",
+                     .kind = METRIC_COUNTER,
+                     .help = "Writer jobs whose changes were committed."},
+    [WRITER_FAILURES] = {.name = "lapwing_store_commit_failures_total",
+                         .kind = METRIC_COUNTER,
+                         .help = "Batches the store refused."},
+    [WRITER_COMMIT_SECONDS] = {.name = "lapwing_store_commit_seconds_total",
+                               .kind = METRIC_COUNTER,
+                               .help = "Time spent committing.",
+                               .scale = 1e-9},
+};
+
+struct writer {
+    struct store *store;
+    struct queue *queue;
+    pthread_t thread;
+};
+
+/* Runs every job; what a job refuses is told at once and leaves the group. */
+static size_t run_group(struct writer_job **jobs, size_t count, struct store_batch *batch,
+                        bool *sync)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct error err = {0};
+        if (jobs[i]->run(jobs[i], batch, &err)) {
+            jobs[i]->done(jobs[i], -1, &err);
+            continue;
+        }
+        *sync |= jobs[i]->sync;
+        jobs[kept++] = jobs[i];
+    }
+    return kept;
+}
+
+static int commit(struct writer *writer, struct store_batch *batch, bool sync, struct error *err)
+{
+    if (store_batch_is_empty(batch))
+        return 0;
+    int64_t start = clock_monotonic_ns();
+    int status = store_commit(writer->store, batch, sync, err);
+    metric_add(&writer_metrics[WRITER_COMMIT_SECONDS], clock_monotonic_ns() - start);
+    metric_add(&writer_metrics[status ? WRITER_FAILURES : WRITER_COMMITS], 1);
+    if (status)
+        log_error("commit", "error=\"%s\"", err->text);
+    return status;
+}
+
+static void *writer_main(void *arg)
+{
+    struct writer *writer = arg;
+    struct writer_job *jobs[GROUP_JOBS_MAX];
+    pthread_setname_np(pthread_self(), "writer");
+    while ((jobs[0] = queue_pop(writer->queue))) {
+        size_t count = 1;
+        while (count < GROUP_JOBS_MAX && (jobs[count] = queue_try_pop(writer->queue)))
+            count++;
+        /* A fresh batch a group: one that failed to commit is dropped whole. */
+        struct store_batch *batch = store_batch_new(writer->store);
+        struct error err = {0};
+        bool sync = false;
+        count = run_group(jobs, count, batch, &sync);
+        int status = commit(writer, batch, sync, &err);
+        store_batch_free(batch);
+        if (!status)
+            metric_add(&writer_metrics[WRITER_JOBS], (int64_t)count);
+        for (size_t i = 0; i < count; i++)
+            jobs[i]->done(jobs[i], status, &err);
+    }
+    return NULL;
+}
+
+struct writer *writer_start(struct store *store, size_t queue_max)
+{
+    struct writer *writer = alloc_zeroed(1, sizeof *writer);
+    metric_register(writer_metrics, WRITER_METRIC_COUNT);
+    writer->store = store;
+    writer->queue = queue_new(queue_max, NULL, NULL);
+    if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0)
+        abort();
+    return writer;
+}
+
+void writer_stop(struct writer *writer)
+{
+    if (!writer)
+        return;
+    queue_close(writer->queue);
+    pthread_join(writer->thread, NULL);
+    queue_free(writer->queue);
+    free(writer);
+}
+
+int writer_submit(struct writer *writer, struct writer_job *job)
+{
+    return queue_push(writer->queue, job);
+}
+
+int writer_try_submit(struct writer *writer, struct writer_job *job)
+{
+    return queue_try_push(writer->queue, job);
+}
+
+/* --- waiting for a commit --- */
+
+struct call {
+    struct writer_job job; /* first: the job is the call */
+    int (*run)(void *arg, struct store_batch *batch, struct error *err);
+    void *arg;
+    struct error *err;
+    int status;
+    struct queue *finished; /* one item: the call itself */
+};
+
+static int call_run(struct writer_job *job, struct store_batch *batch, struct error *err)
+{
+    struct call *call = (struct call *)job;
+    return call->run(call->arg, batch, err);
+}
+
+static void call_done(struct writer_job *job, int status, const struct error *err)
+{
+    struct call *call = (struct call *)job;
+    call->status = status;
+    if (status && call->err)
+        *call->err = *err;
+    int pushed = queue_push(call->finished, call);
+    (void)pushed; /* room for one, and nobody closes it */
+}
+
+int writer_call(struct writer *writer, bool sync,
+                int (*run)(void *arg, struct store_batch *batch, struct error *err), void *arg,
+                struct error *err)
+{
+    struct call call = {.job = {.run = call_run, .done = call_done, .sync = sync},
+                        .run = run,
+                        .arg = arg,
+                        .err = err,
+                        .finished = queue_new(1, NULL, NULL)};
+    if (writer_submit(writer, &call.job)) {
+        queue_free(call.finished);
+        return error_set(err, ERROR_UNAVAILABLE, "the server is shutting down; send it again");
+    }
+    (void)queue_pop(call.finished);
+    queue_free(call.finished);
+    return call.status;
+}

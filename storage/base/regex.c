@@ -1,0 +1,264 @@
+/* regex: see the header. PCRE2 8-bit with its JIT.
+ *
+ * The dialect of our peers is RE2, which promises linear time and has neither backreferences nor
+ * look-around. PCRE2 has both, so constructs outside that dialect are refused by a scan of the
+ * pattern before it is compiled, and a match limit bounds what backtracking is left.
+ *
+ * Match data is per thread: one block for REGEX_GROUPS_MAX groups, made at first use.
+ */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "storage/base/regex.h"
+
+#include <assert.h>
+#include <pcre2.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+
+#define PATTERN_BYTES_MAX 8192
+#define MATCH_LIMIT       1000000
+#define HEAP_LIMIT_KIB    4096
+
+struct regex {
+    pcre2_code *code;
+    size_t group_count; /* without group 0 */
+};
+
+struct thread_scratch {
+    pcre2_match_data *data;
+    pcre2_match_context *context;
+};
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void scratch_free(void *arg)
+{
+    struct thread_scratch *scratch = arg;
+    pcre2_match_data_free(scratch->data);
+    pcre2_match_context_free(scratch->context);
+    free(scratch);
+}
+
+static void scratch_make_key(void)
+{
+    pthread_key_create(&scratch_key, scratch_free);
+}
+
+static struct thread_scratch *scratch_get(void)
+{
+    pthread_once(&scratch_once, scratch_make_key);
+    struct thread_scratch *scratch = pthread_getspecific(scratch_key);
+    if (scratch)
+        return scratch;
+    scratch = alloc_zeroed(1, sizeof *scratch);
+    scratch->data = pcre2_match_data_create(REGEX_GROUPS_MAX, NULL);
+    scratch->context = pcre2_match_context_create(NULL);
+    assert(scratch->data && scratch->context);
+    pcre2_set_match_limit(scratch->context, MATCH_LIMIT);
+    pcre2_set_heap_limit(scratch->context, HEAP_LIMIT_KIB);
+    pthread_setspecific(scratch_key, scratch);
+    return scratch;
+}
+
+/* What RE2 lacks; *at is where it stands. NULL when the pattern is within the dialect. */
+static const char *foreign_construct(struct slice pattern, size_t *at)
+{
+    static const char *const groups[] = {"(?=", "(?!", "(?<=", "(?<!", "(?>",  "(?R",  "(?&",
+                                         "(?|", "(?(", "(?C",  "(?#",  "(?P=", "(?P>", "(*"};
+    size_t class_from = 0; /* where [ opened, plus one; 0 = outside */
+    for (size_t i = 0; i < pattern.len; i++) {
+        *at = i;
+        char c = pattern.at[i];
+        if (c == '\\') {
+            char next = ++i < pattern.len ? pattern.at[i] : 0;
+            if (!class_from && ((next >= '1' && next <= '9') || next == 'k' || next == 'g'))
+                return "backreferences";
+            if (next == 'Q') /* literal up to \E: nothing in it is syntax */
+                i += slice_find(slice_skip(pattern, i), SLICE("\\E"));
+            continue;
+        }
+        if (class_from) { /* a ] right behind [ or [^ is literal; so is all syntax */
+            bool first = i == class_from || (i == class_from + 1 && pattern.at[i - 1] == '^');
+            if (c == ']' && !first)
+                class_from = 0;
+            continue;
+        }
+        if (c == '[')
+            class_from = i + 1;
+        for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
+            if (slice_starts_with(slice_skip(pattern, i), slice_of_string(groups[g])))
+                return "look-around, atomic, conditional and recursive groups";
+        if (i > 0 && c == '+' && strchr("*+?}", pattern.at[i - 1]) &&
+            (i < 2 || pattern.at[i - 2] != '\\'))
+            return "possessive quantifiers";
+    }
+    return NULL;
+}
+
+int regex_compile(struct slice pattern, unsigned flags, struct regex **out, struct error *err)
+{
+    size_t at = 0;
+    if (pattern.len > PATTERN_BYTES_MAX)
+        return error_set(err, ERROR_BAD_DATA,
+                         "the regular expression has %zu bytes, the limit is %d", pattern.len,
+                         PATTERN_BYTES_MAX);
+    const char *foreign = foreign_construct(pattern, &at);
+    if (foreign)
+        return error_set(err, ERROR_BAD_DATA,
+                         "error parsing regexp: %s are not supported (at byte %zu)", foreign,
+                         at + 1);
+    uint32_t options = PCRE2_DOTALL | PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
+    if (flags & REGEX_ANCHORED)
+        options |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
+    if (flags & REGEX_IGNORE_CASE)
+        options |= PCRE2_CASELESS;
+    int code;
+    PCRE2_SIZE offset;
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)(pattern.len ? pattern.at : ""), pattern.len,
+                                         options, &code, &offset, NULL);
+    if (!compiled) {
+        PCRE2_UCHAR text[200];
+        pcre2_get_error_message(code, text, sizeof text);
+        return error_set(err, ERROR_BAD_DATA, "error parsing regexp: %s (at byte %zu)",
+                         (const char *)text, (size_t)offset + 1);
+    }
+    uint32_t groups = 0;
+    pcre2_pattern_info(compiled, PCRE2_INFO_CAPTURECOUNT, &groups);
+    if (groups >= REGEX_GROUPS_MAX) {
+        pcre2_code_free(compiled);
+        return error_set(err, ERROR_BAD_DATA, "the regular expression has %u groups, at most %d",
+                         groups, REGEX_GROUPS_MAX - 1);
+    }
+    (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* without a JIT it is only slower */
+    *out = alloc_zeroed(1, sizeof **out);
+    **out = (struct regex){compiled, groups};
+    return 0;
+}
+
+void regex_free(struct regex *regex)
+{
+    if (!regex)
+        return;
+    pcre2_code_free(regex->code);
+    free(regex);
+}
+
+static int run(const struct regex *regex, struct slice subject, struct thread_scratch *scratch)
+{
+    return pcre2_match(regex->code, (PCRE2_SPTR)(subject.len ? subject.at : ""), subject.len, 0, 0,
+                       scratch->data, scratch->context);
+}
+
+bool regex_match(const struct regex *regex, struct slice subject)
+{
+    return run(regex, subject, scratch_get()) >= 0;
+}
+
+size_t regex_search(const struct regex *regex, struct slice subject, struct slice *groups,
+                    size_t count)
+{
+    struct thread_scratch *scratch = scratch_get();
+    int matched = run(regex, subject, scratch);
+    if (matched < 0)
+        return 0;
+    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(scratch->data);
+    size_t filled = regex->group_count + 1 < count ? regex->group_count + 1 : count;
+    for (size_t i = 0; i < filled; i++) {
+        bool set = i < (size_t)matched && ends[2 * i] != PCRE2_UNSET;
+        groups[i] = set ? slice_make(subject.at + ends[2 * i], ends[2 * i + 1] - ends[2 * i])
+                        : (struct slice){NULL, 0};
+    }
+    return filled;
+}
+
+size_t regex_group_count(const struct regex *regex)
+{
+    return regex->group_count;
+}
+
+/* Entry i of PCRE2's name table: a big-endian group number, then the name. */
+static struct slice name_entry(const struct regex *regex, uint32_t i, size_t *group)
+{
+    PCRE2_SPTR table;
+    uint32_t size;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMETABLE, &table);
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    const unsigned char *entry = table + (size_t)i * size;
+    *group = (size_t)entry[0] << 8 | entry[1];
+    return slice_of_string((const char *)entry + 2);
+}
+
+static uint32_t name_count(const struct regex *regex)
+{
+    uint32_t count = 0;
+    pcre2_pattern_info(regex->code, PCRE2_INFO_NAMECOUNT, &count);
+    return count;
+}
+
+int regex_group(const struct regex *regex, struct slice name)
+{
+    size_t group;
+    for (uint32_t i = 0; i < name_count(regex); i++)
+        if (slice_equal(name_entry(regex, i, &group), name))
+            return (int)group;
+    return -1;
+}
+
+struct slice regex_group_name(const struct regex *regex, size_t group)
+{
+    size_t number;
+    for (uint32_t i = 0; i < name_count(regex); i++) {
+        struct slice name = name_entry(regex, i, &number);
+        if (number == group)
+            return name;
+    }
+    return SLICE("");
+}
+
+static bool is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+/* Cuts a reference ("1", "name", "{name}") behind a $; false when there is none. */
+static bool cut_reference(struct slice *rest, struct slice *name)
+{
+    bool braces = rest->len && rest->at[0] == '{';
+    struct slice s = braces ? slice_skip(*rest, 1) : *rest;
+    size_t len = 0;
+    while (len < s.len && is_word(s.at[len]))
+        len++;
+    if (len == 0 || (braces && (len == s.len || s.at[len] != '}')))
+        return false;
+    *name = slice_head(s, len);
+    *rest = slice_skip(s, len + braces);
+    return true;
+}
+
+void regex_expand(const struct regex *regex, struct slice replacement, const struct slice *groups,
+                  size_t count, struct buffer *out)
+{
+    struct slice part, name;
+    while (slice_cut(&replacement, '$', &part)) {
+        uint64_t number;
+        buffer_append_slice(out, part);
+        if (replacement.len && replacement.at[0] == '$') {
+            buffer_append_char(out, '$');
+            replacement = slice_skip(replacement, 1);
+            continue;
+        }
+        if (!cut_reference(&replacement, &name)) {
+            buffer_append_char(out, '$');
+            continue;
+        }
+        if (!slice_to_u64(name, &number)) {
+            int group = regex_group(regex, name);
+            number = group < 0 ? count : (uint64_t)group;
+        }
+        if (number < count)
+            buffer_append_slice(out, groups[number]);
+    }
+    buffer_append_slice(out, part);
+}

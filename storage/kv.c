@@ -1,0 +1,412 @@
+/* kv: see the header. RocksDB 7.8 through its C API.
+ *
+ * What is set and why:
+ *  - one LRU block cache for all families, index and filter blocks inside it, so that memory has
+ *    one bound; small memtables (a monitoring box has better uses for RAM), a global cap on them.
+ *  - LZ4 for young levels, zstd for the bottom; log columns are compressed by us, so KV_LOGS has
+ *    none; chunks are nearly incompressible and cheap to decompress with LZ4.
+ *  - at most 4 background jobs: 7.8 may misorder updates with many parallel flushes (fixed in 7.9).
+ *  - WAL tracking in the manifest stays off (false "Missing WAL" in 7.8, fixed in 7.10).
+ * Deliberately absent: merge operators, TTL, compaction filters. Retention is a range delete.
+ *
+ * Debian's build asserts: an iterator that outlives the database ends the process at close.
+ */
+#include "storage/kv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "storage/base/alloc.h"
+
+#define BLOCK_CACHE_BYTES   ((size_t)64 << 20)
+#define MEMTABLE_BYTES_ALL  ((size_t)64 << 20)
+#define MEMTABLE_BYTES      ((size_t)16 << 20)
+#define WAL_BYTES_ALL       ((uint64_t)128 << 20)
+#define BLOCK_BYTES         ((size_t)16 << 10)
+#define OPEN_FILES_MAX      512
+#define BACKGROUND_JOBS_MAX 3
+#define PATH_BYTES_MAX      4096
+
+static const struct family_row {
+    const char *name;
+    int compression;        /* young levels */
+    int bottom_compression; /* the last level */
+} families[KV_FAMILY_COUNT] = {
+    [KV_DEFAULT] = {"default", rocksdb_no_compression, rocksdb_no_compression},
+    [KV_META] = {"meta", rocksdb_lz4_compression, rocksdb_lz4_compression},
+    [KV_SERIES] = {"series", rocksdb_lz4_compression, rocksdb_zstd_compression},
+    [KV_POSTINGS] = {"postings", rocksdb_lz4_compression, rocksdb_zstd_compression},
+    [KV_HEADLOG] = {"headlog", rocksdb_lz4_compression, rocksdb_lz4_compression},
+    [KV_CHUNK] = {"chunk", rocksdb_lz4_compression, rocksdb_zstd_compression},
+    [KV_LOGS] = {"logs", rocksdb_no_compression, rocksdb_no_compression},
+    [KV_DOCS] = {"docs", rocksdb_lz4_compression, rocksdb_zstd_compression},
+};
+
+struct kv {
+    rocksdb_t *db;
+    rocksdb_options_t *options[KV_FAMILY_COUNT];
+    rocksdb_column_family_handle_t *handles[KV_FAMILY_COUNT];
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+    rocksdb_writeoptions_t *write_sync;
+};
+
+struct kv_batch {
+    rocksdb_writebatch_t *batch;
+};
+
+struct kv_iterator {
+    rocksdb_iterator_t *it;
+    rocksdb_readoptions_t *read;
+    struct buffer from; /* RocksDB keeps pointers to the bounds */
+    struct buffer to;
+};
+
+/* Turns RocksDB's message into ours and frees it. 0 when there was none. */
+static int check(char *message, const char *doing, struct error *err)
+{
+    if (!message)
+        return 0;
+    error_set(err, ERROR_INTERNAL, "%s: %s", doing, message);
+    rocksdb_free(message);
+    return -1;
+}
+
+static int make_directories(const char *path, struct error *err)
+{
+    char part[PATH_BYTES_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part)
+        return error_set(err, ERROR_BAD_DATA,
+                         "the data directory \"%s\" is empty or too long; set data_dir", path);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != 0)
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+            return error_set(err, ERROR_INTERNAL,
+                             "cannot create the data directory %s: %s; check data_dir and its "
+                             "permissions",
+                             part, strerror(errno));
+    }
+    return 0;
+}
+
+static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *row)
+{
+    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(table, kv->cache);
+    rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks_with_high_priority(table, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(table, 1);
+    rocksdb_block_based_options_set_format_version(table, 5);
+    rocksdb_options_set_block_based_table_factory(options, table);
+    rocksdb_block_based_options_destroy(table);
+
+    rocksdb_options_set_create_if_missing(options, 1);
+    rocksdb_options_set_create_missing_column_families(options, 1);
+    rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS_MAX);
+    rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
+    rocksdb_options_set_db_write_buffer_size(options, MEMTABLE_BYTES_ALL);
+    rocksdb_options_set_write_buffer_size(options, MEMTABLE_BYTES);
+    rocksdb_options_set_max_write_buffer_number(options, 2);
+    rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_ALL);
+    rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
+    rocksdb_options_set_compression(options, row->compression);
+    rocksdb_options_set_bottommost_compression(options, row->bottom_compression);
+    rocksdb_options_set_keep_log_file_num(options, 2);
+    rocksdb_options_set_max_log_file_size(options, (size_t)4 << 20);
+    rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
+    return options;
+}
+
+static void free_options(struct kv *kv)
+{
+    for (int i = 0; i < KV_FAMILY_COUNT; i++)
+        rocksdb_options_destroy(kv->options[i]);
+    rocksdb_cache_destroy(kv->cache);
+    rocksdb_readoptions_destroy(kv->read);
+    rocksdb_writeoptions_destroy(kv->write);
+    rocksdb_writeoptions_destroy(kv->write_sync);
+    free(kv);
+}
+
+static int explain_open_failure(const char *path, char *message, struct error *err)
+{
+    if (strstr(message, "lock") || strstr(message, "LOCK"))
+        error_set(err, ERROR_UNAVAILABLE,
+                  "the data directory %s is in use by another process; stop it or choose another "
+                  "one with --data",
+                  path);
+    else
+        error_set(err, ERROR_INTERNAL, "cannot open the data directory %s: %s", path, message);
+    rocksdb_free(message);
+    return -1;
+}
+
+int kv_open(const char *path, struct kv **out, struct error *err)
+{
+    const char *names[KV_FAMILY_COUNT];
+    const rocksdb_options_t *options[KV_FAMILY_COUNT];
+    char *message = NULL;
+    if (make_directories(path, err))
+        return -1;
+
+    struct kv *kv = alloc_zeroed(1, sizeof *kv);
+    kv->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
+    kv->read = rocksdb_readoptions_create();
+    kv->write = rocksdb_writeoptions_create();
+    kv->write_sync = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(kv->write_sync, 1);
+    for (int i = 0; i < KV_FAMILY_COUNT; i++) {
+        kv->options[i] = make_options(kv, &families[i]);
+        names[i] = families[i].name;
+        options[i] = kv->options[i];
+    }
+    kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], path, KV_FAMILY_COUNT, names,
+                                          options, kv->handles, &message);
+    if (message) {
+        free_options(kv);
+        return explain_open_failure(path, message, err);
+    }
+    *out = kv;
+    return 0;
+}
+
+void kv_close(struct kv *kv)
+{
+    if (!kv)
+        return;
+    for (int i = 0; i < KV_FAMILY_COUNT; i++)
+        rocksdb_column_family_handle_destroy(kv->handles[i]);
+    rocksdb_close(kv->db);
+    free_options(kv);
+}
+
+/* --- writing --- */
+
+struct kv_batch *kv_batch_new(void)
+{
+    struct kv_batch *batch = alloc_zeroed(1, sizeof *batch);
+    batch->batch = rocksdb_writebatch_create();
+    return batch;
+}
+
+void kv_batch_free(struct kv_batch *batch)
+{
+    if (!batch)
+        return;
+    rocksdb_writebatch_destroy(batch->batch);
+    free(batch);
+}
+
+void kv_batch_clear(struct kv_batch *batch)
+{
+    rocksdb_writebatch_clear(batch->batch);
+}
+
+bool kv_batch_is_empty(const struct kv_batch *batch)
+{
+    return rocksdb_writebatch_count(batch->batch) == 0;
+}
+
+size_t kv_batch_size(const struct kv_batch *batch)
+{
+    size_t size;
+    rocksdb_writebatch_data(batch->batch, &size);
+    return size;
+}
+
+void kv_batch_put(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key,
+                  struct slice value)
+{
+    rocksdb_writebatch_put_cf(batch->batch, kv->handles[family], key.at, key.len,
+                              value.len ? value.at : "", value.len);
+}
+
+void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key)
+{
+    rocksdb_writebatch_delete_cf(batch->batch, kv->handles[family], key.at, key.len);
+}
+
+void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family family,
+                           struct slice from, struct slice to)
+{
+    rocksdb_writebatch_delete_range_cf(batch->batch, kv->handles[family], from.at, from.len, to.at,
+                                       to.len);
+}
+
+int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err)
+{
+    char *message = NULL;
+    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write, batch->batch, &message);
+    if (check(message, "cannot write to the data directory", err))
+        return -1;
+    rocksdb_writebatch_clear(batch->batch);
+    return 0;
+}
+
+int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,
+                  struct error *err)
+{
+    char *message = NULL;
+    /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
+     * range tombstone behind it makes the result exact. `to` is never a real key here. */
+    rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,
+                                    &message);
+    if (check(message, "cannot drop old files", err))
+        return -1;
+    rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
+                            to.len, &message);
+    return check(message, "cannot drop old data", err);
+}
+
+/* --- reading --- */
+
+int kv_get(struct kv *kv, enum kv_family family, struct slice key, struct buffer *out,
+           struct error *err)
+{
+    char *message = NULL;
+    rocksdb_pinnableslice_t *pinned =
+        rocksdb_get_pinned_cf(kv->db, kv->read, kv->handles[family], key.at, key.len, &message);
+    if (check(message, "cannot read from the data directory", err))
+        return -1;
+    if (!pinned)
+        return 0;
+    size_t len;
+    const char *at = rocksdb_pinnableslice_value(pinned, &len);
+    buffer_append(out, at, len);
+    rocksdb_pinnableslice_destroy(pinned);
+    if (out->overflow)
+        return error_set(err, ERROR_TOO_LARGE, "a stored value of %zu bytes exceeds its limit",
+                         len);
+    return 1;
+}
+
+struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slice from,
+                               struct slice to)
+{
+    struct kv_iterator *it = alloc_zeroed(1, sizeof *it);
+    it->read = rocksdb_readoptions_create();
+    buffer_init(&it->from, SIZE_MAX);
+    buffer_init(&it->to, SIZE_MAX);
+    if (from.len) {
+        buffer_append_slice(&it->from, from);
+        rocksdb_readoptions_set_iterate_lower_bound(it->read, it->from.at, it->from.len);
+    }
+    if (to.len) {
+        buffer_append_slice(&it->to, to);
+        rocksdb_readoptions_set_iterate_upper_bound(it->read, it->to.at, it->to.len);
+    }
+    it->it = rocksdb_create_iterator_cf(kv->db, it->read, kv->handles[family]);
+    return it;
+}
+
+void kv_iterator_free(struct kv_iterator *it)
+{
+    if (!it)
+        return;
+    rocksdb_iter_destroy(it->it);
+    rocksdb_readoptions_destroy(it->read);
+    buffer_release(&it->from);
+    buffer_release(&it->to);
+    free(it);
+}
+
+bool kv_seek(struct kv_iterator *it, struct slice key)
+{
+    rocksdb_iter_seek(it->it, key.at, key.len);
+    return rocksdb_iter_valid(it->it);
+}
+
+bool kv_seek_before(struct kv_iterator *it, struct slice key)
+{
+    rocksdb_iter_seek_for_prev(it->it, key.at, key.len);
+    return rocksdb_iter_valid(it->it);
+}
+
+bool kv_seek_first(struct kv_iterator *it)
+{
+    rocksdb_iter_seek_to_first(it->it);
+    return rocksdb_iter_valid(it->it);
+}
+
+bool kv_seek_last(struct kv_iterator *it)
+{
+    rocksdb_iter_seek_to_last(it->it);
+    return rocksdb_iter_valid(it->it);
+}
+
+bool kv_next(struct kv_iterator *it)
+{
+    rocksdb_iter_next(it->it);
+    return rocksdb_iter_valid(it->it);
+}
+
+bool kv_previous(struct kv_iterator *it)
+{
+    rocksdb_iter_prev(it->it);
+    return rocksdb_iter_valid(it->it);
+}
+
+struct slice kv_key(const struct kv_iterator *it)
+{
+    size_t len;
+    const char *at = rocksdb_iter_key(it->it, &len);
+    return slice_make(at, len);
+}
+
+struct slice kv_value(const struct kv_iterator *it)
+{
+    size_t len;
+    const char *at = rocksdb_iter_value(it->it, &len);
+    return slice_make(at, len);
+}
+
+int kv_iterator_check(const struct kv_iterator *it, struct error *err)
+{
+    char *message = NULL;
+    rocksdb_iter_get_error(it->it, &message);
+    return check(message, "cannot read from the data directory", err);
+}
+
+/* --- looking after it --- */
+
+int kv_flush(struct kv *kv, enum kv_family family, struct error *err)
+{
+    char *message = NULL;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flush_cf(kv->db, options, kv->handles[family], &message);
+    rocksdb_flushoptions_destroy(options);
+    return check(message, "cannot flush", err);
+}
+
+void kv_compact(struct kv *kv, enum kv_family family)
+{
+    rocksdb_compact_range_cf(kv->db, kv->handles[family], NULL, 0, NULL, 0);
+}
+
+uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)
+{
+    uint64_t value = 0;
+    if (rocksdb_property_int_cf(kv->db, kv->handles[family], name, &value) != 0)
+        return 0;
+    return value;
+}
+
+void kv_prefix_end(struct slice prefix, struct buffer *out)
+{
+    size_t len = prefix.len;
+    while (len && (unsigned char)prefix.at[len - 1] == 0xff)
+        len--;
+    buffer_append(out, prefix.at, len);
+    if (len)
+        out->at[out->len - 1] = (char)(out->at[out->len - 1] + 1);
+}

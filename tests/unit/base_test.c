@@ -1,0 +1,214 @@
+/* base: slices, numbers, buffers, arena, table and queue. */
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "storage/base/arena.h"
+#include "storage/base/buffer.h"
+#include "storage/base/error.h"
+#include "storage/base/queue.h"
+#include "storage/base/table.h"
+
+static void reads_double(const char *text, double expected)
+{
+    double value = NAN;
+    if (!slice_to_double(slice_of_string(text), &value) || value != expected)
+        fail_msg("%s: got %g", text, value);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    double value;
+    int64_t whole;
+    static const char *const bad[] = {"",     "+",  ".",   "1e",    "nan",   "inf",
+                                      "0x10", "1 ", "--1", "1e999", "1.2.3", "1_0"};
+    reads_double("0", 0);
+    reads_double("-0.5", -0.5);
+    reads_double("+3.25", 3.25);
+    reads_double(".5", 0.5);
+    reads_double("5.", 5);
+    reads_double("1e3", 1000);
+    reads_double("0.1", 0.1);
+    reads_double("123456789012345678", 123456789012345678.0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (slice_to_double(slice_of_string(bad[i]), &value))
+            fail_msg("accepted \"%s\"", bad[i]);
+    assert_true(slice_to_i64(SLICE("-9223372036854775807"), &whole));
+    assert_false(slice_to_i64(SLICE("9223372036854775808"), &whole));
+    for (int i = 0; i < 20000; i++) {
+        char text[64];
+        double sent = ldexp((double)rand() * (rand() % 2 ? 1 : -1), rand() % 120 - 60);
+        snprintf(text, sizeof text, "%.*g", rand() % 17 + 1, sent);
+        reads_double(text, strtod(text, NULL));
+    }
+}
+
+static void test_durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } rows[] = {
+        {"0", 0}, {"250ms", 250}, {"1h30m", 5400000}, {"30d", 2592000000}, {"1y", 31536000000}};
+    static const char *const bad[] = {"", "10", "s", "5x", "-1s", "1.5s", "10s "};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t ms = -1;
+        assert_true(slice_to_duration_ms(slice_of_string(rows[i].text), &ms));
+        assert_int_equal(ms, rows[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int64_t ms;
+        assert_false(slice_to_duration_ms(slice_of_string(bad[i]), &ms));
+    }
+}
+
+static void test_buffer_codecs(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 1, 127, 128, 300, UINT32_MAX, UINT64_MAX, 1ull << 63};
+    struct buffer buffer;
+    buffer_init(&buffer, 4096);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        buffer_append_varint(&buffer, values[i]);
+        buffer_append_varint_signed(&buffer, -(int64_t)(values[i] >> 1));
+        buffer_append_u64be(&buffer, values[i]);
+        buffer_append_u64le(&buffer, values[i]);
+        buffer_append_u32be(&buffer, (uint32_t)values[i]);
+        buffer_append_u32le(&buffer, (uint32_t)values[i]);
+    }
+    struct slice rest = buffer_slice(&buffer);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        uint64_t u, be, le;
+        int64_t s;
+        uint32_t be32, le32;
+        assert_true(bytes_cut_varint(&rest, &u) && u == values[i]);
+        assert_true(bytes_cut_varint_signed(&rest, &s) && s == -(int64_t)(values[i] >> 1));
+        assert_true(bytes_cut_u64be(&rest, &be) && be == values[i]);
+        assert_true(bytes_cut_u64le(&rest, &le) && le == values[i]);
+        assert_true(bytes_cut_u32be(&rest, &be32) && be32 == (uint32_t)values[i]);
+        assert_true(bytes_cut_u32le(&rest, &le32) && le32 == (uint32_t)values[i]);
+    }
+    assert_int_equal(rest.len, 0);
+    uint64_t none;
+    rest = SLICE("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02");
+    assert_false(bytes_cut_varint(&rest, &none));
+    buffer_release(&buffer);
+}
+
+static void test_limits_hold(void **state)
+{
+    (void)state;
+    struct buffer buffer;
+    struct arena arena;
+    buffer_init(&buffer, 8);
+    buffer_append_string(&buffer, "12345678");
+    assert_false(buffer.overflow);
+    buffer_append_char(&buffer, '9');
+    assert_true(buffer.overflow);
+    assert_int_equal(buffer.len, 8);
+    buffer_release(&buffer);
+    arena_init(&arena, 10000);
+    assert_non_null(arena_alloc(&arena, 9000));
+    assert_null(arena_alloc(&arena, 2000));
+    assert_true(arena.exhausted);
+    arena_reset(&arena);
+    assert_non_null(arena_alloc(&arena, 2000));
+    arena_release(&arena);
+}
+
+/* Random inserts and removes against an array of flags. */
+static void test_table_against_model(void **state)
+{
+    (void)state;
+    enum { KEYS = 500 };
+    bool present[KEYS] = {false};
+    struct table table;
+    table_init(&table, KEYS);
+    for (int step = 0; step < 50000; step++) {
+        char text[16];
+        int key = rand() % KEYS;
+        snprintf(text, sizeof text, "k%d", key);
+        if (rand() % 2) {
+            bool fresh;
+            struct table_entry *entry = table_insert(&table, slice_of_string(text), &fresh);
+            assert_non_null(entry);
+            assert_int_equal(fresh, !present[key]);
+            entry->value.number = (uint64_t)key;
+            present[key] = true;
+        } else {
+            assert_int_equal(table_remove(&table, slice_of_string(text), NULL), present[key]);
+            present[key] = false;
+        }
+    }
+    size_t count = 0, cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&table, &cursor)); count++)
+        assert_true(present[entry->value.number]);
+    assert_int_equal(count, table.count);
+    for (int key = 0; key < KEYS; key++) {
+        char text[16];
+        snprintf(text, sizeof text, "k%d", key);
+        assert_int_equal(table_find(&table, slice_of_string(text)) != NULL, present[key]);
+    }
+    table_release(&table);
+}
+
+#define QUEUE_ITEMS 20000
+
+static void *produce(void *arg)
+{
+    static char item;
+    for (int i = 0; i < QUEUE_ITEMS; i++)
+        if (queue_push(arg, &item))
+            return NULL;
+    return NULL;
+}
+
+static void test_queue(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_new(7, NULL, NULL);
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, produce, queue), 0);
+    for (int i = 0; i < 2 * QUEUE_ITEMS; i++)
+        assert_non_null(queue_pop(queue));
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_null(queue_try_pop(queue));
+    assert_null(queue_pop_timeout(queue, 1));
+    queue_close(queue);
+    assert_int_equal(queue_push(queue, &queue), -1);
+    assert_null(queue_pop(queue));
+    queue_free(queue);
+}
+
+static void test_error_wraps(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    error_set(&err, ERROR_BAD_DATA, "no %s", "colon");
+    error_wrap(&err, "line %d", 3);
+    assert_string_equal(err.text, "line 3: no colon");
+    assert_int_equal(err.kind, ERROR_BAD_DATA);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_buffer_codecs),
+        cmocka_unit_test(test_limits_hold),
+        cmocka_unit_test(test_table_against_model),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_error_wraps),
+    };
+    return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

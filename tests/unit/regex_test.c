@@ -1,0 +1,93 @@
+/* regex: matching, refusal of what RE2 lacks, groups, expansion, and the effort limit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "storage/base/regex.h"
+
+static bool matches(const char *pattern, unsigned flags, const char *subject)
+{
+    struct regex *regex;
+    struct error err = {0};
+    if (regex_compile(slice_of_string(pattern), flags, &regex, &err))
+        fail_msg("%s: %s", pattern, err.text);
+    bool hit = regex_match(regex, slice_of_string(subject));
+    regex_free(regex);
+    return hit;
+}
+
+static void test_match(void **state)
+{
+    (void)state;
+    assert_true(matches("a|bc", REGEX_ANCHORED, "bc"));
+    assert_false(matches("a|bc", REGEX_ANCHORED, "abc"));
+    assert_true(matches("a.c", REGEX_ANCHORED, "a\nc"));
+    assert_true(matches("", REGEX_ANCHORED, ""));
+    assert_false(matches("", REGEX_ANCHORED, "x"));
+    assert_true(matches("ERR", REGEX_IGNORE_CASE, "an err here"));
+    assert_true(matches("(?i)err", 0, "ERR"));
+    assert_true(matches("[+*+]+", REGEX_ANCHORED, "+*"));
+    assert_true(matches("[]+(?=]+", REGEX_ANCHORED, "](?="));
+    assert_true(matches("\\Qa+++b\\E", 0, "a+++b"));
+}
+
+static void refuses(const char *pattern, const char *expected)
+{
+    struct regex *regex;
+    struct error err = {0};
+    assert_int_equal(regex_compile(slice_of_string(pattern), 0, &regex, &err), -1);
+    if (!strstr(err.text, expected))
+        fail_msg("%s: %s", pattern, err.text);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    refuses("a(", "at byte 3");
+    refuses("(a)\\1", "backreferences");
+    refuses("(?=a)", "look-around");
+    refuses("(?<!a)b", "look-around");
+    refuses("a++", "possessive");
+}
+
+static void test_effort_is_limited(void **state)
+{
+    (void)state;
+    assert_false(matches("(a+)+$", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
+}
+
+static void test_expand(void **state)
+{
+    (void)state;
+    struct regex *regex;
+    struct error err = {0};
+    struct slice groups[REGEX_GROUPS_MAX];
+    struct buffer out;
+    struct slice subject = SLICE("api-7.buy");
+    assert_int_equal(
+        regex_compile(SLICE("(\\w+)-(?P<n>\\d+)\\.(\\w+)(x)?"), REGEX_ANCHORED, &regex, &err), 0);
+    size_t count = regex_search(regex, subject, groups, REGEX_GROUPS_MAX);
+    assert_int_equal(count, 5);
+    assert_null(groups[4].at);
+    assert_int_equal(regex_group(regex, SLICE("n")), 2);
+    assert_true(slice_equal_string(regex_group_name(regex, 2), "n"));
+    buffer_init(&out, 1000);
+    regex_expand(regex, SLICE("$1:${n}:$n:$$:$9:${3}z:$"), groups, count, &out);
+    assert_true(slice_equal_string(buffer_slice(&out), "api:7:7:$::buyz:$"));
+    buffer_release(&out);
+    regex_free(regex);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_match),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_effort_is_limited),
+        cmocka_unit_test(test_expand),
+    };
+    return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
+}
