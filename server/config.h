@@ -47,10 +47,12 @@ struct config {
     } limits;
     struct {
         int64_t raw_ms;
+        int64_t rollup_5m_ms; /* read and checked; no effect before rollups exist */
+        int64_t rollup_1h_ms;
         int64_t logs_ms;
         int64_t errors_ms;
     } retention;
-    struct option_list rule_files;
+    struct option_list rule_files; /* patterns; relative ones start at the file's directory */
     struct {
         int64_t evaluation_interval_ms;
         struct {
@@ -60,7 +62,7 @@ struct config {
     } alerting;
 };
 
-/* path NULL = defaults. The error is a sentence with file:line:column. */
+/* path NULL = defaults. Options that contradict each other are refused as well. The error is a sentence with file:line:column. */
 MUST_USE int config_load(const char *path, struct arena *arena, struct config *out,
                          struct error *err);
 /* For fuzzing and tests: the same from a text. */

@@ -1,0 +1,433 @@
+/* config: the one table of options, and the few checks that span two of them.
+ *
+ * To add an option: a member in struct config and a row here. Loading, unknown-key errors,
+ * --print-config, --check-config and docs/CONFIG.md follow from the row. Rows of one section stand
+ * together.
+ *
+ * Deliberately absent: options on the command line. One file says how the server runs.
+ */
+#include "server/config.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/base/log.h"
+
+#define CONFIG_BYTES_MAX ((size_t)1 << 20)
+
+#define KIB ((int64_t)1 << 10)
+#define MIB ((int64_t)1 << 20)
+#define GIB ((int64_t)1 << 30)
+
+#define SECOND ((int64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+
+#define AT(member) offsetof(struct config, member)
+
+static const char *const level_names[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error", NULL};
+
+static const char *const gauge_sign_names[] = {
+    [GAUGE_SIGN_DELTA] = "delta", [GAUGE_SIGN_ABSOLUTE] = "absolute", NULL};
+
+static const struct option config_options[] = {
+    {
+        .path = "data_dir",
+        .type = OPTION_STRING,
+        .offset = AT(data_dir),
+        .fallback = "./data",
+        .help = "Directory of the store; made if it does not exist.",
+    },
+    {
+        .path = "log_level",
+        .type = OPTION_CHOICE,
+        .offset = AT(log_level),
+        .fallback = "info",
+        .choices = level_names,
+        .help = "The server's own log lines below this level are not written.",
+    },
+    {
+        .path = "http.listen",
+        .type = OPTION_ADDRESS,
+        .offset = AT(http.listen),
+        .fallback = "127.0.0.1:8127",
+        .help = "All HTTP surfaces. Must be a loopback address: there is no authentication yet.",
+    },
+    {
+        .path = "http.workers",
+        .type = OPTION_INT,
+        .offset = AT(http.workers),
+        .fallback = "4",
+        .min = 1,
+        .max = 64,
+        .help = "Threads that run requests; one slow query occupies one.",
+    },
+    {
+        .path = "http.body_max",
+        .type = OPTION_BYTES,
+        .offset = AT(http.body_max),
+        .fallback = "20MiB",
+        .min = KIB,
+        .max = GIB,
+        .help = "Largest request body as sent; larger ones get status 413.",
+    },
+    {
+        .path = "http.inflated_max",
+        .type = OPTION_BYTES,
+        .offset = AT(http.inflated_max),
+        .fallback = "100MiB",
+        .min = KIB,
+        .max = GIB,
+        .help = "Largest request body after decompression.",
+    },
+    {
+        .path = "http.connection_max",
+        .type = OPTION_INT,
+        .offset = AT(http.connection_max),
+        .fallback = "1000",
+        .min = 1,
+        .max = 60000,
+        .help = "Connections open at once; further ones are closed at once.",
+    },
+    {
+        .path = "http.timeout",
+        .type = OPTION_DURATION,
+        .offset = AT(http.timeout_ms),
+        .fallback = "30s",
+        .min = SECOND,
+        .max = HOUR,
+        .help = "A request must have arrived this long after its first byte; an idle connection "
+                "is closed after it.",
+    },
+    {
+        .path = "statsd.udp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(statsd.udp),
+        .fallback = "127.0.0.1:8125",
+        .help = "statsd over UDP.",
+    },
+    {
+        .path = "statsd.tcp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(statsd.tcp),
+        .fallback = "127.0.0.1:8125",
+        .help = "statsd over TCP, one metric a line.",
+    },
+    {
+        .path = "statsd.unix",
+        .type = OPTION_STRING,
+        .offset = AT(statsd.unix_path),
+        .fallback = "",
+        .help = "Path of a datagram socket for statsd; empty for none.",
+    },
+    {
+        .path = "statsd.workers",
+        .type = OPTION_INT,
+        .offset = AT(statsd.workers),
+        .fallback = "2",
+        .min = 1,
+        .max = 64,
+        .help = "Threads that read statsd sockets, each with sockets and a table of its own.",
+    },
+    {
+        .path = "statsd.flush_interval",
+        .type = OPTION_DURATION,
+        .offset = AT(statsd.flush_interval_ms),
+        .fallback = "10s",
+        .min = 100,
+        .max = 10 * MINUTE,
+        .help = "Distance of the samples written for each series, on the wall clock's grid.",
+    },
+    {
+        .path = "statsd.idle_timeout",
+        .type = OPTION_DURATION,
+        .offset = AT(statsd.idle_timeout_ms),
+        .fallback = "1h",
+        .min = SECOND,
+        .max = 30 * DAY,
+        .help = "A series that got nothing for this long ends with a stale marker.",
+    },
+    {
+        .path = "statsd.gauge_sign",
+        .type = OPTION_CHOICE,
+        .offset = AT(statsd.gauge_sign),
+        .fallback = "delta",
+        .choices = gauge_sign_names,
+        .help =
+            "What +3 or -3 does to a gauge: changes it (statsd), or sets it (Telegraf, Datadog).",
+    },
+    {
+        .path = "statsd.receive_buffer",
+        .type = OPTION_BYTES,
+        .offset = AT(statsd.receive_buffer_bytes),
+        .fallback = "8MiB",
+        .min = 64 * KIB,
+        .max = GIB,
+        .help = "Asked of the kernel for each UDP socket; net.core.rmem_max may grant less.",
+    },
+    {
+        .path = "statsd.connection_max",
+        .type = OPTION_INT,
+        .offset = AT(statsd.connection_max),
+        .fallback = "1000",
+        .min = 1,
+        .max = 60000,
+        .help = "statsd TCP connections open at once.",
+    },
+    {
+        .path = "logs.json_tcp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(logs.json_tcp),
+        .fallback = "127.0.0.1:5170",
+        .help = "Newline-delimited JSON logs over TCP.",
+    },
+    {
+        .path = "logs.line_max",
+        .type = OPTION_BYTES,
+        .offset = AT(logs.line_max),
+        .fallback = "256KiB",
+        .min = KIB,
+        .max = 16 * MIB,
+        .help = "Longest log line; longer ones are dropped and counted.",
+    },
+    {
+        .path = "logs.connection_max",
+        .type = OPTION_INT,
+        .offset = AT(logs.connection_max),
+        .fallback = "1000",
+        .min = 1,
+        .max = 60000,
+        .help = "Log connections open at once.",
+    },
+    {
+        .path = "limits.series",
+        .type = OPTION_INT,
+        .offset = AT(limits.series),
+        .fallback = "1000000",
+        .min = 1000,
+        .max = 100000000,
+        .help = "Series in the whole store.",
+    },
+    {
+        .path = "limits.series_per_metric",
+        .type = OPTION_INT,
+        .offset = AT(limits.series_per_metric),
+        .fallback = "100000",
+        .min = 1,
+        .max = 100000000,
+        .help = "Live series of one metric name; beyond it samples go to its __overflow__ series.",
+    },
+    {
+        .path = "limits.query_samples",
+        .type = OPTION_INT,
+        .offset = AT(limits.query_samples),
+        .fallback = "50000000",
+        .min = 1000,
+        .max = 10000000000,
+        .help = "Samples that one query may load.",
+    },
+    {
+        .path = "limits.query_memory",
+        .type = OPTION_BYTES,
+        .offset = AT(limits.query_memory_bytes),
+        .fallback = "256MiB",
+        .min = MIB,
+        .max = 64 * GIB,
+        .help = "Memory that one query may use.",
+    },
+    {
+        .path = "limits.query_timeout",
+        .type = OPTION_DURATION,
+        .offset = AT(limits.query_timeout_ms),
+        .fallback = "30s",
+        .min = 100,
+        .max = HOUR,
+        .help = "Time that one query may take.",
+    },
+    {
+        .path = "retention.raw",
+        .type = OPTION_DURATION,
+        .offset = AT(retention.raw_ms),
+        .fallback = "30d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help = "Age at which samples are dropped.",
+    },
+    {
+        .path = "retention.5m",
+        .type = OPTION_DURATION,
+        .offset = AT(retention.rollup_5m_ms),
+        .fallback = "365d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help = "Reserved: rollups are not built yet, so this has no effect.",
+    },
+    {
+        .path = "retention.1h",
+        .type = OPTION_DURATION,
+        .offset = AT(retention.rollup_1h_ms),
+        .fallback = "1825d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help = "Reserved: rollups are not built yet, so this has no effect.",
+    },
+    {
+        .path = "retention.logs",
+        .type = OPTION_DURATION,
+        .offset = AT(retention.logs_ms),
+        .fallback = "30d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help = "Age at which log lines are dropped.",
+    },
+    {
+        .path = "retention.errors",
+        .type = OPTION_DURATION,
+        .offset = AT(retention.errors_ms),
+        .fallback = "90d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help = "Age at which the events of error issues are dropped.",
+    },
+    {
+        .path = "rule_files",
+        .type = OPTION_LIST,
+        .offset = AT(rule_files),
+        .fallback = "[]",
+        .help = "Prometheus rule files; * and ? match. Relative to the directory of this file.",
+    },
+    {
+        .path = "alerting.evaluation_interval",
+        .type = OPTION_DURATION,
+        .offset = AT(alerting.evaluation_interval_ms),
+        .fallback = "15s",
+        .min = 100,
+        .max = DAY,
+        .help = "For rule groups that give no interval of their own.",
+    },
+    {
+        .path = "alerting.webhook.url",
+        .type = OPTION_STRING,
+        .offset = AT(alerting.webhook.url),
+        .fallback = "",
+        .help = "Where alerts are posted, in Alertmanager's webhook format; empty for nowhere.",
+    },
+    {
+        .path = "alerting.webhook.timeout",
+        .type = OPTION_DURATION,
+        .offset = AT(alerting.webhook.timeout_ms),
+        .fallback = "10s",
+        .min = 100,
+        .max = 10 * MINUTE,
+        .help = "Time that one post may take; a failed one is tried again.",
+    },
+};
+
+#define OPTION_COUNT (sizeof config_options / sizeof config_options[0])
+
+/* 127.0.0.0/8, [::1] or localhost; a name that merely starts with "127." is none. */
+static bool is_loopback(const char *address)
+{
+    char host[64];
+    struct in_addr ip;
+    size_t len = (size_t)(strrchr(address, ':') - address);
+    if (len >= sizeof host)
+        return false;
+    memcpy(host, address, len);
+    host[len] = 0;
+    if (inet_pton(AF_INET, host, &ip) == 1)
+        return (ntohl(ip.s_addr) >> 24) == 127;
+    return strcmp(host, "[::1]") == 0 || strcmp(host, "localhost") == 0;
+}
+
+static bool is_web_address(const char *url)
+{
+    return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+}
+
+/* What no single row can say. */
+static int config_check(const struct config *config, const char *name, struct error *err)
+{
+    if (!*config->data_dir)
+        return error_set(err, ERROR_BAD_DATA,
+                         "%s: data_dir is empty; name a directory such as ./data", name);
+    if (!*config->http.listen)
+        return error_set(err, ERROR_BAD_DATA,
+                         "%s: http.listen is empty; give an address such as 127.0.0.1:8127", name);
+    if (!is_loopback(config->http.listen))
+        return error_set(err, ERROR_BAD_DATA,
+                         "%s: http.listen is %s, which other machines can reach, and there is no "
+                         "authentication yet; listen on 127.0.0.1 and put a proxy that "
+                         "authenticates before it",
+                         name, config->http.listen);
+    if (*config->alerting.webhook.url && !is_web_address(config->alerting.webhook.url))
+        return error_set(err, ERROR_BAD_DATA,
+                         "%s: alerting.webhook.url must start with http:// or https://, not \"%s\"",
+                         name, config->alerting.webhook.url);
+    return 0;
+}
+
+int config_parse(struct slice text, const char *name, struct arena *arena, struct config *out,
+                 struct error *err)
+{
+    struct yaml_node *root;
+    memset(out, 0, sizeof *out);
+    if (yaml_parse(text, name, arena, &root, err) != 0 ||
+        option_load(config_options, OPTION_COUNT, root, name, arena, out, err) != 0)
+        return -1;
+    return config_check(out, name, err);
+}
+
+/* Patterns in a file are relative to that file, so that it can be used from any directory. */
+static int resolve_rule_files(const char *path, struct arena *arena, struct config *config)
+{
+    const char *slash = strrchr(path, '/');
+    int dir = slash ? (int)(slash - path) + 1 : 0;
+    for (size_t i = 0; i < config->rule_files.count; i++) {
+        const char *pattern = config->rule_files.at[i];
+        if (*pattern == '/')
+            continue;
+        config->rule_files.at[i] = arena_format(arena, "%.*s%s", dir, path, pattern).at;
+        if (!config->rule_files.at[i])
+            return -1;
+    }
+    return 0;
+}
+
+int config_load(const char *path, struct arena *arena, struct config *out, struct error *err)
+{
+    struct slice text = {"", 0};
+    if (!path)
+        return config_parse(text, "defaults", arena, out, err);
+    if (file_read(path, CONFIG_BYTES_MAX, arena, &text, err) != 0)
+        return error_wrap(err, "configuration");
+    if (config_parse(text, path, arena, out, err) != 0)
+        return -1;
+    if (resolve_rule_files(path, arena, out) != 0)
+        return error_set(err, ERROR_TOO_LARGE, "%s is too large", path);
+    return 0;
+}
+
+void config_print(const struct config *config, struct buffer *out)
+{
+    option_print(config_options, OPTION_COUNT, config, out);
+}
+
+void config_document(struct buffer *out)
+{
+    buffer_append_string(
+        out,
+        "# Configuration\n\n"
+        "Written by `lapwingd --document-config`; change `server/config.c` instead.\n\n"
+        "One YAML file, given with `--config FILE`. Every option has a default, so that no file at "
+        "all\nis a working server. A dot in a key is a level in the file: `http.listen` is\n"
+        "`http: { listen: \"127.0.0.1:8127\" }`. `${NAME}` is replaced from the environment,\n"
+        "`${NAME:-text}` with a default; `$${` stands for a plain `${`. Durations are written\n"
+        "`250ms`, `10s`, `1h30m`, `30d`; sizes `64KiB`, `16MiB`. An unknown option is an error.\n"
+        "`--check-config` checks a file, `--print-config` prints it with all defaults.\n\n");
+    option_document(config_options, OPTION_COUNT, out);
+}

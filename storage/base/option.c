@@ -1,0 +1,566 @@
+/* option: one table drives loading, checking, printing and documenting a configuration struct.
+ *
+ * A row's dotted path is the only description of the file's shape: "http.listen" says that `http`
+ * is a map with a key `listen`. Loading first writes every fallback through the same reader that
+ * values take, so a fallback cannot be illegal, then walks the map. A path that is no row and no
+ * prefix of one is an unknown option; the nearest row is looked for among all rows and all their
+ * prefixes, by edit distance, then by its last word (`flush_interval` -> `statsd.flush_interval`).
+ *
+ * ${NAME} and ${NAME:-default} expand in every scalar; $${ stands for a plain ${.
+ */
+#include "storage/base/option.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATH_MAX_BYTES   256
+#define SCALAR_MAX_BYTES ((size_t)64 << 10)
+
+struct loader {
+    const struct option *table;
+    size_t count;
+    const char *name;
+    struct arena *arena;
+    char *config;
+    int *line_of_row; /* where a row was set; 0 = not yet */
+    struct error *err;
+};
+
+static const struct {
+    const char *suffix;
+    int64_t unit;
+} byte_units[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}};
+
+static const struct {
+    const char *suffix;
+    int64_t unit;
+} duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* --- values --- */
+
+static bool parse_bytes(struct slice text, int64_t *out)
+{
+    size_t digits = 0;
+    while (digits < text.len && isdigit((unsigned char)text.at[digits]))
+        digits++;
+    int64_t number;
+    if (!slice_to_i64(slice_head(text, digits), &number))
+        return false;
+    struct slice suffix = slice_trim(slice_skip(text, digits));
+    for (size_t i = 0; i < COUNT(byte_units); i++)
+        if (slice_equal_string(suffix, byte_units[i].suffix))
+            return !__builtin_mul_overflow(number, byte_units[i].unit, out);
+    return false;
+}
+
+static void print_bytes(int64_t value, struct buffer *out)
+{
+    size_t i = 0;
+    while (value % byte_units[i].unit != 0)
+        i++;
+    const char *suffix = byte_units[i].unit == 1 || value == 0 ? "" : byte_units[i].suffix;
+    buffer_append_format(out, "%lld%s", (long long)(*suffix ? value / byte_units[i].unit : value),
+                         suffix);
+}
+
+static void print_duration(int64_t value, struct buffer *out)
+{
+    if (value == 0)
+        buffer_append_string(out, "0s");
+    for (size_t i = 0; i < COUNT(duration_units); i++) {
+        int64_t whole = value / duration_units[i].unit;
+        if (whole)
+            buffer_append_format(out, "%lld%s", (long long)whole, duration_units[i].suffix);
+        value -= whole * duration_units[i].unit;
+    }
+}
+
+static bool bounded(const struct option *row, int64_t value)
+{
+    return (row->min == 0 && row->max == 0) || (value >= row->min && value <= row->max);
+}
+
+/* host:port or [v6]:port with a port from 0 to 65535; names are resolved by whoever binds. */
+static bool address_is_valid(struct slice text)
+{
+    uint64_t port;
+    size_t colon = text.len;
+    while (colon > 0 && text.at[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || !slice_to_u64(slice_skip(text, colon), &port) || port > 65535)
+        return false;
+    struct slice host = slice_head(text, colon - 1);
+    bool bracketed = host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']';
+    if (bracketed)
+        host = slice_make(host.at + 1, host.len - 2);
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.at[i];
+        if (!isalnum((unsigned char)c) && !strchr(bracketed ? ":.%-_" : ".-_", c))
+            return false;
+    }
+    return true;
+}
+
+static bool parse_choice(const struct option *row, struct slice text, int64_t *out)
+{
+    for (size_t i = 0; row->choices[i]; i++)
+        if (slice_equal_string(text, row->choices[i])) {
+            *out = (int64_t)i;
+            return true;
+        }
+    return false;
+}
+
+/* What the row allows, for error texts and the documentation. */
+static void describe(const struct option *row, struct buffer *out)
+{
+    static const char *const kinds[] = {
+        [OPTION_STRING] = "text",
+        [OPTION_INT] = "a whole number",
+        [OPTION_DURATION] = "a duration like 10s or 1h30m",
+        [OPTION_BYTES] = "a size like 64KiB or 16MiB",
+        [OPTION_BOOL] = "true or false",
+        [OPTION_ADDRESS] = "an address like 127.0.0.1:8125, or \"\" for off",
+        [OPTION_CHOICE] = "one of ",
+        [OPTION_LIST] = "a list of texts",
+    };
+    void (*print)(int64_t, struct buffer *) =
+        row->type == OPTION_BYTES ? print_bytes : print_duration;
+    buffer_append_string(out, kinds[row->type]);
+    for (size_t i = 0; row->type == OPTION_CHOICE && row->choices[i]; i++)
+        buffer_append_format(out, "%s%s", i ? ", " : "", row->choices[i]);
+    if (row->min == 0 && row->max == 0)
+        return;
+    if (row->type == OPTION_INT) {
+        buffer_append_format(out, " from %lld to %lld", (long long)row->min, (long long)row->max);
+        return;
+    }
+    buffer_append_string(out, " from ");
+    print(row->min, out);
+    buffer_append_string(out, " to ");
+    print(row->max, out);
+}
+
+static bool parse_number(const struct option *row, struct slice text, int64_t *out)
+{
+    switch (row->type) {
+    case OPTION_INT:
+        return slice_to_i64(text, out) && bounded(row, *out);
+    case OPTION_DURATION:
+        return slice_to_duration_ms(text, out) && bounded(row, *out);
+    case OPTION_BYTES:
+        return parse_bytes(text, out) && bounded(row, *out);
+    case OPTION_CHOICE:
+        return parse_choice(row, text, out);
+    case OPTION_STRING:
+    case OPTION_ADDRESS:
+    case OPTION_BOOL:
+    case OPTION_LIST:
+        break;
+    }
+    return false;
+}
+
+/* Writes one scalar into the struct; false when the row does not allow it. */
+static bool set_scalar(struct loader *loader, const struct option *row, struct slice text)
+{
+    char *at = loader->config + row->offset;
+    int64_t number;
+    if (row->type == OPTION_BOOL) {
+        bool value = slice_equal(text, SLICE("true"));
+        memcpy(at, &value, sizeof value);
+        return value || slice_equal(text, SLICE("false"));
+    }
+    if (row->type == OPTION_STRING || row->type == OPTION_ADDRESS) {
+        if (row->type == OPTION_ADDRESS && text.len && !address_is_valid(text))
+            return false;
+        struct slice copy = arena_copy_string(loader->arena, text);
+        memcpy(at, &copy.at, sizeof copy.at);
+        return copy.at && memchr(copy.at, 0, copy.len) == NULL;
+    }
+    if (!parse_number(row, text, &number))
+        return false;
+    memcpy(at, &number, sizeof number);
+    return true;
+}
+
+/* --- environment --- */
+
+static int fail_node(struct loader *loader, const struct yaml_node *node, const char *sentence)
+{
+    return error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: %s", loader->name, node->line,
+                     node->column, sentence);
+}
+
+/* `inside` stands between ${ and }. */
+static int expand_variable(struct loader *loader, const struct yaml_node *node, struct slice inside,
+                           struct buffer *out)
+{
+    size_t mark = slice_find(inside, SLICE(":-"));
+    char name[128];
+    snprintf(name, sizeof name, SLICE_FMT, SLICE_ARG(slice_head(inside, mark)));
+    const char *value = getenv(name);
+    bool has_default = mark < inside.len;
+    if (value && (*value || !has_default)) {
+        buffer_append_string(out, value);
+        return 0;
+    }
+    if (has_default) {
+        buffer_append_slice(out, slice_skip(inside, mark + 2));
+        return 0;
+    }
+    return error_set(loader->err, ERROR_BAD_DATA,
+                     "%s:%d:%d: the environment variable %s is not set; set it, or give a default "
+                     "as in ${%s:-default}",
+                     loader->name, node->line, node->column, name, name);
+}
+
+static int expand(struct loader *loader, const struct yaml_node *node, struct buffer *out)
+{
+    struct slice rest = node->text;
+    while (rest.len) {
+        size_t hit = slice_find(rest, SLICE("${"));
+        bool escaped = hit > 0 && hit < rest.len && rest.at[hit - 1] == '$';
+        buffer_append_slice(out, slice_head(rest, escaped ? hit - 1 : hit));
+        rest = slice_skip(rest, hit);
+        if (!rest.len)
+            break;
+        if (escaped) {
+            buffer_append_string(out, "${");
+            rest = slice_skip(rest, 2);
+            continue;
+        }
+        struct slice inside;
+        rest = slice_skip(rest, 2);
+        if (!slice_cut(&rest, '}', &inside))
+            return fail_node(loader, node, "a ${ here has no closing }; write $${ for a plain ${");
+        if (expand_variable(loader, node, inside, out) != 0)
+            return -1;
+    }
+    return out->overflow ? fail_node(loader, node, "the value is longer than 64 KiB") : 0;
+}
+
+/* The scalar's text, expanded, in the arena. */
+static int scalar_text(struct loader *loader, const struct yaml_node *node, struct slice *out)
+{
+    struct buffer text;
+    buffer_init(&text, SCALAR_MAX_BYTES);
+    int status = expand(loader, node, &text);
+    *out = arena_copy_string(loader->arena, buffer_slice(&text));
+    buffer_release(&text);
+    if (status == 0 && !out->at)
+        status = error_set(loader->err, ERROR_TOO_LARGE, "%s is too large", loader->name);
+    return status;
+}
+
+/* --- loading --- */
+
+static int fail_value(struct loader *loader, const struct option *row, const struct yaml_node *node,
+                      struct slice text)
+{
+    struct buffer allowed;
+    buffer_init(&allowed, SCALAR_MAX_BYTES);
+    describe(row, &allowed);
+    if (node->kind == YAML_SCALAR)
+        error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: %s must be " SLICE_FMT ", not \"%.*s\"",
+                  loader->name, node->line, node->column, row->path,
+                  SLICE_ARG(buffer_slice(&allowed)), (int)(text.len < 80 ? text.len : 80), text.at);
+    else
+        error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: %s must be " SLICE_FMT ", not a %s",
+                  loader->name, node->line, node->column, row->path,
+                  SLICE_ARG(buffer_slice(&allowed)), node->kind == YAML_MAP ? "map" : "list");
+    buffer_release(&allowed);
+    return -1;
+}
+
+static int set_list(struct loader *loader, const struct option *row, const struct yaml_node *node)
+{
+    struct option_list list = {.count = node->count};
+    list.at = arena_zeroed(loader->arena, node->count, sizeof *list.at);
+    if (node->kind != YAML_LIST || !list.at)
+        return fail_value(loader, row, node, node->text);
+    for (size_t i = 0; i < node->count; i++) {
+        struct slice text;
+        if (node->children[i].kind != YAML_SCALAR)
+            return fail_value(loader, row, &node->children[i], node->text);
+        if (scalar_text(loader, &node->children[i], &text) != 0)
+            return -1;
+        if (memchr(text.at, 0, text.len) || text.len == 0)
+            return fail_node(loader, &node->children[i], "an entry of a list must not be empty");
+        list.at[i] = text.at;
+    }
+    memcpy(loader->config + row->offset, &list, sizeof list);
+    return 0;
+}
+
+static int set_row(struct loader *loader, const struct option *row, const struct yaml_node *node)
+{
+    struct slice text;
+    int *line = &loader->line_of_row[row - loader->table];
+    if (*line)
+        return error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: %s is already set in line %d",
+                         loader->name, node->key_line, node->key_column, row->path, *line);
+    *line = node->key_line;
+    if (node->kind == YAML_SCALAR && !node->quoted && node->text.len == 0)
+        return error_set(loader->err, ERROR_BAD_DATA,
+                         "%s:%d:%d: %s has no value; give one, or remove the line for the default",
+                         loader->name, node->key_line, node->key_column, row->path);
+    if (row->type == OPTION_LIST)
+        return set_list(loader, row, node);
+    if (node->kind != YAML_SCALAR)
+        return fail_value(loader, row, node, node->text);
+    if (scalar_text(loader, node, &text) != 0)
+        return -1;
+    return set_scalar(loader, row, text) ? 0 : fail_value(loader, row, node, text);
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* Levenshtein's edit distance; both are shorter than PATH_MAX_BYTES. */
+static size_t distance(struct slice a, struct slice b)
+{
+    size_t row[PATH_MAX_BYTES];
+    assert(b.len < PATH_MAX_BYTES);
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t change = diagonal + (a.at[i - 1] != b.at[j - 1]);
+            diagonal = row[j];
+            row[j] = min3(row[j] + 1, row[j - 1] + 1, change);
+        }
+    }
+    return row[b.len];
+}
+
+static struct slice last_word(struct slice path)
+{
+    struct slice word;
+    while (slice_cut(&path, '.', &word))
+        ;
+    return word;
+}
+
+/* The row, or section, that the writer most likely meant; empty when nothing is near. */
+static struct slice nearest(const struct loader *loader, struct slice unknown)
+{
+    struct slice best = {"", 0};
+    size_t least = unknown.len / 3 + 1;
+    for (size_t i = 0; i < loader->count; i++) {
+        struct slice path = slice_of_string(loader->table[i].path);
+        for (size_t len = 1; len <= path.len; len++) {
+            size_t edits = least + 1;
+            if (len == path.len || path.at[len] == '.')
+                edits = distance(unknown, slice_head(path, len));
+            if (edits < least || (edits == least && !best.len)) {
+                least = edits;
+                best = slice_head(path, len);
+            }
+        }
+    }
+    for (size_t i = 0; i < loader->count && !best.len; i++) {
+        struct slice path = slice_of_string(loader->table[i].path);
+        if (slice_equal(last_word(path), last_word(unknown)))
+            best = path;
+    }
+    return best;
+}
+
+static int fail_unknown(struct loader *loader, const struct yaml_node *node, struct slice path)
+{
+    struct slice near = nearest(loader, path);
+    if (near.len == 0)
+        return error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: unknown option \"" SLICE_FMT "\"",
+                         loader->name, node->key_line, node->key_column, SLICE_ARG(path));
+    return error_set(loader->err, ERROR_BAD_DATA,
+                     "%s:%d:%d: unknown option \"" SLICE_FMT "\"; did you mean \"" SLICE_FMT "\"?",
+                     loader->name, node->key_line, node->key_column, SLICE_ARG(path),
+                     SLICE_ARG(near));
+}
+
+static bool is_section(const struct loader *loader, struct slice path)
+{
+    for (size_t i = 0; i < loader->count; i++) {
+        struct slice row = slice_of_string(loader->table[i].path);
+        if (row.len > path.len && slice_starts_with(row, path) && row.at[path.len] == '.')
+            return true;
+    }
+    return false;
+}
+
+static const struct option *find_row(const struct loader *loader, struct slice path)
+{
+    for (size_t i = 0; i < loader->count; i++)
+        if (slice_equal_string(path, loader->table[i].path))
+            return &loader->table[i];
+    return NULL;
+}
+
+/* Nesting is bounded by the table: only sections are entered. */
+static int load_map(struct loader *loader, const struct yaml_node *map, struct slice prefix)
+{
+    char room[PATH_MAX_BYTES];
+    for (size_t i = 0; i < map->count; i++) {
+        const struct yaml_node *node = &map->children[i];
+        int len = snprintf(room, sizeof room, SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(prefix),
+                           prefix.len ? "." : "", SLICE_ARG(node->key));
+        struct slice path = slice_make(room, len < PATH_MAX_BYTES ? (size_t)len : sizeof room - 1);
+        const struct option *row = find_row(loader, path);
+        bool is_null = node->kind == YAML_SCALAR && !node->quoted && node->text.len == 0;
+        if (row && set_row(loader, row, node) != 0)
+            return -1;
+        if (row)
+            continue;
+        if (!is_section(loader, path))
+            return fail_unknown(loader, node, path);
+        if (node->kind != YAML_MAP && !is_null)
+            return error_set(loader->err, ERROR_BAD_DATA,
+                             "%s:%d:%d: " SLICE_FMT " is a section; write its options below it",
+                             loader->name, node->line, node->column, SLICE_ARG(path));
+        if (!is_null && load_map(loader, node, path) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void set_fallback(struct loader *loader, const struct option *row)
+{
+    if (row->type == OPTION_LIST) {
+        memset(loader->config + row->offset, 0, sizeof(struct option_list));
+        return;
+    }
+    bool legal = set_scalar(loader, row, slice_of_string(row->fallback));
+    assert(legal);
+}
+
+int option_load(const struct option *table, size_t count, const struct yaml_node *map,
+                const char *name, struct arena *arena, void *config, struct error *err)
+{
+    struct loader loader = {
+        .table = table, .count = count, .name = name, .arena = arena, .config = config, .err = err};
+    loader.line_of_row = arena_zeroed(arena, count, sizeof *loader.line_of_row);
+    if (!loader.line_of_row)
+        return error_set(err, ERROR_TOO_LARGE, "%s is too large", name);
+    for (size_t i = 0; i < count; i++)
+        set_fallback(&loader, &table[i]);
+    if (!map)
+        return 0;
+    if (map->kind != YAML_MAP)
+        return fail_node(&loader, map,
+                         "the file must be a map of options, as in `data_dir: ./data`");
+    return load_map(&loader, map, (struct slice){"", 0});
+}
+
+/* --- printing --- */
+
+/* Double-quoted YAML in which ${ does not expand. */
+static void print_quoted(const char *text, struct buffer *out)
+{
+    buffer_append_char(out, '"');
+    for (const char *c = text; *c; c++) {
+        if (c[0] == '$' && c[1] == '{')
+            buffer_append_char(out, '$');
+        if (*c == '"' || *c == '\\')
+            buffer_append_char(out, '\\');
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            buffer_append_format(out, "\\x%02x", (unsigned char)*c);
+        else
+            buffer_append_char(out, *c);
+    }
+    buffer_append_char(out, '"');
+}
+
+static void print_list(const struct option_list *list, struct buffer *out)
+{
+    buffer_append_char(out, '[');
+    for (size_t i = 0; i < list->count; i++) {
+        buffer_append_string(out, i ? ", " : "");
+        print_quoted(list->at[i], out);
+    }
+    buffer_append_char(out, ']');
+}
+
+static void print_value(const struct option *row, const char *at, struct buffer *out)
+{
+    int64_t number = 0;
+    switch (row->type) {
+    case OPTION_STRING:
+    case OPTION_ADDRESS:
+        print_quoted(*(const char *const *)(const void *)at, out);
+        return;
+    case OPTION_BOOL:
+        buffer_append_string(out, *(const bool *)at ? "true" : "false");
+        return;
+    case OPTION_LIST:
+        print_list((const struct option_list *)(const void *)at, out);
+        return;
+    case OPTION_INT:
+    case OPTION_DURATION:
+    case OPTION_BYTES:
+    case OPTION_CHOICE:
+        memcpy(&number, at, sizeof number);
+        break;
+    }
+    if (row->type == OPTION_DURATION)
+        print_duration(number, out);
+    else if (row->type == OPTION_BYTES)
+        print_bytes(number, out);
+    else if (row->type == OPTION_CHOICE)
+        buffer_append_string(out, row->choices[number]);
+    else
+        buffer_append_format(out, "%lld", (long long)number);
+}
+
+/* Opens the sections in which `path` lies and `previous` does not; leaves the last word in *path. */
+static int print_sections(struct slice *path, struct slice previous, struct buffer *out)
+{
+    struct slice word, other = {"", 0};
+    int depth = 0;
+    bool same = true;
+    while (memchr(path->at, '.', path->len)) {
+        bool other_is_section = slice_cut(&previous, '.', &other);
+        slice_cut(path, '.', &word);
+        same = same && other_is_section && slice_equal(word, other);
+        if (!same)
+            buffer_append_format(out, "%*s" SLICE_FMT ":\n", depth * 2, "", SLICE_ARG(word));
+        depth++;
+    }
+    return depth;
+}
+
+void option_print(const struct option *table, size_t count, const void *config, struct buffer *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct slice path = slice_of_string(table[i].path);
+        struct slice previous = slice_of_string(i ? table[i - 1].path : "");
+        int depth = print_sections(&path, previous, out);
+        buffer_append_format(out, "%*s" SLICE_FMT ": ", depth * 2, "", SLICE_ARG(path));
+        print_value(&table[i], (const char *)config + table[i].offset, out);
+        buffer_append_char(out, '\n');
+    }
+}
+
+void option_document(const struct option *table, size_t count, struct buffer *out)
+{
+    buffer_append_string(out, "| key | default | allowed | reload | meaning |\n"
+                              "|---|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++) {
+        const struct option *row = &table[i];
+        buffer_append_format(out, "| `%s` | `%s` | ", row->path,
+                             *row->fallback ? row->fallback : "\"\"");
+        describe(row, out);
+        if (row->unit)
+            buffer_append_format(out, ", %s", row->unit);
+        buffer_append_format(out, " | %s | %s |\n", row->reloadable ? "yes" : "no", row->help);
+    }
+}
