@@ -1,14 +1,17 @@
 /* registry: the running state of every series that is pushed rather than read: cumulative totals
  * of counters, bases of gauges, cumulative histograms.
  *
- * Totals continue after a restart (the first touch of a series asks the store for its last value).
+ * Totals continue after a restart (the first flush of a series asks the store for its last value).
  * At each tick all live series are written to the batch, idle ones repeated until idle_timeout,
- * then ended with a stale marker and forgotten.
+ * then ended with a stale marker and forgotten. A series is known by its labels; the same labels
+ * under a second kind get the extra label statsd_type. Beyond the limits a metric's new series
+ * share its {__overflow__="true"} series, so that totals stay right.
  * Thread: writer (call from writer jobs only).
  */
 #ifndef SERVER_INGEST_REGISTRY_H
 #define SERVER_INGEST_REGISTRY_H
 
+#include "server/ingest/distinct.h"
 #include "storage/store.h"
 
 struct registry;
@@ -16,6 +19,7 @@ struct registry;
 struct registry_options {
     int64_t idle_timeout_ms;
     int64_t series_per_metric_max;
+    int64_t series_max;
     int64_t flush_interval_ms;
 };
 
@@ -29,12 +33,30 @@ void registry_gauge_add(struct registry *registry, struct labels labels, double 
 /* Adds the observations of one tick. */
 void registry_histogram(struct registry *registry, struct labels labels,
                         const struct histogram *delta);
-/* Distinct members seen in this tick. */
-void registry_set(struct registry *registry, struct labels labels, double members);
+/* Adds members seen in this tick. */
+void registry_set(struct registry *registry, struct labels labels, const struct distinct *members);
 
-/* Appends one sample a live series at tick_ms. */
-MUST_USE int registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms,
-                            struct error *err);
+/* A remembered lookup, for callers that keep one per source of samples. All zero = none. */
+struct registry_ref {
+    uint32_t slot;
+    uint32_t generation;
+};
+/* False once the series has been forgotten (or the ref is none): look it up again. */
+bool registry_holds(const struct registry *registry, struct registry_ref ref);
+/* Finds or makes the series. None when even the overflow series has no room (counted). */
+struct registry_ref registry_lookup(struct registry *registry, struct labels labels,
+                                    enum series_kind kind);
+/* The same changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
+void registry_count_at(struct registry *registry, struct registry_ref ref, double n);
+void registry_gauge_at(struct registry *registry, struct registry_ref ref, double value);
+void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta);
+void registry_histogram_at(struct registry *registry, struct registry_ref ref,
+                           const struct histogram *delta);
+void registry_set_at(struct registry *registry, struct registry_ref ref,
+                     const struct distinct *members);
+
+/* Appends one sample a live series at tick_ms, which must rise from call to call. */
+void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms);
 size_t registry_series_count(const struct registry *registry);
 
 #endif

@@ -1,0 +1,410 @@
+/* registry: slots of series and the two tables that find them; see registry_flush.c for the ticks.
+ *
+ *   by_labels: canonical label bytes -> slot        groups: metric name -> live series
+ *   slots:     [ series | series | (free) | ... ]   a ref is slot + generation
+ *
+ * A lookup goes: labels; the same labels under another kind -> labels plus statsd_type; no room
+ * left -> the metric's __overflow__ series. A series only gathers here. The store hears of it at
+ * the next flush, so that a burst of short-lived names costs one look a tick.
+ */
+#include "server/ingest/registry_state.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+
+#define OVERFLOW_LABEL "__overflow__"
+#define CLASH_LABEL    "statsd_type"
+/* Overflow series come on top of the limit, one a metric and kind. */
+#define OVERFLOW_SERIES_MAX 10000
+#define LABELS_BYTES_MAX    65536
+#define SCRATCH_BYTES_MAX   ((size_t)64 << 20)
+
+struct metric registry_metrics[REGISTRY_METRIC_COUNT] = {
+    [REGISTRY_SERIES] = {.name = "lapwing_registry_series",
+                         .kind = METRIC_GAUGE,
+                         .help = "Pushed series held in memory."},
+    [REGISTRY_CLASHES] = {.name = "lapwing_series_clashes_total",
+                          .help = "New series that share name and tags with one of another type."},
+    [REGISTRY_OVERFLOW_METRIC] = {.name = "lapwing_series_overflow_total",
+                                  .labels = "limit=\"series_per_metric\"",
+                                  .help = "New series folded into their metric's __overflow__."},
+    [REGISTRY_OVERFLOW_TOTAL] = {.name = "lapwing_series_overflow_total",
+                                 .labels = "limit=\"series\"",
+                                 .help = "New series folded into their metric's __overflow__."},
+    [REGISTRY_DROP_LIMIT] = {.name = "lapwing_registry_drops_total",
+                             .labels = "reason=\"limit\"",
+                             .help = "Series updates dropped."},
+    [REGISTRY_DROP_KIND] = {.name = "lapwing_registry_drops_total",
+                            .labels = "reason=\"type_clash\"",
+                            .help = "Series updates dropped."},
+    [REGISTRY_DROP_NOT_FINITE] = {.name = "lapwing_registry_drops_total",
+                                  .labels = "reason=\"not_finite\"",
+                                  .help = "Series updates dropped."},
+    [REGISTRY_DROP_STORE] = {.name = "lapwing_registry_drops_total",
+                             .labels = "reason=\"store\"",
+                             .help = "Series updates dropped."},
+};
+
+/* What the label statsd_type says. */
+static const char *const kind_names[] = {
+    [SERIES_COUNTER] = "counter",
+    [SERIES_GAUGE] = "gauge",
+    [SERIES_HISTOGRAM] = "histogram",
+    [SERIES_SET] = "set",
+};
+
+struct registry *registry_new(struct store *store, const struct registry_options *options)
+{
+    assert(options->flush_interval_ms > 0);
+    metric_register(registry_metrics, REGISTRY_METRIC_COUNT);
+    struct registry *registry = alloc_zeroed(1, sizeof *registry);
+    registry->store = store;
+    registry->options = *options;
+    size_t series_max = (size_t)options->series_max + OVERFLOW_SERIES_MAX;
+    table_init(&registry->by_labels, series_max);
+    table_init(&registry->groups, series_max);
+    registry->slot_count = 1;
+    registry->next_generation = 1;
+    buffer_init(&registry->key, LABELS_BYTES_MAX);
+    arena_init(&registry->arena, SCRATCH_BYTES_MAX);
+    return registry;
+}
+
+static void series_release(struct series *series)
+{
+    if (series->histogram)
+        histogram_release(series->histogram);
+    if (series->members)
+        distinct_release(series->members);
+    free(series->histogram);
+    free(series->members);
+}
+
+void registry_free(struct registry *registry)
+{
+    if (!registry)
+        return;
+    for (uint32_t i = 1; i < registry->slot_count; i++)
+        series_release(&registry->slots[i]);
+    size_t cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&registry->groups, &cursor));)
+        free(entry->value.pointer);
+    table_release(&registry->groups);
+    table_release(&registry->by_labels);
+    free(registry->slots);
+    free(registry->free_slots);
+    free(registry->fresh);
+    buffer_release(&registry->key);
+    arena_release(&registry->arena);
+    free(registry);
+}
+
+static void push_u32(uint32_t **at, size_t *count, size_t *capacity, uint32_t value)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity ? *capacity * 2 : 64;
+        *at = alloc_resize(*at, *capacity, sizeof **at);
+    }
+    (*at)[(*count)++] = value;
+}
+
+static uint32_t take_slot(struct registry *registry)
+{
+    if (registry->free_count)
+        return registry->free_slots[--registry->free_count];
+    if (registry->slot_count >= registry->slot_capacity) {
+        registry->slot_capacity = registry->slot_capacity ? registry->slot_capacity * 2 : 64;
+        registry->slots =
+            alloc_resize(registry->slots, registry->slot_capacity, sizeof *registry->slots);
+    }
+    return registry->slot_count++;
+}
+
+/* --- lookup --- */
+
+static struct registry_ref ref_of(const struct registry *registry, uint32_t slot)
+{
+    return (struct registry_ref){slot, registry->slots[slot].generation};
+}
+
+bool registry_holds(const struct registry *registry, struct registry_ref ref)
+{
+    return ref.slot && registry->slots[ref.slot].generation == ref.generation;
+}
+
+static struct group *group_of(struct registry *registry, struct slice name)
+{
+    bool fresh;
+    struct table_entry *entry = table_insert(&registry->groups, name, &fresh);
+    if (!entry)
+        return NULL;
+    if (fresh) {
+        struct group *group = alloc_zeroed(1, sizeof *group);
+        group->name = table_key(entry);
+        entry->value.pointer = group;
+    }
+    return entry->value.pointer;
+}
+
+static void group_leave(struct registry *registry, struct group *group, bool overflow)
+{
+    if (overflow)
+        group->overflow_count--;
+    else
+        group->count--;
+    if (group->count + group->overflow_count == 0) {
+        table_remove(&registry->groups, group->name, NULL);
+        free(group);
+    }
+}
+
+void registry_forget(struct registry *registry, uint32_t slot)
+{
+    struct series *series = &registry->slots[slot];
+    series_release(series);
+    table_remove(&registry->by_labels, series->key, NULL);
+    group_leave(registry, series->group, series->overflow);
+    *series = (struct series){.generation = 0};
+    push_u32(&registry->free_slots, &registry->free_count, &registry->free_capacity, slot);
+}
+
+static struct registry_ref series_insert(struct registry *registry, struct slice key,
+                                         struct group *group, enum series_kind kind, bool overflow)
+{
+    bool fresh;
+    struct table_entry *entry = table_insert(&registry->by_labels, key, &fresh);
+    if (!entry)
+        return (struct registry_ref){0};
+    assert(fresh);
+    uint32_t slot = take_slot(registry);
+    entry->value.number = slot;
+    registry->slots[slot] = (struct series){
+        .key = table_key(entry),
+        .group = group,
+        .generation = registry->next_generation,
+        .kind = kind,
+        .fresh = true,
+        .overflow = overflow,
+    };
+    registry->next_generation += registry->next_generation == UINT32_MAX ? 2 : 1;
+    if (overflow)
+        group->overflow_count++;
+    else
+        group->count++;
+    push_u32(&registry->fresh, &registry->fresh_count, &registry->fresh_capacity, slot);
+    return ref_of(registry, slot);
+}
+
+static bool has_room(struct registry *registry, struct group *group)
+{
+    const struct registry_options *options = &registry->options;
+    if (group->count >= (size_t)options->series_per_metric_max) {
+        metric_add(&registry_metrics[REGISTRY_OVERFLOW_METRIC], 1);
+        return false;
+    }
+    if (registry->by_labels.count >= (size_t)options->series_max) {
+        metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
+        return false;
+    }
+    return true;
+}
+
+struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
+                                             enum series_kind kind)
+{
+    struct label pairs[] = {
+        {SLICE(LABEL_NAME), name},
+        {SLICE(OVERFLOW_LABEL), SLICE("true")},
+    };
+    return registry_lookup(registry, (struct labels){pairs, 2}, kind);
+}
+
+/* A series for labels that have none yet. `key` is their encoding. */
+static struct registry_ref make(struct registry *registry, struct labels labels, struct slice key,
+                                enum series_kind kind)
+{
+    struct slice name = labels_get(labels, SLICE(LABEL_NAME));
+    bool overflow = labels_get(labels, SLICE(OVERFLOW_LABEL)).len > 0;
+    struct group *group = group_of(registry, name);
+    struct registry_ref ref = {0};
+    if (group && (overflow || has_room(registry, group)))
+        ref = series_insert(registry, key, group, kind, overflow);
+    else if (group && !overflow) {
+        if (!group->warned) {
+            group->warned = true;
+            registry_warn_limit(registry, group);
+        }
+        return registry_lookup_overflow(registry, group->name, kind);
+    }
+    if (!ref.slot)
+        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
+    return ref;
+}
+
+static struct slice encode(struct registry *registry, struct labels labels)
+{
+    buffer_reset(&registry->key);
+    registry->key.overflow = false;
+    labels_encode(labels, &registry->key);
+    return buffer_slice(&registry->key);
+}
+
+static uint32_t find_slot(const struct registry *registry, struct slice key)
+{
+    const struct table_entry *entry = table_find(&registry->by_labels, key);
+    return entry ? (uint32_t)entry->value.number : 0;
+}
+
+/* The series of these labels and the extra label that sets the second type apart. */
+static struct registry_ref lookup_clash(struct registry *registry, struct labels labels,
+                                        enum series_kind kind)
+{
+    struct label pairs[LABELS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < labels.count; i++)
+        if (!slice_equal(labels.at[i].name, SLICE(CLASH_LABEL)))
+            pairs[count++] = labels.at[i];
+    pairs[count++] = (struct label){SLICE(CLASH_LABEL), slice_of_string(kind_names[kind])};
+    labels_sort(pairs, count);
+    struct labels apart = {pairs, count};
+    struct slice key = encode(registry, apart);
+    uint32_t slot = find_slot(registry, key);
+    if (slot && registry->slots[slot].kind == kind)
+        return ref_of(registry, slot);
+    if (slot) {
+        metric_add(&registry_metrics[REGISTRY_DROP_KIND], 1);
+        return (struct registry_ref){0};
+    }
+    metric_add(&registry_metrics[REGISTRY_CLASHES], 1);
+    return make(registry, apart, key, kind);
+}
+
+struct registry_ref registry_lookup(struct registry *registry, struct labels labels,
+                                    enum series_kind kind)
+{
+    struct slice key = encode(registry, labels);
+    if (labels.count >= LABELS_MAX || registry->key.overflow) {
+        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
+        return (struct registry_ref){0};
+    }
+    uint32_t slot = find_slot(registry, key);
+    if (!slot)
+        return make(registry, labels, key, kind);
+    if (registry->slots[slot].kind == kind)
+        return ref_of(registry, slot);
+    return lookup_clash(registry, labels, kind);
+}
+
+/* --- changes --- */
+
+/* The series to change, marked as touched; NULL for a ref of none. */
+static struct series *touch(struct registry *registry, struct registry_ref ref,
+                            enum series_kind kind)
+{
+    if (!registry_holds(registry, ref))
+        return NULL;
+    struct series *series = &registry->slots[ref.slot];
+    assert(series->kind == kind);
+    series->touched = true;
+    return series;
+}
+
+void registry_add_finite(double *total, double n)
+{
+    double sum = *total + n;
+    if (isfinite(sum))
+        *total = sum;
+    else
+        metric_add(&registry_metrics[REGISTRY_DROP_NOT_FINITE], 1);
+}
+
+void registry_count_at(struct registry *registry, struct registry_ref ref, double n)
+{
+    assert(!(n < 0));
+    struct series *series = touch(registry, ref, SERIES_COUNTER);
+    if (series)
+        registry_add_finite(&series->value, n);
+}
+
+void registry_gauge_at(struct registry *registry, struct registry_ref ref, double value)
+{
+    struct series *series = touch(registry, ref, SERIES_GAUGE);
+    if (!series)
+        return;
+    series->value = value;
+    series->assigned = true;
+}
+
+void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta)
+{
+    struct series *series = touch(registry, ref, SERIES_GAUGE);
+    if (series)
+        registry_add_finite(&series->value, delta);
+}
+
+struct histogram *registry_histogram_of(struct series *series)
+{
+    if (!series->histogram) {
+        series->histogram = alloc_zeroed(1, sizeof *series->histogram);
+        histogram_init(series->histogram);
+    }
+    return series->histogram;
+}
+
+void registry_histogram_at(struct registry *registry, struct registry_ref ref,
+                           const struct histogram *delta)
+{
+    struct series *series = touch(registry, ref, SERIES_HISTOGRAM);
+    if (!series)
+        return;
+    struct histogram *histogram = registry_histogram_of(series);
+    if (isfinite(histogram->count + delta->count) && isfinite(histogram->sum + delta->sum))
+        histogram_merge(histogram, delta);
+    else
+        metric_add(&registry_metrics[REGISTRY_DROP_NOT_FINITE], 1);
+}
+
+void registry_set_at(struct registry *registry, struct registry_ref ref,
+                     const struct distinct *members)
+{
+    struct series *series = touch(registry, ref, SERIES_SET);
+    if (!series)
+        return;
+    if (!series->members)
+        series->members = alloc_zeroed(1, sizeof *series->members);
+    distinct_merge(series->members, members);
+}
+
+void registry_count(struct registry *registry, struct labels labels, double n)
+{
+    registry_count_at(registry, registry_lookup(registry, labels, SERIES_COUNTER), n);
+}
+
+void registry_gauge(struct registry *registry, struct labels labels, double value)
+{
+    registry_gauge_at(registry, registry_lookup(registry, labels, SERIES_GAUGE), value);
+}
+
+void registry_gauge_add(struct registry *registry, struct labels labels, double delta)
+{
+    registry_gauge_add_at(registry, registry_lookup(registry, labels, SERIES_GAUGE), delta);
+}
+
+void registry_histogram(struct registry *registry, struct labels labels,
+                        const struct histogram *delta)
+{
+    registry_histogram_at(registry, registry_lookup(registry, labels, SERIES_HISTOGRAM), delta);
+}
+
+void registry_set(struct registry *registry, struct labels labels, const struct distinct *members)
+{
+    registry_set_at(registry, registry_lookup(registry, labels, SERIES_SET), members);
+}
+
+size_t registry_series_count(const struct registry *registry)
+{
+    return registry->by_labels.count;
+}

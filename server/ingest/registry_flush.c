@@ -1,0 +1,185 @@
+/* registry_flush: one sample a live series, each tick.
+ *
+ * A series is "fresh" until its first flush: only then is it interned and the store asked for its
+ * last value, because only then is there a batch. Until then its fields hold what was added on
+ * top of the unknown base:
+ *
+ *   counter    total      = base + value
+ *   gauge      reading    = assigned ? value : base + value
+ *   histogram  cumulative = base + histogram (min and max stay those of this tick)
+ *
+ * A fresh counter or histogram gets its base (0 when new) as a sample one tick earlier, unless the
+ * store holds something that late: rate() and increase() then see the first increment, also after
+ * a restart or a long silence.
+ *
+ *   time     ... tick-1   tick    tick+1  ...  idle_timeout
+ *   counter       0        3       3      ...   stale marker, forgotten
+ *
+ * A series the store refuses at its limit is folded into its metric's overflow series, which joins
+ * the fresh list and is admitted in the same flush. Deliberately absent: a list of idle series
+ * restored at start. What is not sent again after a restart ends by lookback, not by a marker.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "server/ingest/registry_state.h"
+#include "storage/base/log.h"
+
+/* What the flush of one tick carries along. */
+struct flush {
+    struct registry *registry;
+    struct store_batch *batch;
+    struct store_reader *reader; /* opened for the first fresh series */
+    int64_t tick_ms;
+};
+
+static bool has_sample_since(struct flush *flush, uint32_t id, int64_t start_ms)
+{
+    struct store_column column;
+    struct error err;
+    if (!flush->reader)
+        flush->reader = store_reader_new(flush->registry->store);
+    return store_read(flush->reader, id, start_ms, INT64_MAX, &flush->registry->arena, &column,
+                      &err) != 0 ||
+           column.count > 0;
+}
+
+/* Puts what the store remembers under the values of this tick, and writes it one tick earlier. */
+static void join_base(struct flush *flush, struct series *series)
+{
+    const struct histogram *stored = NULL;
+    double value = 0;
+    bool found =
+        store_last(flush->registry->store, series->id, &flush->registry->arena, &value, &stored);
+    int64_t before_ms = flush->tick_ms - flush->registry->options.flush_interval_ms;
+    if (series->kind == SERIES_GAUGE && found && !series->assigned)
+        registry_add_finite(&series->value, value);
+    if (series->kind != SERIES_COUNTER && series->kind != SERIES_HISTOGRAM)
+        return;
+    bool write = !has_sample_since(flush, series->id, before_ms);
+    if (series->kind == SERIES_COUNTER) {
+        registry_add_finite(&series->value, value);
+        if (write)
+            store_batch_value(flush->batch, series->id, before_ms, value);
+        return;
+    }
+    struct histogram none, *histogram = registry_histogram_of(series);
+    histogram_init(&none);
+    if (write)
+        store_batch_histogram(flush->batch, series->id, before_ms, stored ? stored : &none);
+    double min = histogram->min, max = histogram->max;
+    if (stored)
+        histogram_merge(histogram, stored);
+    histogram->min = min;
+    histogram->max = max;
+}
+
+/* Gives what a refused series gathered to its metric's overflow series. */
+static void spill(struct registry *registry, uint32_t slot)
+{
+    metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
+    struct slice name = registry->slots[slot].group->name;
+    struct registry_ref ref = registry_lookup_overflow(registry, name, registry->slots[slot].kind);
+    const struct series *from = &registry->slots[slot];
+    switch (from->kind) {
+    case SERIES_COUNTER:
+        registry_count_at(registry, ref, from->value);
+        break;
+    case SERIES_GAUGE:
+        registry_gauge_at(registry, ref, from->value);
+        break;
+    case SERIES_HISTOGRAM:
+        if (from->histogram)
+            registry_histogram_at(registry, ref, from->histogram);
+        break;
+    case SERIES_SET:
+        if (from->members)
+            registry_set_at(registry, ref, from->members);
+        break;
+    }
+}
+
+/* Interns a fresh series. One that the store fails on for another reason than its limit stays
+ * fresh and keeps what it gathered. */
+static void admit(struct flush *flush, uint32_t slot)
+{
+    struct registry *registry = flush->registry;
+    struct series *series = &registry->slots[slot];
+    struct labels labels;
+    struct error err;
+    arena_reset(&registry->arena);
+    if (!labels_decode(series->key, &registry->arena, &labels))
+        assert(!"registry keys are canonical");
+    if (store_intern(registry->store, flush->batch, labels, series->kind, &series->id, &err) == 0) {
+        join_base(flush, series);
+        series->fresh = false;
+        return;
+    }
+    if (err.kind == ERROR_LIMIT && !series->overflow) {
+        spill(registry, slot);
+        registry_forget(registry, slot);
+        return;
+    }
+    metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
+    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(series->group->name),
+             err.text);
+    registry_forget(registry, slot);
+}
+
+static void write_sample(struct flush *flush, struct series *series)
+{
+    switch (series->kind) {
+    case SERIES_COUNTER:
+    case SERIES_GAUGE:
+        store_batch_value(flush->batch, series->id, flush->tick_ms, series->value);
+        break;
+    case SERIES_HISTOGRAM:
+        store_batch_histogram(flush->batch, series->id, flush->tick_ms,
+                              registry_histogram_of(series));
+        series->histogram->min = series->histogram->max = NAN;
+        break;
+    case SERIES_SET:
+        if (!series->members)
+            break;
+        store_batch_value(flush->batch, series->id, flush->tick_ms,
+                          distinct_estimate(series->members));
+        distinct_release(series->members);
+        free(series->members);
+        series->members = NULL;
+        break;
+    }
+}
+
+static void flush_series(struct flush *flush, uint32_t slot)
+{
+    struct series *series = &flush->registry->slots[slot];
+    if (series->touched)
+        series->touched_ms = flush->tick_ms;
+    series->touched = false;
+    if (flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
+        write_sample(flush, series);
+        return;
+    }
+    if (series->kind != SERIES_SET)
+        store_batch_value(flush->batch, series->id, flush->tick_ms, stale_nan());
+    registry_forget(flush->registry, slot);
+}
+
+void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms)
+{
+    assert(tick_ms > registry->last_tick_ms);
+    registry->last_tick_ms = tick_ms;
+    struct flush flush = {.registry = registry, .batch = batch, .tick_ms = tick_ms};
+    /* Spilling may append overflow series to the list meanwhile. */
+    for (size_t i = 0; i < registry->fresh_count; i++)
+        admit(&flush, registry->fresh[i]);
+    registry->fresh_count = 0;
+    for (uint32_t slot = 1; slot < registry->slot_count; slot++)
+        if (registry->slots[slot].generation)
+            flush_series(&flush, slot);
+    if (flush.reader)
+        store_reader_free(flush.reader);
+    arena_reset(&registry->arena);
+    metric_set(&registry_metrics[REGISTRY_SERIES], (int64_t)registry->by_labels.count);
+}

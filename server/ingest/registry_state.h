@@ -1,0 +1,79 @@
+/* registry_state: what registry.c (lookup, changes) and registry_flush.c (ticks) share.
+ *
+ * Nobody else includes it. Thread: writer.
+ */
+#ifndef SERVER_INGEST_REGISTRY_STATE_H
+#define SERVER_INGEST_REGISTRY_STATE_H
+
+#include "server/ingest/registry.h"
+#include "storage/base/metric.h"
+#include "storage/base/table.h"
+
+enum {
+    REGISTRY_SERIES,
+    REGISTRY_CLASHES,
+    REGISTRY_OVERFLOW_METRIC,
+    REGISTRY_OVERFLOW_TOTAL,
+    REGISTRY_DROP_LIMIT,
+    REGISTRY_DROP_KIND,
+    REGISTRY_DROP_NOT_FINITE,
+    REGISTRY_DROP_STORE,
+    REGISTRY_METRIC_COUNT,
+};
+
+extern struct metric registry_metrics[REGISTRY_METRIC_COUNT];
+
+/* All series of one metric name. */
+struct group {
+    struct slice name; /* owned by groups */
+    size_t count;      /* live series */
+    size_t overflow_count;
+    bool warned;
+};
+
+struct series {
+    struct slice key; /* canonical labels; owned by by_labels */
+    struct group *group;
+    double value; /* counter, gauge */
+    struct histogram *histogram;
+    struct distinct *members; /* of this tick */
+    int64_t touched_ms;       /* the last tick that brought something */
+    uint32_t generation;      /* 0 = free slot */
+    uint32_t id;
+    enum series_kind kind;
+    bool fresh;
+    bool touched;
+    bool assigned; /* gauge: set, not only moved */
+    bool overflow;
+};
+
+struct registry {
+    struct store *store;
+    struct registry_options options;
+    struct table by_labels;
+    struct table groups;
+    struct series *slots; /* slot 0 stays unused */
+    uint32_t slot_count, slot_capacity;
+    uint32_t *free_slots;
+    size_t free_count, free_capacity;
+    uint32_t *fresh;
+    size_t fresh_count, fresh_capacity;
+    uint32_t next_generation;
+    int64_t last_tick_ms;
+    struct buffer key;
+    struct arena arena;
+};
+
+/* The __overflow__ series of a metric. */
+struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
+                                             enum series_kind kind);
+/* Adds n unless the sum would leave the range of doubles and so poison a total for ever. */
+void registry_add_finite(double *total, double n);
+/* Made when absent. */
+struct histogram *registry_histogram_of(struct series *series);
+/* Frees the slot and ends all refs to it. */
+void registry_forget(struct registry *registry, uint32_t slot);
+/* Says in the log which label of the metric has the most values among the live series. */
+void registry_warn_limit(const struct registry *registry, const struct group *group);
+
+#endif
