@@ -59,9 +59,8 @@ $(BUILD)/liblapwing.a: $(SERVER_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 $(BUILD)/lapwingd: $(BUILD)/server/main.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-# The command line stands on HTTP and the domain-free base only: clients/ includes no layer above.
-$(BUILD)/lapwing: $(CLI_OBJ) $(BUILD)/liblapwing.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$(BUILD)/lapwing: $(CLI_OBJ)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcurl -lcjson -lm
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,21 +1,66 @@
 # Test targets; included by the top Makefile.
-PYTHON := /usr/bin/python3
+PYTHON       := /usr/bin/python3
+CLANG        := clang-14
+FUZZ_SECONDS ?= 60
+FUZZ_DIR     := build/fuzz
+FUZZ_TARGETS := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(PKG_LIBS)
 # Replays corpora and past crashes with the server's own compiler and flags.
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblapwing.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-test-binaries: binaries $(UNIT_BIN) $(FUZZ_BIN)
+test-binaries: binaries $(BUILD)/lapwingd $(BUILD)/lapwing $(UNIT_BIN) $(FUZZ_BIN)
+
+test: ## install what tests need, build, run everything; the last line is the summary
+	@tests/deps.sh test
+	@tests/npm.sh
+	@$(MAKE) --no-print-directory -j2 test-binaries
+	@tests/run.sh $(BUILD)
 
 unit: $(UNIT_BIN) ## build and run the C unit tests of this VARIANT
 	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --exec '' $(UNIT_BIN)
 
-replay: $(FUZZ_BIN) ## run every fuzz target over its corpus
-	@for t in $(FUZZ_BIN); do $$t tests/fuzz/corpus/$$(basename $$t _fuzz) || exit 1; done
+san: ## the whole suite under AddressSanitizer and UBSan
+	@tests/deps.sh test
+	@tests/npm.sh
+	@$(MAKE) --no-print-directory -j2 VARIANT=asan test-binaries
+	@tests/run.sh build/asan
 
-.PHONY: unit replay test-binaries
-.PRECIOUS: $(BUILD)/%.o
+tsan: ## the unit tests under ThreadSanitizer
+	@tests/deps.sh test
+	TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(MAKE) --no-print-directory -j2 VARIANT=tsan unit
+
+lint: ## formatting, layers, clang-tidy
+	@tests/deps.sh lint
+	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
+	@tests/layers.sh
+	@git ls-files 'storage/*.c' 'query/*.c' 'server/*.c' 'clients/*.c' | \
+	  xargs -P2 -n8 clang-tidy --quiet -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
+
+fuzz: ## fuzz every target for FUZZ_SECONDS each
+	@tests/deps.sh lint
+	@for t in $(FUZZ_TARGETS); do $(MAKE) --no-print-directory fuzz-$$t || exit 1; done
+
+# Coverage-guided, with the sources instrumented; finds land in build/fuzz/NAME.
+fuzz-%: $(FUZZ_DIR)/%_fuzz
+	@mkdir -p $(FUZZ_DIR)/$*
+	$(FUZZ_DIR)/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
+	  -artifact_prefix=$(FUZZ_DIR)/$*- -print_final_stats=1 $(FUZZ_DIR)/$* tests/fuzz/corpus/$* 2>&1 | tail -n 12
+
+FUZZ_FLAGS = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -I.
+FUZZ_OBJ := $(SERVER_SRC:%.c=$(FUZZ_DIR)/%.o) $(FUZZ_DIR)/storage/base/json_simd.o
+$(FUZZ_DIR)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CLANG) -std=c11 -D_GNU_SOURCE $(FUZZ_FLAGS) $(PKG_CFLAGS) -c -o $@ $<
+$(FUZZ_DIR)/%.o: %.cc
+	@mkdir -p $(@D)
+	clang++-14 -std=c++17 $(FUZZ_FLAGS) -c -o $@ $<
+$(FUZZ_DIR)/liblapwing.a: $(FUZZ_OBJ)
+	@rm -f $@ && ar rcs $@ $^
+$(FUZZ_DIR)/%_fuzz: $(FUZZ_DIR)/tests/fuzz/%_fuzz.o $(FUZZ_DIR)/liblapwing.a
+	clang++-14 -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
+
+.PHONY: test unit san tsan lint fuzz test-binaries
+.PRECIOUS: $(BUILD)/%.o $(FUZZ_DIR)/%.o
