@@ -26,7 +26,13 @@ int error_wrap(struct error *err, const char *format, ...)
     va_start(args, format);
     int len = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (len >= 0 && (size_t)len < sizeof err->text)
-        snprintf(err->text + len, sizeof err->text - (size_t)len, ": %s", tail);
+    size_t room =
+        len >= 0 && (size_t)len + 3 < sizeof err->text ? sizeof err->text - (size_t)len - 3 : 0;
+    if (room) {
+        size_t n = strnlen(tail, room);
+        memcpy(err->text + len, ": ", 2);
+        memcpy(err->text + len + 2, tail, n);
+        err->text[(size_t)len + 2 + n] = 0;
+    }
     return -1;
 }
