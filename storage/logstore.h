@@ -1,10 +1,10 @@
 /* logstore: log records in time order, durable at once, columnar later.
  *
  * A committed batch is first a "hot" key (the raw records, so that kill -9 loses none) and rows of
- * an open block in memory; queries see both. A full or old block is sealed: transposed into
+ * an open block in memory, which queries see. A full or old block is sealed: transposed into
  * columns (time, stream, line ...), each compressed and stored under a key of its own with a header
  * that lets a query skip it (time range, streams, token filter); the hot keys go in the same write.
- * Formats: storage/logblock.c (columns), storage/logstore.c (keys).
+ * Formats: storage/logblock.c (columns), storage/logkey.c (keys), storage/logstore.c (hot batches).
  *
  * Threads: stage, publish, discard, maintain: the writer. logstore_scan and the label calls: any.
  */
@@ -16,6 +16,8 @@
 #include "storage/record.h"
 
 struct logstore;
+
+#define LOGSTORE_LINE_MAX ((size_t)4 << 20) /* bytes of one line; callers check */
 
 struct logstore_options {
     int64_t retention_ms; /* 0 = keep for ever */
@@ -35,23 +37,37 @@ void logstore_discard(struct logstore *logs);
 /* Seals full or old blocks (all of them when `all`), drops what is past retention. */
 MUST_USE int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err);
 
+/* What a scan cost. */
+struct logstore_stats {
+    uint64_t blocks;      /* in the time range */
+    uint64_t blocks_read; /* of them, those that could not be skipped */
+    uint64_t bytes;       /* of lines, decompressed */
+    uint64_t rows;        /* visited */
+};
+
 struct logstore_query {
     const struct matcher *matchers; /* on stream labels */
     size_t matcher_count;
     int64_t start_ns, end_ns; /* [start, end) */
     bool backward;            /* newest first */
+    bool without_lines;       /* the visitor needs times and streams only; no needles then */
     const struct slice
         *needles; /* every line must contain each; used to skip blocks, and applied */
     size_t needle_count;
+    int64_t deadline_ns;          /* clock_monotonic_ns, checked at each block; 0 = none */
+    uint64_t bytes_max;           /* of lines read; 0 = no limit */
+    struct logstore_stats *stats; /* added to; may be NULL */
 };
 
-/* Visits matching records in time order (backward: newest first). The record and its slices are
- * valid during the call. Stops when visit returns false. */
+/* Visits matching records in time order, those of one instant in the order they came (backward:
+ * all reversed). The record and its slices are valid during the call. Stops when visit returns
+ * false. Errors: ERROR_TIMEOUT, ERROR_LIMIT (says which), ERROR_INTERNAL. */
 MUST_USE int logstore_scan(struct logstore *logs, const struct logstore_query *query,
                            bool (*visit)(void *arg, const struct record *record), void *arg,
                            struct error *err);
 
-/* The distinct streams that have records in [start_ns, end_ns) and match; in the arena. */
+/* The distinct streams that match and have records about [start_ns, end_ns), sorted; in the arena.
+ * "About": a stream with records before and after the range counts as being in it. */
 MUST_USE int logstore_streams(struct logstore *logs, const struct logstore_query *query,
                               struct arena *arena, struct labels **out, size_t *count,
                               struct error *err);
