@@ -1,0 +1,16 @@
+/* timestamp: instants as text, both ways. Pure; any thread. */
+#ifndef SERVER_WIRE_TIMESTAMP_H
+#define SERVER_WIRE_TIMESTAMP_H
+
+#include "storage/base/slice.h"
+
+#define TIMESTAMP_TEXT_SIZE 32 /* bytes, NUL included */
+
+/* RFC 3339 and its common loosenings: 'T' or a space between date and time, seconds and fraction
+ * optional, no zone = UTC, "+0200" without a colon. Milliseconds since 1970; false when it is not
+ * such a text or lies outside the years 1970 to 9999. */
+MUST_USE bool timestamp_parse(struct slice text, int64_t *out_ms);
+/* "2026-11-21T17:56:35.922Z", NUL-terminated; returns out. */
+const char *timestamp_print(int64_t time_ms, char out[TIMESTAMP_TEXT_SIZE]);
+
+#endif
