@@ -1,0 +1,74 @@
+/* plan: the names of what a plan consists of, and its release.
+ */
+#include "query/plan.h"
+
+const char *value_type_name(enum value_type type)
+{
+    static const char *const names[] = {
+        [VALUE_SCALAR] = "scalar",
+        [VALUE_STRING] = "string",
+        [VALUE_VECTOR] = "instant vector",
+        [VALUE_MATRIX] = "range vector",
+    };
+    return names[type];
+}
+
+const char *aggregate_operator_name(enum aggregate_operator op)
+{
+    static const char *const names[] = {
+        [AGGREGATE_SUM] = "sum",           [AGGREGATE_AVG] = "avg",
+        [AGGREGATE_MIN] = "min",           [AGGREGATE_MAX] = "max",
+        [AGGREGATE_COUNT] = "count",       [AGGREGATE_GROUP] = "group",
+        [AGGREGATE_STDDEV] = "stddev",     [AGGREGATE_STDVAR] = "stdvar",
+        [AGGREGATE_TOPK] = "topk",         [AGGREGATE_BOTTOMK] = "bottomk",
+        [AGGREGATE_QUANTILE] = "quantile", [AGGREGATE_COUNT_VALUES] = "count_values",
+    };
+    return names[op];
+}
+
+const char *binary_operator_name(enum binary_operator op)
+{
+    static const char *const names[] = {
+        [BINARY_ADD] = "+",       [BINARY_SUB] = "-", [BINARY_MUL] = "*",
+        [BINARY_DIV] = "/",       [BINARY_MOD] = "%", [BINARY_POW] = "^",
+        [BINARY_EQ] = "==",       [BINARY_NE] = "!=", [BINARY_LT] = "<",
+        [BINARY_LE] = "<=",       [BINARY_GT] = ">",  [BINARY_GE] = ">=",
+        [BINARY_AND] = "and",     [BINARY_OR] = "or", [BINARY_UNLESS] = "unless",
+        [BINARY_ATAN2] = "atan2",
+    };
+    return names[op];
+}
+
+void plan_release(struct plan *plan)
+{
+    if (!plan)
+        return;
+    switch (plan->kind) {
+    case PLAN_NUMBER:
+    case PLAN_STRING:
+        return;
+    case PLAN_SELECTOR:
+        for (size_t i = 0; i < plan->selector.matcher_count; i++)
+            matcher_release(&plan->selector.matchers[i]);
+        return;
+    case PLAN_SUBQUERY:
+        plan_release(plan->subquery.child);
+        return;
+    case PLAN_CALL:
+        for (size_t i = 0; i < plan->call.arg_count; i++)
+            plan_release(plan->call.args[i]);
+        return;
+    case PLAN_AGGREGATE:
+        plan_release(plan->aggregate.param);
+        plan_release(plan->aggregate.child);
+        return;
+    case PLAN_BINARY:
+        plan_release(plan->binary.left);
+        plan_release(plan->binary.right);
+        return;
+    case PLAN_UNARY:
+    case PLAN_PAREN:
+        plan_release(plan->child);
+        return;
+    }
+}

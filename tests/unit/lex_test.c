@@ -1,0 +1,268 @@
+/* Tokens, literals and number texts: tables of text and what it must become. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "query/lex.h"
+#include "query/literal.h"
+#include "query/number.h"
+
+/* The kinds of all tokens, the terminating TOKEN_END left out. */
+static size_t kinds_of(const char *text, enum token_kind *out, size_t max)
+{
+    struct lexer lexer;
+    struct token token;
+    struct error err;
+    size_t count = 0;
+    lexer_init(&lexer, slice_of_string(text));
+    while (lex_next(&lexer, &token, &err) == 0 && token.kind != TOKEN_END && count < max)
+        out[count++] = token.kind;
+    return count;
+}
+
+static void test_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum token_kind kinds[12];
+    } rows[] = {
+        {"foo", {TOKEN_IDENTIFIER}},
+        {"api.latency", {TOKEN_METRIC}},
+        {"api.2xx.count", {TOKEN_METRIC}},
+        {"a:b", {TOKEN_METRIC}},
+        {"SUM By wiThout", {TOKEN_SUM, TOKEN_BY, TOKEN_WITHOUT}},
+        {"sum.x", {TOKEN_METRIC}},
+        {"1 1.5 .5 5. 1e-3 0x1F",
+         {TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER}},
+        {"inf NaN", {TOKEN_NUMBER, TOKEN_NUMBER}},
+        {"1h30m 5ms", {TOKEN_DURATION, TOKEN_DURATION}},
+        {"'a' \"b\\\"\" `c\\`", {TOKEN_STRING, TOKEN_STRING, TOKEN_STRING}},
+        {"{sum=~\"x\"}",
+         {TOKEN_LEFT_BRACE, TOKEN_IDENTIFIER, TOKEN_MATCH_REGEX, TOKEN_STRING, TOKEN_RIGHT_BRACE}},
+        {"[5m:1m]",
+         {TOKEN_LEFT_BRACKET, TOKEN_DURATION, TOKEN_COLON, TOKEN_DURATION, TOKEN_RIGHT_BRACKET}},
+        {"a # b\n+c", {TOKEN_IDENTIFIER, TOKEN_ADD, TOKEN_IDENTIFIER}},
+        {"== != <= >= < >", {TOKEN_EQ, TOKEN_NE, TOKEN_LE, TOKEN_GE, TOKEN_LT, TOKEN_GT}},
+        {"", {0}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum token_kind kinds[12];
+        size_t count = kinds_of(rows[i].text, kinds, 12);
+        for (size_t k = 0; k < count; k++)
+            if (kinds[k] != rows[i].kinds[k])
+                fail_msg("%s: token %zu is %d", rows[i].text, k, (int)kinds[k]);
+        assert_true(count == 12 || rows[i].kinds[count] == 0);
+    }
+}
+
+static void test_broken_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *error;
+    } rows[] = {
+        {"(", "1:2: parse error: unclosed left parenthesis"},
+        {"{", "1:2: parse error: unexpected end of input inside braces"},
+        {"[", "1:2: parse error: unclosed left bracket"},
+        {"a)", "1:3: parse error: unexpected right parenthesis ')'"},
+        {"a]", "1:2: parse error: unexpected right bracket ']'"},
+        {"\n\n a }", "3:4: parse error: unexpected character: '}'"},
+        {"{{", "1:2: parse error: unexpected left brace '{'"},
+        {"{a<", "1:3: parse error: unexpected character inside braces: '<'"},
+        {"\"a", "1:1: parse error: unterminated quoted string"},
+        {"\"a\n\"", "1:1: parse error: unterminated quoted string"},
+        {"\"a\\", "1:1: parse error: unterminated quoted string"},
+        {"`a", "1:1: parse error: unterminated raw string"},
+        {"1h30", "1:1: parse error: bad number or duration syntax: \"1h30\""},
+        {"!a", "1:1: parse error: unexpected character after '!': 'a'"},
+        {"a =~ b", "1:3: parse error: unexpected character after '=': '~'"},
+        {"\xc3\xa9", "1:1: parse error: unexpected character: '\xc3\xa9'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct lexer lexer;
+        struct token token;
+        struct error err = {0};
+        lexer_init(&lexer, slice_of_string(rows[i].text));
+        while (lex_next(&lexer, &token, &err) == 0)
+            assert_int_not_equal(token.kind, TOKEN_END);
+        assert_int_equal(token.kind, TOKEN_ERROR);
+        assert_string_equal(err.text, rows[i].error);
+    }
+}
+
+static void test_strings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct slice value;
+    } rows[] = {
+        {"\"a\"", SLICE_LIT("a")},
+        {"'a\"'", SLICE_LIT("a\"")},
+        {"`a\\n`", SLICE_LIT("a\\n")},
+        {"\"\\a\\b\\f\\n\\r\\t\\v\\\\\\\"\"", SLICE_LIT("\a\b\f\n\r\t\v\\\"")},
+        {"'\\''", SLICE_LIT("'")},
+        {"\"\\x41\\101\\u00e9\\U0001F600\\x00\"", SLICE_LIT("AA\xc3\xa9\xf0\x9f\x98\x80\0")},
+    };
+    struct arena arena;
+    arena_init(&arena, 4096);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct slice value;
+        struct error err;
+        assert_int_equal(literal_string(slice_of_string(rows[i].text), &arena, &value, &err), 0);
+        assert_true(slice_equal(value, rows[i].value));
+        /* Its canonical text reads back equal. */
+        struct buffer text;
+        buffer_init(&text, 4096);
+        literal_print_string(value, &text);
+        assert_int_equal(literal_string(buffer_slice(&text), &arena, &value, &err), 0);
+        assert_true(slice_equal(value, rows[i].value));
+        buffer_release(&text);
+    }
+    static const char *const bad[] = {"\"\\d\"",     "\"\\'\"",   "'\\\"'",         "\"\\x4\"",
+                                      "\"\\ud800\"", "\"\\400\"", "\"\\U00110000\""};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct slice value;
+        struct error err;
+        assert_int_equal(literal_string(slice_of_string(bad[i]), &arena, &value, &err), -1);
+    }
+    arena_release(&arena);
+}
+
+static void test_durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: refused */
+        const char *canonical;
+    } rows[] = {
+        {"1h30m", 5400000, "1h30m"}, {"90m", 5400000, "1h30m"},
+        {"5ms", 5, "5ms"},           {"1y2w3d4h5m6s7ms", 33019506007, "382d4h5m6s7ms"},
+        {"14d", 1209600000, "2w"},   {"10d", 864000000, "10d"},
+        {"365d", 31536000000, "1y"}, {"0s", 0, "0s"},
+        {"1m1h", -1, NULL},          {"1h1h", -1, NULL},
+        {"300y", -1, NULL},          {"99999999999999999999s", -1, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t ms;
+        struct error err;
+        int status = literal_duration(slice_of_string(rows[i].text), &ms, &err);
+        assert_int_equal(status, rows[i].ms < 0 ? -1 : 0);
+        if (status < 0)
+            continue;
+        assert_int_equal(ms, rows[i].ms);
+        struct buffer text;
+        buffer_init(&text, 100);
+        literal_print_duration(ms, &text);
+        assert_true(slice_equal_string(buffer_slice(&text), rows[i].canonical));
+        buffer_release(&text);
+    }
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double value;
+    } rows[] = {
+        {"1", 1},  {"0x1F", 31}, {"1e3", 1000},     {".5", 0.5},       {"5.", 5},      {"010", 8},
+        {"08", 8}, {"0", 0},     {"Inf", INFINITY}, {"inf", INFINITY}, {"1e-7", 1e-7}, {"0.1", 0.1},
+    };
+    struct error err;
+    double value;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(literal_number(slice_of_string(rows[i].text), &value, &err), 0);
+        assert_true(value == rows[i].value);
+    }
+    assert_int_equal(literal_number(SLICE("NaN"), &value, &err), 0);
+    assert_true(isnan(value));
+    assert_int_equal(literal_number(SLICE("1e400"), &value, &err), -1);
+    assert_int_equal(literal_number(SLICE("1e"), &value, &err), -1);
+    assert_int_equal(literal_number(SLICE("0x"), &value, &err), -1);
+}
+
+static void assert_prints(double value, enum number_style style, const char *expected)
+{
+    struct buffer text;
+    buffer_init(&text, NUMBER_TEXT_MAX);
+    number_print(value, style, &text);
+    assert_false(text.overflow);
+    if (!slice_equal_string(buffer_slice(&text), expected))
+        fail_msg("%.*s, not %s", SLICE_ARG(buffer_slice(&text)), expected);
+    buffer_release(&text);
+}
+
+static void test_number_text(void **state)
+{
+    (void)state;
+    assert_prints(0, NUMBER_API, "0");
+    assert_prints(-0.0, NUMBER_API, "-0");
+    assert_prints(320, NUMBER_API, "320");
+    assert_prints(0.1, NUMBER_API, "0.1");
+    assert_prints(1.0 / 3, NUMBER_API, "0.3333333333333333");
+    assert_prints(-2.5e-3, NUMBER_API, "-0.0025");
+    assert_prints(1e-6, NUMBER_API, "0.000001");
+    assert_prints(1e-7, NUMBER_API, "1e-07");
+    assert_prints(1.5e-7, NUMBER_API, "1.5e-07");
+    assert_prints(1e20, NUMBER_API, "100000000000000000000");
+    assert_prints(1.2345678901234567e20, NUMBER_API, "123456789012345670000");
+    assert_prints(1e21, NUMBER_API, "1e+21");
+    assert_prints(1e300, NUMBER_API, "1e+300");
+    assert_prints(NAN, NUMBER_API, "NaN");
+    assert_prints(INFINITY, NUMBER_API, "+Inf");
+    assert_prints(-INFINITY, NUMBER_API, "-Inf");
+    assert_prints(1e-5, NUMBER_TEXT, "1e-05");
+    assert_prints(1e-4, NUMBER_TEXT, "0.0001");
+    assert_prints(1e-5, NUMBER_API, "0.00001");
+    assert_prints(1e21, NUMBER_PLAIN, "1000000000000000000000");
+    assert_prints(1e-9, NUMBER_PLAIN, "0.000000001");
+    struct buffer text;
+    buffer_init(&text, NUMBER_TEXT_MAX);
+    number_print(5e-324, NUMBER_PLAIN, &text);
+    number_print(-1.7976931348623157e308, NUMBER_PLAIN, &text);
+    assert_true(text.overflow); /* together; each alone fits */
+    buffer_release(&text);
+}
+
+static void test_number_text_reads_back(void **state)
+{
+    (void)state;
+    uint64_t bits = 88172645463325252ull;
+    struct buffer text;
+    buffer_init(&text, NUMBER_TEXT_MAX);
+    for (int i = 0; i < 20000; i++) {
+        double value;
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        memcpy(&value, &bits, sizeof value);
+        if (!isfinite(value))
+            continue;
+        buffer_reset(&text);
+        number_print(value, (enum number_style)(i % 3), &text);
+        buffer_append_char(&text, 0);
+        assert_true(strtod(text.at, NULL) == value);
+    }
+    buffer_release(&text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_broken_text),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_number_text),
+        cmocka_unit_test(test_number_text_reads_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
