@@ -1,0 +1,24 @@
+/* render: a query's result as the JSON of Prometheus' HTTP API, byte for byte where clients care.
+ *
+ * resultType stands before result, because Grafana streams. Sample values are strings; times are
+ * seconds, with three decimals unless whole. Pure; any thread.
+ */
+#ifndef QUERY_RENDER_H
+#define QUERY_RENDER_H
+
+#include "query/promql.h"
+#include "storage/base/buffer.h"
+
+/* {"resultType":"vector","result":[...]}. time_ms: the evaluation time, shown beside a scalar or
+ * string. At most `limit` series (0 = all). */
+void render_data(const struct promql_result *result, int64_t time_ms, size_t limit,
+                 struct buffer *out);
+/* {"__name__":"up","job":"x"} */
+void render_labels(struct labels labels, struct buffer *out);
+/* {"count":"5","sum":"6.5","buckets":[[0,"0.9","1.1","5"]]}; the first number of a bucket says
+ * which ends belong to it: 0 the upper, 1 the lower, 3 both. */
+void render_histogram(const struct histogram *histogram, struct buffer *out);
+/* 1700050000 or 1700050000.500 */
+void render_time(int64_t time_ms, struct buffer *out);
+
+#endif
