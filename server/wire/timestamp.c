@@ -3,17 +3,19 @@
  *   2026-11-21T17:56:35.922Z
  *   ^^^^^^^^^^                digits and separators in fixed places
  *              ^^^^^^^^       seconds may be missing
- *                      ^^^^  any number of fraction digits; three are kept
+ *                      ^^^^  any number of fraction digits; nine are kept
  *                          ^ Z, +hh:mm, +hhmm, or nothing (UTC)
  *
  * Absent: leap seconds (:60 is taken as the next second), local time, week and ordinal dates.
  */
 #include "server/wire/timestamp.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_SECONDS   INT64_C(86400)
+#define NS_PER_SECOND INT64_C(1000000000)
 
 /* `digits` decimal digits from the front of *rest. */
 static bool cut_number(struct slice *rest, size_t digits, int64_t *out)
@@ -65,33 +67,33 @@ static bool cut_date(struct slice *rest, int64_t *days)
     return true;
 }
 
-static bool cut_fraction(struct slice *rest, int64_t *ms)
+static bool cut_fraction(struct slice *rest, int64_t *ns)
 {
-    int64_t scale = 100, digit;
+    int64_t scale = NS_PER_SECOND / 10, digit;
     size_t digits = 0;
     for (; cut_number(rest, 1, &digit); digits++, scale /= 10)
-        *ms += digit * scale;
+        *ns += digit * scale;
     return digits > 0;
 }
 
-static bool cut_time(struct slice *rest, int64_t *ms)
+static bool cut_time(struct slice *rest, int64_t *seconds, int64_t *ns)
 {
-    int64_t hour, minute, second = 0, fraction = 0;
+    int64_t hour, minute, second = 0;
     if (!cut_number(rest, 2, &hour) || !cut_char(rest, ':') || !cut_number(rest, 2, &minute))
         return false;
     if (cut_char(rest, ':')) {
         if (!cut_number(rest, 2, &second))
             return false;
-        if ((cut_char(rest, '.') || cut_char(rest, ',')) && !cut_fraction(rest, &fraction))
+        if ((cut_char(rest, '.') || cut_char(rest, ',')) && !cut_fraction(rest, ns))
             return false;
     }
-    *ms = ((hour * 60 + minute) * 60 + second) * 1000 + fraction;
+    *seconds = (hour * 60 + minute) * 60 + second;
     return hour < 24 && minute < 60 && second <= 60;
 }
 
-static bool cut_zone(struct slice *rest, int64_t *ms)
+static bool cut_zone(struct slice *rest, int64_t *seconds)
 {
-    *ms = 0;
+    *seconds = 0;
     if (rest->len == 0 || cut_char(rest, 'Z') || cut_char(rest, 'z'))
         return true;
     int64_t sign = cut_char(rest, '-') ? -1 : cut_char(rest, '+') ? 1 : 0;
@@ -101,27 +103,90 @@ static bool cut_zone(struct slice *rest, int64_t *ms)
     bool colon = cut_char(rest, ':');
     if ((colon || rest->len > 0) && !cut_number(rest, 2, &minutes))
         return false;
-    *ms = sign * (hours * 60 + minutes) * 60000;
+    *seconds = sign * (hours * 60 + minutes) * 60;
     return hours < 24 && minutes < 60;
 }
 
-bool timestamp_parse(struct slice text, int64_t *out_ms)
+/* Seconds since 1970 (not before) and the nanoseconds beyond. */
+static bool parse(struct slice text, int64_t *seconds, int64_t *ns)
 {
     struct slice rest = slice_trim(text);
-    int64_t days, time_ms = 0, zone_ms = 0;
+    int64_t days, clock = 0, zone = 0;
+    *ns = 0;
     if (!cut_date(&rest, &days))
         return false;
     if (rest.len > 0) {
         if (!cut_char(&rest, 'T') && !cut_char(&rest, 't') && !cut_char(&rest, ' '))
             return false;
-        if (!cut_time(&rest, &time_ms) || !cut_zone(&rest, &zone_ms) || rest.len > 0)
+        if (!cut_time(&rest, &clock, ns) || !cut_zone(&rest, &zone) || rest.len > 0)
             return false;
     }
-    int64_t value = days * DAY_MS + time_ms - zone_ms;
-    if (value < 0)
+    *seconds = days * DAY_SECONDS + clock - zone;
+    return *seconds >= 0;
+}
+
+bool timestamp_parse(struct slice text, int64_t *out_ms)
+{
+    int64_t seconds, ns;
+    if (!parse(text, &seconds, &ns))
         return false;
-    *out_ms = value;
+    *out_ms = seconds * 1000 + ns / 1000000;
     return true;
+}
+
+static bool join(int64_t count, int64_t unit_ns, int64_t rest_ns, int64_t *out_ns)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow(count, unit_ns, &ns) || __builtin_add_overflow(ns, rest_ns, &ns))
+        return false;
+    *out_ns = ns;
+    return true;
+}
+
+bool timestamp_parse_ns(struct slice text, int64_t *out_ns)
+{
+    int64_t seconds, ns;
+    return parse(text, &seconds, &ns) && join(seconds, NS_PER_SECOND, ns, out_ns);
+}
+
+/* Nanoseconds in the unit of a count of this size. */
+static int64_t unit_of(double size)
+{
+    static const struct {
+        double below;
+        int64_t ns;
+    } units[] = {{1e11, NS_PER_SECOND}, {1e14, 1000000}, {1e17, 1000}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (size < units[i].below)
+            return units[i].ns;
+    return 1;
+}
+
+bool timestamp_from_integer(int64_t count, int64_t *out_ns)
+{
+    return join(count, unit_of(fabs((double)count)), 0, out_ns);
+}
+
+bool timestamp_from_double(double count, int64_t *out_ns)
+{
+    if (!isfinite(count) || fabs(count) >= 9.2e18)
+        return false;
+    /* Whole and fractional part apart: the product alone would lose nanoseconds. */
+    double whole = floor(count);
+    int64_t unit = unit_of(fabs(count));
+    return join((int64_t)whole, unit, (int64_t)((count - whole) * (double)unit + 0.5), out_ns);
+}
+
+bool timestamp_from_text(struct slice text, int64_t *out_ns)
+{
+    int64_t whole;
+    double number;
+    text = slice_trim(text);
+    if (slice_to_i64(text, &whole))
+        return timestamp_from_integer(whole, out_ns);
+    if (slice_to_double(text, &number))
+        return timestamp_from_double(number, out_ns);
+    return timestamp_parse_ns(text, out_ns);
 }
 
 const char *timestamp_print(int64_t time_ms, char out[TIMESTAMP_TEXT_SIZE])
