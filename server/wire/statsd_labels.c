@@ -1,0 +1,117 @@
+/* statsd_labels: raw name and tag bytes -> a label set, once per new series.
+ *
+ *   api.latency + route:/buy,canary,route:/sell
+ *   -> __name__="api.latency", canary="true", route="/sell"
+ *
+ * Bytes that need no change are not copied; the slices then point into the input.
+ */
+#include "server/wire/statsd.h"
+
+static bool is_whitespace(unsigned char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Length of the valid UTF-8 sequence at the front, 0 when there is none (overlong forms,
+ * surrogates and code points beyond U+10FFFF included). */
+static size_t utf8_length(struct slice s)
+{
+    const unsigned char *at = (const unsigned char *)s.at;
+    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    if (len == 0 || at[0] > 0xf4 || len > s.len)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
+        return 0;
+    return len;
+}
+
+static bool is_clean(struct slice s, bool spaces_allowed)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.at[i];
+        if (c >= 0x7f || c < ' ' || (c == ' ' && !spaces_allowed))
+            return false;
+    }
+    return true;
+}
+
+/* {NULL, 0} once the arena is exhausted. */
+static struct slice clean(struct slice s, bool spaces_allowed, struct arena *arena)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+    if (is_clean(s, spaces_allowed))
+        return s;
+    char *at = arena_alloc(arena, s.len * 3);
+    if (!at)
+        return (struct slice){NULL, 0};
+    size_t len = 0;
+    while (s.len) {
+        unsigned char c = (unsigned char)s.at[0];
+        size_t step = utf8_length(s);
+        if (step == 0) {
+            memcpy(at + len, replacement, 3);
+            len += 3;
+        } else if (step == 1 && (c < ' ' || c == 0x7f || (is_whitespace(c) && !spaces_allowed))) {
+            at[len++] = '_';
+        } else {
+            memcpy(at + len, s.at, step);
+            len += step;
+        }
+        s = slice_skip(s, step ? step : 1);
+    }
+    return slice_make(at, len);
+}
+
+/* False for a tag that makes no label. */
+static bool read_tag(struct slice tag, struct arena *arena, struct label *out)
+{
+    struct slice key, value = tag;
+    if (value.len && value.at[0] == '#') /* the PHP client repeats it before every tag */
+        value = slice_skip(value, 1);
+    if (!slice_cut(&value, ':', &key))
+        value = SLICE("true");
+    if (key.len == 0 || value.len == 0)
+        return false;
+    out->name = clean(key, false, arena);
+    out->value = clean(value, true, arena);
+    if (slice_starts_with(out->name, SLICE("__")))
+        out->name = arena_format(arena, "exported" SLICE_FMT, SLICE_ARG(out->name));
+    return true;
+}
+
+/* Equal names stand together, in the order they came: keep the last of each. */
+static size_t drop_duplicates(struct label *at, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept && slice_equal(at[kept - 1].name, at[i].name))
+            at[kept - 1] = at[i];
+        else
+            at[kept++] = at[i];
+    }
+    return kept;
+}
+
+bool statsd_labels(struct slice name, struct slice tags, struct arena *arena, struct labels *out)
+{
+    struct label *at = arena_alloc(arena, LABELS_MAX * sizeof *at);
+    if (!at)
+        return false;
+    size_t count = 0;
+    at[count++] = (struct label){SLICE(LABEL_NAME), clean(name, false, arena)};
+    while (tags.len) {
+        struct slice tag;
+        slice_cut(&tags, ',', &tag);
+        /* Room stays for one label more: the registry may add statsd_type. */
+        if (count == LABELS_MAX - 1)
+            return false;
+        count += read_tag(tag, arena, &at[count]);
+    }
+    labels_sort(at, count);
+    *out = (struct labels){at, drop_duplicates(at, count)};
+    return !arena->exhausted;
+}
