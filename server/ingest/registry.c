@@ -334,6 +334,10 @@ void registry_gauge_at(struct registry *registry, struct registry_ref ref, doubl
     struct series *series = touch(registry, ref, SERIES_GAUGE);
     if (!series)
         return;
+    if (!isfinite(value)) {
+        metric_add(&registry_metrics[REGISTRY_DROP_NOT_FINITE], 1);
+        return;
+    }
     series->value = value;
     series->assigned = true;
 }

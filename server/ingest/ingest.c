@@ -1,0 +1,302 @@
+/* ingest: the flusher.
+ *
+ *   tick ---> request_swap to all workers          (eventfd)
+ *        <--- replies: each has swapped            (queue; waits at most LAG_MS)
+ *        ---> writer: fold all sides, on_tick, registry_flush, commit with sync   (one batch)
+ *        ---> writer: store_maintain
+ *
+ * A worker that does not answer in time is left out: its side comes with the next tick, and totals
+ * stay right because they are cumulative. A tick is never earlier than the last one: when the
+ * clock is set back, flushing waits until it has caught up, and the tables keep gathering.
+ *
+ * Closing follows the pipeline: the flusher ends, the workers read their sockets empty and end,
+ * then what both sides of every table hold is folded and committed.
+ */
+#include "server/ingest/ingest.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/ingest/worker.h"
+#include "server/net/socket.h"
+#include "server/net/udp.h"
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/base/log.h"
+#include "storage/base/metric.h"
+
+#define WORKERS_MAX      16
+#define LAG_MS           2000
+#define WAIT_STEP_MS     1000 /* looks at the clock at least this often, in case it jumps */
+#define KEY_BYTES_MAX    ((size_t)256 << 20)
+#define SKETCH_BYTES_MAX ((size_t)512 << 20)
+
+enum { FLUSH_TICKS, FLUSH_FAILURES, FLUSH_LAGGARDS, FLUSH_SECONDS, FLUSH_METRIC_COUNT };
+
+static struct metric flush_metrics[FLUSH_METRIC_COUNT] = {
+    [FLUSH_TICKS] = {.name = "lapwing_flush_ticks_total", .help = "Flush ticks committed."},
+    [FLUSH_FAILURES] = {.name = "lapwing_flush_failures_total",
+                        .help = "Flush ticks the store refused; totals come with the next."},
+    [FLUSH_LAGGARDS] = {.name = "lapwing_flush_laggards_total",
+                        .help = "Workers that missed a tick; their values came with the next."},
+    [FLUSH_SECONDS] = {.name = "lapwing_flush_seconds_total",
+                       .help = "Time from a tick until it was durable.",
+                       .scale = 1e-9},
+};
+
+struct ingest {
+    struct ingest_parts parts;
+    struct worker *workers[WORKERS_MAX];
+    size_t worker_count;
+    struct queue *replies;
+    struct queue *control; /* only ever closed: ends the flusher */
+    pthread_t flusher;
+    int64_t last_tick_ms;
+    int udp_port, tcp_port;
+};
+
+/* --- ticks --- */
+
+struct tick {
+    struct ingest *ingest;
+    int64_t time_ms;
+};
+
+/* Writer thread. */
+static int run_flush(void *arg, struct store_batch *batch, struct error *err)
+{
+    const struct tick *tick = arg;
+    struct ingest *ingest = tick->ingest;
+    (void)err;
+    for (size_t i = 0; i < ingest->worker_count; i++)
+        aggregate_fold(worker_aggregate(ingest->workers[i]), ingest->parts.registry);
+    if (ingest->parts.on_tick)
+        ingest->parts.on_tick(ingest->parts.arg, ingest->parts.registry);
+    registry_flush(ingest->parts.registry, batch, tick->time_ms);
+    return 0;
+}
+
+/* Writer thread. */
+static int run_maintain(void *arg, struct store_batch *batch, struct error *err)
+{
+    const struct tick *tick = arg;
+    (void)batch;
+    return store_maintain(tick->ingest->parts.store, tick->time_ms, err);
+}
+
+static void commit_tick(struct ingest *ingest, int64_t time_ms)
+{
+    struct tick tick = {ingest, time_ms};
+    struct error err = {0};
+    int64_t start = clock_monotonic_ns();
+    ingest->last_tick_ms = time_ms;
+    if (writer_call(ingest->parts.writer, true, run_flush, &tick, &err)) {
+        metric_add(&flush_metrics[FLUSH_FAILURES], 1);
+        log_error("flush", "error=\"%s\"", err.text);
+        return;
+    }
+    metric_add(&flush_metrics[FLUSH_TICKS], 1);
+    metric_add(&flush_metrics[FLUSH_SECONDS], clock_monotonic_ns() - start);
+    if (writer_call(ingest->parts.writer, false, run_maintain, &tick, &err))
+        log_error("maintain", "error=\"%s\"", err.text);
+}
+
+static void swap_workers(struct ingest *ingest)
+{
+    int64_t deadline = clock_monotonic_ns() + (int64_t)LAG_MS * 1000000;
+    while (queue_try_pop(ingest->replies))
+        continue; /* late answers to the tick before */
+    for (size_t i = 0; i < ingest->worker_count; i++)
+        worker_request_swap(ingest->workers[i]);
+    for (size_t answered = 0; answered < ingest->worker_count; answered++) {
+        int64_t left_ms = (deadline - clock_monotonic_ns()) / 1000000;
+        if (left_ms > 0 && queue_pop_timeout(ingest->replies, left_ms))
+            continue;
+        metric_add(&flush_metrics[FLUSH_LAGGARDS], (int64_t)(ingest->worker_count - answered));
+        return;
+    }
+}
+
+/* False when the ingest closes instead. */
+static bool wait_until(struct ingest *ingest, int64_t time_ms)
+{
+    while (!queue_is_closed(ingest->control)) {
+        int64_t left_ms = time_ms - clock_now_ms();
+        if (left_ms <= 0)
+            return true;
+        queue_pop_timeout(ingest->control, left_ms < WAIT_STEP_MS ? left_ms : WAIT_STEP_MS);
+    }
+    return false;
+}
+
+static void *flusher_main(void *arg)
+{
+    struct ingest *ingest = arg;
+    int64_t interval_ms = ingest->parts.config->statsd.flush_interval_ms;
+    for (;;) {
+        int64_t now_ms = clock_now_ms();
+        int64_t from_ms = now_ms > ingest->last_tick_ms ? now_ms : ingest->last_tick_ms;
+        int64_t next_ms = (from_ms / interval_ms + 1) * interval_ms;
+        if (!wait_until(ingest, next_ms))
+            return NULL;
+        swap_workers(ingest);
+        commit_tick(ingest, next_ms);
+    }
+}
+
+/* --- opening --- */
+
+static int open_udp(struct ingest *ingest, const char *address, int *fd, struct error *err)
+{
+    if (socket_open(address, SOCK_DGRAM, fd, err))
+        return error_wrap(err, "statsd.udp");
+    udp_set_receive_buffer(*fd, ingest->parts.config->statsd.receive_buffer_bytes);
+    ingest->udp_port = socket_port(*fd);
+    return 0;
+}
+
+/* Opens the sockets of one worker. The first settles the ports; the others share its addresses. */
+static int open_sockets(struct ingest *ingest, char udp[SOCKET_ADDRESS_MAX],
+                        char tcp[SOCKET_ADDRESS_MAX], struct worker_options *out, struct error *err)
+{
+    const struct config *config = ingest->parts.config;
+    bool first = out->index == 0;
+    const char *udp_address = first ? config->statsd.udp : udp;
+    const char *tcp_address = first ? config->statsd.tcp : tcp;
+    if (*udp_address && open_udp(ingest, udp_address, &out->udp_fd, err))
+        return -1;
+    if (*tcp_address && socket_open(tcp_address, SOCK_STREAM, &out->tcp_fd, err))
+        return error_wrap(err, "statsd.tcp");
+    if (!first)
+        return 0;
+    if (*udp_address && socket_address(out->udp_fd, udp))
+        return error_set(err, ERROR_INTERNAL, "statsd.udp: the socket has no address");
+    if (*tcp_address) {
+        if (socket_address(out->tcp_fd, tcp))
+            return error_set(err, ERROR_INTERNAL, "statsd.tcp: the socket has no address");
+        ingest->tcp_port = socket_port(out->tcp_fd);
+    }
+    if (*config->statsd.unix_path && socket_open_unix(config->statsd.unix_path, &out->unix_fd, err))
+        return error_wrap(err, "statsd.unix");
+    return 0;
+}
+
+static size_t worker_count(const struct config *config)
+{
+    int64_t wanted = config->statsd.workers;
+    if (!*config->statsd.udp && !*config->statsd.tcp && !*config->statsd.unix_path)
+        return 0;
+    if (wanted <= 0)
+        wanted = sysconf(_SC_NPROCESSORS_ONLN);
+    return wanted < 1 ? 1 : wanted > WORKERS_MAX ? WORKERS_MAX : (size_t)wanted;
+}
+
+static void close_sockets(const struct worker_options *options)
+{
+    const int fds[] = {options->udp_fd, options->tcp_fd, options->unix_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+static int open_workers(struct ingest *ingest, struct error *err)
+{
+    const struct config *config = ingest->parts.config;
+    struct worker_options options[WORKERS_MAX];
+    char udp[SOCKET_ADDRESS_MAX] = "", tcp[SOCKET_ADDRESS_MAX] = "";
+    size_t count = worker_count(config), opened = 0;
+    int status = 0;
+    ingest->replies = queue_new(2 * WORKERS_MAX, NULL, NULL);
+    for (; opened < count && status == 0; opened++) {
+        options[opened] = (struct worker_options){
+            .udp_fd = -1,
+            .tcp_fd = -1,
+            .unix_fd = -1,
+            .connection_max = config->statsd.connection_max,
+            .aggregate = {.entries_max = (size_t)config->limits.series,
+                          .key_bytes_max = KEY_BYTES_MAX,
+                          .sketch_bytes_max = SKETCH_BYTES_MAX,
+                          .gauge_delta = config->statsd.gauge_sign == GAUGE_SIGN_DELTA},
+            .replies = ingest->replies,
+            .index = (unsigned)opened,
+        };
+        status = open_sockets(ingest, udp, tcp, &options[opened], err);
+    }
+    for (size_t i = 0; i < opened; i++) {
+        if (status)
+            close_sockets(&options[i]);
+        else
+            ingest->workers[ingest->worker_count++] = worker_start(&options[i]);
+    }
+    return status;
+}
+
+int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct error *err)
+{
+    metric_register(flush_metrics, FLUSH_METRIC_COUNT);
+    struct ingest *ingest = alloc_zeroed(1, sizeof *ingest);
+    ingest->parts = *parts;
+    ingest->udp_port = ingest->tcp_port = -1;
+    if (open_workers(ingest, err)) {
+        queue_free(ingest->replies);
+        free(ingest);
+        return -1;
+    }
+    ingest->control = queue_new(1, NULL, NULL);
+    if (pthread_create(&ingest->flusher, NULL, flusher_main, ingest))
+        abort();
+    pthread_setname_np(ingest->flusher, "flusher");
+    *out = ingest;
+    return 0;
+}
+
+int ingest_udp_port(const struct ingest *ingest)
+{
+    return ingest->udp_port;
+}
+
+int ingest_tcp_port(const struct ingest *ingest)
+{
+    return ingest->tcp_port;
+}
+
+/* --- closing --- */
+
+/* Writer thread: what was handed over and not yet folded, then what came after it. */
+static int run_last_flush(void *arg, struct store_batch *batch, struct error *err)
+{
+    const struct tick *tick = arg;
+    struct ingest *ingest = tick->ingest;
+    for (size_t i = 0; i < ingest->worker_count; i++) {
+        struct aggregate *aggregate = worker_aggregate(ingest->workers[i]);
+        aggregate_fold(aggregate, ingest->parts.registry);
+        aggregate_swap(aggregate);
+    }
+    return run_flush(arg, batch, err);
+}
+
+void ingest_close(struct ingest *ingest)
+{
+    if (!ingest)
+        return;
+    queue_close(ingest->control);
+    pthread_join(ingest->flusher, NULL);
+    for (size_t i = 0; i < ingest->worker_count; i++)
+        worker_stop(ingest->workers[i]);
+    int64_t now_ms = clock_now_ms();
+    struct tick tick = {ingest, now_ms > ingest->last_tick_ms ? now_ms : ingest->last_tick_ms + 1};
+    struct error err = {0};
+    if (writer_call(ingest->parts.writer, true, run_last_flush, &tick, &err)) {
+        metric_add(&flush_metrics[FLUSH_FAILURES], 1);
+        log_error("flush", "at=close error=\"%s\"", err.text);
+    }
+    for (size_t i = 0; i < ingest->worker_count; i++)
+        worker_free(ingest->workers[i]);
+    if (*ingest->parts.config->statsd.unix_path && ingest->worker_count)
+        unlink(ingest->parts.config->statsd.unix_path);
+    queue_free(ingest->replies);
+    queue_free(ingest->control);
+    free(ingest);
+}

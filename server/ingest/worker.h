@@ -1,0 +1,34 @@
+/* worker: one thread from its sockets to its aggregation table.
+ *
+ * Each worker has an event loop, a UDP socket and a TCP listener of its own on the shared
+ * addresses (SO_REUSEPORT), and a table of its own. The first also serves the unix socket.
+ * Threads: open, request_swap, stop, free: the owner. The table: see server/ingest/aggregate.h.
+ */
+#ifndef SERVER_INGEST_WORKER_H
+#define SERVER_INGEST_WORKER_H
+
+#include "server/ingest/aggregate.h"
+#include "storage/base/queue.h"
+
+struct worker;
+
+struct worker_options {
+    int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
+    int64_t connection_max;      /* TCP, over all workers */
+    struct aggregate_options aggregate;
+    struct queue *replies; /* gets the struct worker * after each swap asked for */
+    unsigned index;
+};
+
+/* Starts the thread. */
+struct worker *worker_start(const struct worker_options *options);
+/* The worker swaps its table soon and then pushes itself to `replies`; it also does when the
+ * writer still held the other side, which is then what there is to fold. */
+void worker_request_swap(struct worker *worker);
+/* Reads what the kernel still holds, closes the sockets, ends the thread. The table stays. */
+void worker_stop(struct worker *worker);
+struct aggregate *worker_aggregate(struct worker *worker);
+/* After worker_stop. */
+void worker_free(struct worker *worker);
+
+#endif

@@ -1,0 +1,212 @@
+/* tcp: plain read events; one scratch buffer serves all connections of the listener.
+ *
+ *   scratch  [ tail of last time | read ............ LF | new tail ]
+ *              ^----------- lines(...) ---------------^   copied aside per connection
+ *
+ * A connection keeps memory only while a line is incomplete. A tail that outgrows line_max is
+ * dropped and the rest of its line skipped up to the next LF. When descriptors run out, accepting
+ * pauses for a moment instead of spinning on an event that cannot be served.
+ */
+#include "server/net/tcp.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "storage/base/alloc.h"
+
+#define READ_BYTES        65536
+#define READS_PER_EVENT   4
+#define DRAIN_READS_MAX   4096 /* a connection at close: 256 MiB */
+#define ACCEPT_PAUSE_US   100000
+#define ACCEPTS_PER_EVENT 64
+
+struct connection {
+    struct tcp_lines *owner;
+    struct connection *next, **link;
+    struct event *event;
+    int fd;
+    bool skipping; /* the rest of a line that was too long */
+    char *tail;
+    size_t tail_len;
+};
+
+struct tcp_lines {
+    struct tcp_options options;
+    struct event_base *base;
+    struct event *accept_event;
+    struct event *resume_event;
+    struct connection *connections;
+    int fd;
+    char *scratch;
+};
+
+static void count(struct tcp_lines *tcp, enum tcp_metric which, int64_t n)
+{
+    metric_add(&tcp->options.metrics[which], n);
+}
+
+static void connection_close(struct connection *connection)
+{
+    struct tcp_lines *tcp = connection->owner;
+    if (connection->tail_len)
+        tcp->options.lines(tcp->options.arg, slice_make(connection->tail, connection->tail_len));
+    *connection->link = connection->next;
+    if (connection->next)
+        connection->next->link = connection->link;
+    event_free(connection->event);
+    close(connection->fd);
+    free(connection->tail);
+    free(connection);
+    count(tcp, TCP_OPEN, -1);
+}
+
+/* Keeps the unfinished line for the next read. */
+static void keep_tail(struct connection *connection, struct slice tail)
+{
+    if (tail.len > connection->owner->options.line_max) {
+        count(connection->owner, TCP_LINES_TOO_LONG, 1);
+        connection->skipping = true;
+        tail.len = 0;
+    }
+    if (tail.len == 0) {
+        free(connection->tail);
+        connection->tail = NULL;
+    } else {
+        connection->tail = alloc_resize(connection->tail, tail.len, 1);
+        memcpy(connection->tail, tail.at, tail.len);
+    }
+    connection->tail_len = tail.len;
+}
+
+static void deliver(struct connection *connection, struct slice bytes)
+{
+    struct tcp_lines *tcp = connection->owner;
+    struct slice skipped;
+    if (connection->skipping) {
+        connection->skipping = !slice_cut(&bytes, '\n', &skipped);
+        if (connection->skipping)
+            return;
+    }
+    const char *last = bytes.len ? memrchr(bytes.at, '\n', bytes.len) : NULL;
+    size_t whole = last ? (size_t)(last - bytes.at) + 1 : 0;
+    if (whole)
+        tcp->options.lines(tcp->options.arg, slice_head(bytes, whole));
+    keep_tail(connection, slice_skip(bytes, whole));
+}
+
+/* The number of bytes read; 0: nothing waits, -1: the peer has closed or failed. */
+static ssize_t read_once(struct connection *connection)
+{
+    char *scratch = connection->owner->scratch;
+    size_t kept = connection->tail_len;
+    ssize_t n;
+    do
+        n = read(connection->fd, scratch + kept, READ_BYTES);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN ? 0 : -1;
+    if (kept)
+        memcpy(scratch, connection->tail, kept);
+    deliver(connection, slice_make(scratch, kept + (size_t)n));
+    return n;
+}
+
+static void on_readable(evutil_socket_t fd, short events, void *arg)
+{
+    struct connection *connection = arg;
+    ssize_t n = READ_BYTES;
+    (void)fd, (void)events;
+    for (int i = 0; i < READS_PER_EVENT && n == READ_BYTES; i++)
+        n = read_once(connection);
+    if (n < 0)
+        connection_close(connection);
+}
+
+static void connection_open(struct tcp_lines *tcp, int fd)
+{
+    int64_t open = atomic_load_explicit(&tcp->options.metrics[TCP_OPEN].raw, memory_order_relaxed);
+    if (open >= tcp->options.connection_max) {
+        count(tcp, TCP_REFUSED, 1);
+        close(fd);
+        return;
+    }
+    struct connection *connection = alloc_zeroed(1, sizeof *connection);
+    connection->owner = tcp;
+    connection->fd = fd;
+    connection->next = tcp->connections;
+    connection->link = &tcp->connections;
+    if (connection->next)
+        connection->next->link = &connection->next;
+    tcp->connections = connection;
+    connection->event = event_new(tcp->base, fd, EV_READ | EV_PERSIST, on_readable, connection);
+    event_add(connection->event, NULL);
+    count(tcp, TCP_OPEN, 1);
+    count(tcp, TCP_ACCEPTED, 1);
+}
+
+/* False when no connection waits, or none can be had. */
+static bool accept_one(struct tcp_lines *tcp)
+{
+    const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
+    int fd = accept4(tcp->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        connection_open(tcp, fd);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        count(tcp, TCP_REFUSED, 1);
+        event_del(tcp->accept_event);
+        event_add(tcp->resume_event, &pause);
+    }
+    return errno == ECONNABORTED || errno == EINTR;
+}
+
+static void on_connection(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd, (void)events;
+    for (int i = 0; i < ACCEPTS_PER_EVENT && accept_one(arg); i++)
+        continue;
+}
+
+static void on_resume(evutil_socket_t fd, short events, void *arg)
+{
+    struct tcp_lines *tcp = arg;
+    (void)fd, (void)events;
+    event_add(tcp->accept_event, NULL);
+}
+
+struct tcp_lines *tcp_lines_open(struct event_base *base, int owned_fd,
+                                 const struct tcp_options *options)
+{
+    struct tcp_lines *tcp = alloc_zeroed(1, sizeof *tcp);
+    tcp->options = *options;
+    tcp->base = base;
+    tcp->fd = owned_fd;
+    tcp->scratch = alloc_resize(NULL, options->line_max + READ_BYTES, 1);
+    tcp->accept_event = event_new(base, owned_fd, EV_READ | EV_PERSIST, on_connection, tcp);
+    tcp->resume_event = event_new(base, -1, 0, on_resume, tcp);
+    event_add(tcp->accept_event, NULL);
+    return tcp;
+}
+
+void tcp_lines_close(struct tcp_lines *tcp)
+{
+    if (!tcp)
+        return;
+    while (accept_one(tcp))
+        continue;
+    event_free(tcp->accept_event);
+    event_free(tcp->resume_event);
+    close(tcp->fd);
+    while (tcp->connections) {
+        ssize_t n = 1;
+        for (int i = 0; i < DRAIN_READS_MAX && n > 0; i++)
+            n = read_once(tcp->connections);
+        connection_close(tcp->connections);
+    }
+    free(tcp->scratch);
+    free(tcp);
+}

@@ -1,0 +1,36 @@
+/* tcp: a listener whose connections carry lines.
+ *
+ * Hands whole lines to the owner, as many at once as one read gave; a last line without its LF
+ * counts when the peer closes. A line longer than line_max is skipped and counted. Idle
+ * connections cost a descriptor and nothing else.
+ * Thread: the event loop it was opened on.
+ */
+#ifndef SERVER_NET_TCP_H
+#define SERVER_NET_TCP_H
+
+#include "storage/base/metric.h"
+#include "storage/base/slice.h"
+
+struct event_base;
+struct tcp_lines;
+
+/* Rows that the owner's metric table provides, in this order. Listeners that share a table share
+ * connection_max. */
+enum tcp_metric { TCP_OPEN, TCP_ACCEPTED, TCP_REFUSED, TCP_LINES_TOO_LONG, TCP_METRIC_COUNT };
+
+struct tcp_options {
+    int64_t connection_max;
+    size_t line_max; /* bytes */
+    struct metric *metrics;
+    /* One or more whole lines, each ended by LF but perhaps the last. Valid during the call. */
+    void (*lines)(void *arg, struct slice lines);
+    void *arg;
+};
+
+/* Takes over the listening descriptor. */
+struct tcp_lines *tcp_lines_open(struct event_base *base, int owned_fd,
+                                 const struct tcp_options *options);
+/* Accepts what waits, reads all that the kernel still holds, closes everything. NULL is fine. */
+void tcp_lines_close(struct tcp_lines *tcp);
+
+#endif
