@@ -1,0 +1,299 @@
+/* commit: compose -> one batch -> apply.
+ *
+ *   alert thread            writer thread                       alert thread
+ *   messages for what  -->  alertstate/... put or delete   -->  board (under its mutex)
+ *   is due                  outbox/...     put                  sender: entries
+ *                           ALERTS{...}    1 or a stale marker
+ *
+ * The batch is fsynced only when an alert moved or a message goes out; the samples of ALERTS alone
+ * ride with whatever the writer commits next.
+ */
+#include "server/alert/commit.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+#include "server/alert/builder.h"
+#include "storage/base/alloc.h"
+#include "storage/base/log.h"
+
+#define MESSAGE_ALERTS_MAX 64
+
+/* --- composing --- */
+
+/* A link that shows what the expression gives now. */
+static struct slice generator_url(struct committer *committer, const struct rule *rule)
+{
+    struct buffer url;
+    buffer_init(&url, 65536);
+    buffer_append_format(&url, "%s/api/v1/query?query=", committer->external_url);
+    for (size_t i = 0; rule && i < rule->query.len; i++) {
+        unsigned char c = (unsigned char)rule->query.at[i];
+        if (isalnum(c) || strchr("-_.~", c))
+            buffer_append_char(&url, (char)c);
+        else
+            buffer_append_format(&url, "%%%02X", c);
+    }
+    struct slice copy = arena_copy(committer->arena, buffer_slice(&url));
+    buffer_release(&url);
+    return copy;
+}
+
+static bool describe(struct committer *committer, const struct alert_change *change,
+                     struct message_alert *out)
+{
+    const struct alert_state *state = &change->after;
+    *out = (struct message_alert){
+        .resolved = state->phase != ALERT_FIRING,
+        .labels = change->labels,
+        .starts_at_ms = state->fired_at_ms,
+        .ends_at_ms = state->phase != ALERT_FIRING ? state->resolved_at_ms : 0,
+    };
+    return labels_decode(change->annotations, committer->arena, &out->annotations);
+}
+
+/* One message for the given changes; fewer of them when it would grow too large. Returns how many
+ * it took; 0 when not even one fits. */
+static size_t compose_message(struct committer *committer, struct alert_commit *commit,
+                              struct alert_change *const *due, size_t count)
+{
+    struct message_alert alerts[MESSAGE_ALERTS_MAX];
+    struct label name = {SLICE("alertname"), labels_get(due[0]->labels, SLICE("alertname"))};
+    struct message message = {
+        .receiver = SLICE("webhook"),
+        .group = {&name, 1},
+        .external_url = slice_of_string(committer->external_url),
+        .generator_url = generator_url(committer, commit->run->rule),
+        .alerts = alerts,
+    };
+    for (size_t i = 0; i < count; i++)
+        if (!describe(committer, due[i], &alerts[i]))
+            return 0;
+    for (; count > 0; count /= 2) {
+        message.count = count;
+        if (sender_compose(committer->sender, &message, committer->arena,
+                           &commit->messages[commit->message_count]) == 0) {
+            commit->message_count++;
+            return count;
+        }
+    }
+    return 0;
+}
+
+static void mark_told(struct alert_change *const *due, size_t count, int64_t now_ms)
+{
+    for (size_t i = 0; i < count; i++) {
+        due[i]->after.told = alert_due(&due[i]->after, now_ms);
+        due[i]->after.told_at_ms = now_ms;
+    }
+}
+
+/* The alerts of a rule share a message; those of deleted rules may have different names. */
+static void compose_messages(struct committer *committer, struct alert_commit *commit)
+{
+    size_t room = sender_room(committer->sender), due_count = 0;
+    size_t batch_max = commit->run->rule ? MESSAGE_ALERTS_MAX : 1;
+    struct alert_change **due =
+        arena_zeroed(committer->arena, commit->count + 1, sizeof(struct alert_change *));
+    for (size_t i = 0; due && i < commit->count; i++)
+        if (alert_due(&commit->changes[i].after, commit->now_ms) != ALERT_SAY_NOTHING)
+            due[due_count++] = &commit->changes[i];
+    if (!due_count || !sender_has_channel(committer->sender))
+        return;
+    commit->messages = arena_zeroed(committer->arena, due_count, sizeof *commit->messages);
+    for (size_t next = 0; commit->messages && next < due_count;) {
+        if (commit->message_count >= room) {
+            sender_drop("the outbox is full; tried again at the next evaluation");
+            return;
+        }
+        size_t left = due_count - next;
+        size_t taken =
+            compose_message(committer, commit, &due[next], left < batch_max ? left : batch_max);
+        if (!taken)
+            sender_drop("the alert's labels and annotations are too large for a message");
+        taken += !taken;
+        mark_told(&due[next], taken, commit->now_ms);
+        next += taken;
+    }
+}
+
+/* --- writing (writer thread) --- */
+
+static bool is_forgotten(const struct committer *committer, const struct alert_commit *commit,
+                         const struct alert_change *change)
+{
+    bool awaits = change->after.told == ALERT_SAY_FIRING && sender_has_channel(committer->sender);
+    return !awaits && (change->after.phase == ALERT_INACTIVE || !commit->run->rule);
+}
+
+static bool has_moved(const struct alert_change *change)
+{
+    const struct alert_state *a = &change->before, *b = &change->after;
+    return a->phase != b->phase || a->told != b->told || a->active_at_ms != b->active_at_ms ||
+           a->fired_at_ms != b->fired_at_ms || a->keep_since_ms != b->keep_since_ms ||
+           a->resolved_at_ms != b->resolved_at_ms || a->told_at_ms != b->told_at_ms;
+}
+
+struct job {
+    const struct committer *committer;
+    struct alert_commit *commit;
+    struct store_batch *batch;
+};
+
+static void write_state(struct job *job, const struct alert_change *change)
+{
+    struct buffer key, value;
+    buffer_init(&key, 128);
+    buffer_init(&value, 4 * ALERT_LABELS_BYTES);
+    alert_document_key(change->rule_id, change->key, &key);
+    if (is_forgotten(job->committer, job->commit, change)) {
+        store_batch_delete(job->batch, buffer_slice(&key));
+    } else {
+        struct alert_document document = {change->rule_id, change->after, change->key,
+                                          change->annotations};
+        alert_document_encode(&document, &value);
+        store_batch_put(job->batch, buffer_slice(&key), buffer_slice(&value));
+    }
+    buffer_release(&value);
+    buffer_release(&key);
+}
+
+/* ALERTS{alertstate=...} = value, unless the store refuses the series; the alert does not depend
+ * on it. */
+static void write_alerts_sample(struct job *job, const struct alert_change *change,
+                                enum alert_phase phase, double value)
+{
+    struct label_builder builder;
+    uint32_t series;
+    builder_init(&builder, change->labels);
+    builder_set(&builder, SLICE(LABEL_NAME), SLICE("ALERTS"));
+    builder_set(&builder, SLICE("alertstate"), slice_of_string(alert_phase_name(phase)));
+    if (store_intern(job->committer->store, job->batch, builder_labels(&builder), SERIES_GAUGE,
+                     &series, &job->commit->refused) == 0)
+        store_batch_value(job->batch, series, job->commit->sample_ms, value);
+}
+
+static void write_change(struct job *job, const struct alert_change *change)
+{
+    enum alert_phase before = change->before.phase, after = change->after.phase;
+    if (has_moved(change) || is_forgotten(job->committer, job->commit, change))
+        write_state(job, change);
+    if (alert_is_active(before) && before != after)
+        write_alerts_sample(job, change, before, stale_nan());
+    if (alert_is_active(after))
+        write_alerts_sample(job, change, after, 1);
+}
+
+static int compare_series(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void write_records(struct job *job)
+{
+    struct alert_commit *commit = job->commit;
+    uint32_t *now = alloc_zeroed(commit->record_count + 1, sizeof *now);
+    size_t count = 0;
+    for (size_t i = 0; i < commit->record_count; i++) {
+        struct recorded_sample *sample = &commit->records[i];
+        if (store_intern(job->committer->store, job->batch, sample->labels, SERIES_GAUGE,
+                         &sample->series, &commit->refused) < 0)
+            continue;
+        store_batch_value(job->batch, sample->series, commit->sample_ms, sample->value);
+        now[count++] = sample->series;
+    }
+    qsort(now, count, sizeof *now, compare_series);
+    /* Only this thread looks while the alert thread waits for it. */
+    for (size_t i = 0; i < commit->run->recorded_count; i++)
+        if (!bsearch(&commit->run->recorded[i], now, count, sizeof *now, compare_series))
+            store_batch_value(job->batch, commit->run->recorded[i], commit->sample_ms, stale_nan());
+    free(commit->run->recorded);
+    commit->run->recorded = now;
+    commit->run->recorded_count = count;
+}
+
+static void write_message(struct job *job, const struct outbox_message *message)
+{
+    struct buffer key, value;
+    buffer_init(&key, 64);
+    buffer_init(&value, OUTBOX_BODY_MAX + 1024);
+    outbox_key(message->sequence, &key);
+    outbox_encode(message, &value);
+    store_batch_put(job->batch, buffer_slice(&key), buffer_slice(&value));
+    buffer_release(&value);
+    buffer_release(&key);
+}
+
+static int write_all(void *arg, struct store_batch *batch, struct error *err)
+{
+    struct job *job = arg;
+    (void)err;
+    job->batch = batch;
+    for (size_t i = 0; i < job->commit->count; i++)
+        write_change(job, &job->commit->changes[i]);
+    for (size_t i = 0; i < job->commit->message_count; i++)
+        write_message(job, &job->commit->messages[i]);
+    if (job->commit->run->rule && job->commit->run->rule->recording)
+        write_records(job);
+    return 0;
+}
+
+/* --- applying --- */
+
+static void apply_change(struct committer *committer, struct alert_commit *commit,
+                         const struct alert_change *change)
+{
+    struct table *table = &commit->run->instances;
+    struct alert_instance *instance = change->instance;
+    bool fresh;
+    if (is_forgotten(committer, commit, change)) {
+        if (instance && table_remove(table, change->key, NULL))
+            instance_free(instance);
+        return;
+    }
+    if (!instance) {
+        struct table_entry *e = table_insert(table, change->key, &fresh);
+        if (!e)
+            return;
+        e->value.pointer = instance = alloc_zeroed(1, sizeof *instance);
+        instance->rule_id = change->rule_id;
+    }
+    instance->state = change->after;
+    if (change->present) {
+        instance->restored = false;
+        instance_set_annotations(instance, change->annotations);
+    }
+}
+
+/* Whether there is anything to write, and whether it may not be lost. */
+static bool has_work(const struct committer *committer, const struct alert_commit *commit,
+                     bool *sync)
+{
+    bool work = commit->record_count || commit->run->recorded_count;
+    *sync = commit->message_count > 0;
+    for (size_t i = 0; i < commit->count; i++) {
+        const struct alert_change *change = &commit->changes[i];
+        bool moved = has_moved(change) || is_forgotten(committer, commit, change);
+        *sync |= moved;
+        work |= moved || alert_is_active(change->after.phase);
+    }
+    return work || *sync;
+}
+
+int commit_run(struct committer *committer, struct alert_commit *commit, struct error *err)
+{
+    struct job job = {committer, commit, NULL};
+    bool sync;
+    compose_messages(committer, commit);
+    if (has_work(committer, commit, &sync) &&
+        writer_call(committer->writer, sync, write_all, &job, err) < 0)
+        return error_wrap(err, "the outcome cannot be stored");
+    pthread_mutex_lock(&committer->board->mutex);
+    for (size_t i = 0; i < commit->count; i++)
+        apply_change(committer, commit, &commit->changes[i]);
+    pthread_mutex_unlock(&committer->board->mutex);
+    for (size_t i = 0; i < commit->message_count; i++)
+        sender_add(committer->sender, &commit->messages[i]);
+    return 0;
+}
