@@ -28,14 +28,14 @@ struct expansion {
     struct slice rest; /* of the action */
     unsigned depth;
     bool dry;
-    struct error *err;
+    struct error problem; /* of the action at hand */
 };
 
 static int pipeline(struct expansion *x, struct template_value *out);
 
 static int refuse(struct expansion *x, const char *what, struct slice at)
 {
-    return error_set(x->err, ERROR_BAD_DATA, "%s \"" SLICE_FMT "\"", what,
+    return error_set(&x->problem, ERROR_BAD_DATA, "%s \"" SLICE_FMT "\"", what,
                      SLICE_ARG(slice_head(at, 80)));
 }
 
@@ -172,10 +172,10 @@ static int call(struct expansion *x, const struct template_function *function,
     if (piped)
         args[count++] = *piped;
     if (count < function->args_min || count > function->args_max)
-        return error_set(x->err, ERROR_BAD_DATA, "%s takes %d to %d arguments, not %d",
+        return error_set(&x->problem, ERROR_BAD_DATA, "%s takes %d to %d arguments, not %d",
                          function->name, function->args_min, function->args_max, count);
     *out = (struct template_value){.type = TEMPLATE_STRING, .string = SLICE("")};
-    return x->dry ? 0 : function->apply(x->arena, args, count, out, x->err);
+    return x->dry ? 0 : function->apply(x->arena, args, count, out, &x->problem);
 }
 
 static int command(struct expansion *x, const struct template_value *piped,
@@ -188,7 +188,7 @@ static int command(struct expansion *x, const struct template_value *piped,
         struct slice name = cut_name(x);
         const struct template_function *function = template_function_find(name);
         if (!function)
-            return error_set(x->err, ERROR_BAD_DATA,
+            return error_set(&x->problem, ERROR_BAD_DATA,
                              "function \"" SLICE_FMT "\" is not known here; there are %s",
                              SLICE_ARG(slice_head(name, 80)), template_function_names());
         return call(x, function, piped, out);
@@ -285,16 +285,14 @@ static int expand(struct expansion *x, struct slice rest, struct buffer *out, st
 {
     int status = 0;
     while (rest.len) {
-        struct error why = {0};
         size_t text = slice_find(rest, SLICE("{{"));
         buffer_append_slice(out, slice_head(rest, text));
         rest = slice_skip(rest, text);
-        x->err = &why;
         if (!rest.len || next_action(x, &rest, out) == 0)
             continue;
-        buffer_append_format(out, "<error expanding template: %s>", why.text);
+        buffer_append_format(out, "<error expanding template: %s>", x->problem.text);
         if (status == 0)
-            status = error_set(first, why.kind, "%s", why.text);
+            status = error_set(first, x->problem.kind, "%s", x->problem.text);
     }
     return status;
 }
