@@ -191,7 +191,7 @@ static const struct option config_options[] = {
         .offset = AT(logs.line_max),
         .fallback = "256KiB",
         .min = KIB,
-        .max = 16 * MIB,
+        .max = 4 * MIB,
         .help = "Longest log line; longer ones are dropped and counted.",
     },
     {
