@@ -7,6 +7,13 @@
 
 #define FUNCTION_ARGS_MAX 8
 
+struct eval;
+struct grid;
+struct histogram;
+struct point;
+struct sink;
+struct window;
+
 struct query_function {
     const char *name;
     enum value_type args[FUNCTION_ARGS_MAX];
@@ -14,6 +21,17 @@ struct query_function {
     /* How many of the last arguments are optional; -1 = the last one repeats (label_join). */
     int optional;
     enum value_type result;
+    bool keeps_name; /* of the metric */
+    bool uses_time;  /* the answer depends on the step even when the samples do not */
+    /* What the evaluator runs; the shapes are told in query/call.h. */
+    double (*math)(double value);
+    double (*map)(double value, const double *params, size_t count);
+    double (*summary)(const struct histogram *histogram);
+    bool (*window)(const struct window *window, struct point *out);
+    bool (*window_histogram)(const struct window *window, struct point *out);
+    int (*stream)(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                  struct sink *sink);
+    int (*scalar)(struct eval *eval, const struct plan *plan, const struct grid *grid, double *out);
 };
 
 /* NULL when there is none of that name. */

@@ -1,0 +1,98 @@
+/* budget: what keeps one query from hurting the rest.
+ *
+ * Time: a deadline, looked at once a series and every few hundred steps. Samples: those read from
+ * the store. Memory: the arena of the query has a limit; scratch arenas get what is left of it, so
+ * that the sum of all stays below. Each refusal names the limit and the option that raises it.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "query/eval.h"
+#include "storage/base/clock.h"
+
+#define NOTE_BYTES_MAX 512
+
+int eval_check(struct eval *eval)
+{
+    if (eval->request->deadline_ns == 0 || clock_monotonic_ns() < eval->request->deadline_ns)
+        return 0;
+    return error_set(eval->err, ERROR_TIMEOUT,
+                     "query timed out in expression evaluation; narrow the range or the "
+                     "selectors, or raise limits.query_timeout");
+}
+
+size_t eval_memory_left(const struct eval *eval)
+{
+    size_t used = eval->arena->used + eval->owned_bytes;
+    for (const struct scratch *scratch = eval->scratches; scratch; scratch = scratch->outer)
+        used += scratch->arena.used;
+    return used < eval->arena->limit ? eval->arena->limit - used : 0;
+}
+
+int eval_fail_memory(struct eval *eval)
+{
+    return error_set(eval->err, ERROR_LIMIT,
+                     "query processing would need more than %zu bytes of memory; narrow the range "
+                     "or the selectors, or raise limits.query_memory_bytes",
+                     eval->arena->limit);
+}
+
+int eval_count_samples(struct eval *eval, size_t count)
+{
+    eval->samples_read += (int64_t)count;
+    if (eval->request->samples_max == 0 || eval->samples_read <= eval->request->samples_max)
+        return 0;
+    return error_set(eval->err, ERROR_LIMIT,
+                     "query processing would load more than %lld samples into memory; narrow the "
+                     "range or the selectors, or raise limits.query_samples",
+                     (long long)eval->request->samples_max);
+}
+
+void scratch_open(struct eval *eval, struct scratch *scratch)
+{
+    arena_init(&scratch->arena, eval_memory_left(eval));
+    scratch->outer = eval->scratches;
+    eval->scratches = scratch;
+}
+
+void scratch_clear(struct eval *eval, struct scratch *scratch)
+{
+    arena_reset(&scratch->arena);
+    scratch->arena.limit = eval_memory_left(eval);
+}
+
+void scratch_close(struct eval *eval, struct scratch *scratch)
+{
+    eval->scratches = scratch->outer;
+    arena_release(&scratch->arena);
+}
+
+static void note(struct eval *eval, struct notes *notes, const char *format, va_list args)
+{
+    char text[NOTE_BYTES_MAX];
+    int len = vsnprintf(text, sizeof text, format, args);
+    if (len < 0)
+        return;
+    struct slice s = slice_make(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+    for (size_t i = 0; i < notes->count; i++)
+        if (slice_equal(notes->at[i], s))
+            return;
+    if (notes->count < sizeof notes->at / sizeof *notes->at)
+        notes->at[notes->count++] = arena_copy(eval->arena, s);
+}
+
+void eval_warn(struct eval *eval, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(eval, &eval->warnings, format, args);
+    va_end(args);
+}
+
+void eval_info(struct eval *eval, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(eval, &eval->infos, format, args);
+    va_end(args);
+}

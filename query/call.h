@@ -1,0 +1,108 @@
+/* call: the code behind the rows of the function table.
+ *
+ * A row has exactly one of four shapes: `math` or `map` (a number from a number), `summary` (a
+ * number from a histogram), `window` (a point from the samples of a window, with
+ * `window_histogram` for histogram samples), `stream` or `scalar` (the call does it all itself).
+ */
+#ifndef QUERY_CALL_H
+#define QUERY_CALL_H
+
+#include "query/eval.h"
+
+/* --- map.c: value and the scalar arguments at its step --- */
+double map_sgn(double value);
+double map_deg(double value);
+double map_rad(double value);
+double map_day_of_month(double seconds);
+double map_day_of_week(double seconds);
+double map_day_of_year(double seconds);
+double map_days_in_month(double seconds);
+double map_hour(double seconds);
+double map_minute(double seconds);
+double map_month(double seconds);
+double map_year(double seconds);
+double map_round(double value, const double *params, size_t count);
+/* Absent where max < min. */
+double map_clamp(double value, const double *params, size_t count);
+double map_clamp_min(double value, const double *params, size_t count);
+double map_clamp_max(double value, const double *params, size_t count);
+double summary_avg(const struct histogram *histogram);
+double summary_count(const struct histogram *histogram);
+double summary_sum(const struct histogram *histogram);
+
+/* --- window.c: false = no point; called only with at least one float sample --- */
+bool window_avg(const struct window *window, struct point *out);
+bool window_changes(const struct window *window, struct point *out);
+bool window_count(const struct window *window, struct point *out);
+bool window_delta(const struct window *window, struct point *out);
+bool window_deriv(const struct window *window, struct point *out);
+bool window_idelta(const struct window *window, struct point *out);
+bool window_increase(const struct window *window, struct point *out);
+bool window_irate(const struct window *window, struct point *out);
+bool window_last(const struct window *window, struct point *out);
+bool window_max(const struct window *window, struct point *out);
+bool window_min(const struct window *window, struct point *out);
+bool window_predict_linear(const struct window *window, struct point *out);
+bool window_present(const struct window *window, struct point *out);
+bool window_quantile(const struct window *window, struct point *out);
+bool window_rate(const struct window *window, struct point *out);
+bool window_resets(const struct window *window, struct point *out);
+bool window_stddev(const struct window *window, struct point *out);
+bool window_stdvar(const struct window *window, struct point *out);
+bool window_sum(const struct window *window, struct point *out);
+
+/* How far a rise seen between the first and the last of `count` samples stands for the whole
+ * window: the factor of rate, increase and delta. */
+struct rise {
+    int64_t first_ms, last_ms;
+    size_t count;
+    bool counter;
+    double first, total; /* for counters: the first value, and the rise */
+};
+double window_extrapolation(const struct window *window, const struct rise *rise);
+
+/* --- window_histogram.c: the same with at least one histogram sample and no float --- */
+bool window_histogram_avg(const struct window *window, struct point *out);
+bool window_histogram_changes(const struct window *window, struct point *out);
+bool window_histogram_count(const struct window *window, struct point *out);
+bool window_histogram_delta(const struct window *window, struct point *out);
+bool window_histogram_idelta(const struct window *window, struct point *out);
+bool window_histogram_increase(const struct window *window, struct point *out);
+bool window_histogram_irate(const struct window *window, struct point *out);
+bool window_histogram_last(const struct window *window, struct point *out);
+bool window_histogram_max(const struct window *window, struct point *out);
+bool window_histogram_min(const struct window *window, struct point *out);
+bool window_histogram_quantile(const struct window *window, struct point *out);
+bool window_histogram_rate(const struct window *window, struct point *out);
+bool window_histogram_resets(const struct window *window, struct point *out);
+bool window_histogram_sum(const struct window *window, struct point *out);
+
+/* --- special.c, relabel.c, quantile.c --- */
+MUST_USE int call_absent(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink);
+MUST_USE int call_absent_over_time(struct eval *eval, const struct plan *plan,
+                                   const struct grid *grid, struct sink *sink);
+MUST_USE int call_sort(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       struct sink *sink);
+MUST_USE int call_sort_desc(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink);
+MUST_USE int call_timestamp(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink);
+MUST_USE int call_vector(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink);
+MUST_USE int call_label_replace(struct eval *eval, const struct plan *plan,
+                                const struct grid *grid, struct sink *sink);
+MUST_USE int call_label_join(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                             struct sink *sink);
+MUST_USE int call_histogram_quantile(struct eval *eval, const struct plan *plan,
+                                     const struct grid *grid, struct sink *sink);
+MUST_USE int call_histogram_fraction(struct eval *eval, const struct plan *plan,
+                                     const struct grid *grid, struct sink *sink);
+MUST_USE int call_pi(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                     double *out);
+MUST_USE int call_scalar(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         double *out);
+MUST_USE int call_time(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       double *out);
+
+#endif

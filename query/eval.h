@@ -1,0 +1,247 @@
+/* eval: what the files of the PromQL evaluator share; nobody else includes it.
+ *
+ * An expression is evaluated over the whole step grid at once: its value is a set of rows, one a
+ * label set, each with one place a step. Rows are pushed: a node hands each finished row to a
+ * sink and forgets it, so that sum(rate(x[5m])) holds one series' samples at a time. Nodes that
+ * need all rows together (join, topk, sort) collect them.
+ *
+ * Memory: labels, and rows that are collected, live in the query's arena; the values of a pushed
+ * row live in the producer's scratch and are the sink's to change until take returns.
+ * One thread a query.
+ */
+#ifndef QUERY_EVAL_H
+#define QUERY_EVAL_H
+
+#include "query/function.h"
+#include "query/promql.h"
+#include "storage/base/table.h"
+
+/* The time of step i is start_ms + i * step_ms. */
+struct grid {
+    int64_t start_ms;
+    int64_t step_ms;
+    size_t steps;
+};
+
+static inline int64_t grid_time(const struct grid *grid, size_t step)
+{
+    return grid->start_ms + (int64_t)step * grid->step_ms;
+}
+
+/* A place without a point holds the stale marker: no arithmetic yields its bits. */
+static inline double point_absent(void)
+{
+    uint64_t bits = STALE_NAN_BITS;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline bool point_is_absent(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits == STALE_NAN_BITS;
+}
+
+struct row {
+    struct labels labels;
+    double *values; /* one a step; absent where there is nothing or a histogram */
+    const struct histogram **histograms; /* NULL, or one a step with NULL where there is none */
+};
+
+static inline const struct histogram *row_histogram(const struct row *row, size_t step)
+{
+    return row->histograms ? row->histograms[step] : NULL;
+}
+
+static inline bool row_has(const struct row *row, size_t step)
+{
+    return !point_is_absent(row->values[step]) || row_histogram(row, step);
+}
+
+struct sink {
+    /* The row is the sink's until it returns. Negative stops the evaluation. */
+    int (*take)(struct sink *self, struct row *row);
+};
+
+struct notes {
+    struct slice at[16];
+    size_t count;
+};
+
+/* A second arena for what is needed only until the row has been taken. */
+struct scratch {
+    struct arena arena;
+    struct scratch *outer;
+};
+
+struct eval {
+    struct store *store;
+    struct store_reader *reader;
+    const struct promql_request *request;
+    struct arena *arena;
+    struct error *err;
+    struct scratch *scratches; /* the innermost */
+    size_t owned_bytes;        /* histograms being summed, outside the arenas */
+    int64_t lookback_ms;
+    int64_t samples_read;
+    struct notes warnings, infos;
+};
+
+/* --- eval.c --- */
+MUST_USE int eval_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       struct sink *sink);
+/* Fills grid->steps numbers. */
+MUST_USE int eval_scalar(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         double *out);
+/* The same in the arena of the query. NULL on failure. */
+double *eval_scalar_new(struct eval *eval, const struct plan *plan, const struct grid *grid);
+struct slice eval_string(const struct plan *plan);
+const struct plan *eval_unwrap(const struct plan *plan);
+
+/* --- budget.c --- */
+/* -1 and ERROR_TIMEOUT once the deadline has passed. */
+MUST_USE int eval_check(struct eval *eval);
+/* Bytes the query may still allocate. */
+size_t eval_memory_left(const struct eval *eval);
+/* Always -1. */
+int eval_fail_memory(struct eval *eval);
+MUST_USE int eval_count_samples(struct eval *eval, size_t count);
+void scratch_open(struct eval *eval, struct scratch *scratch);
+void scratch_clear(struct eval *eval, struct scratch *scratch);
+void scratch_close(struct eval *eval, struct scratch *scratch);
+/* Each distinct text once; beyond 16 they are dropped. */
+void eval_warn(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void eval_info(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- rows.c --- */
+struct rows {
+    struct row *at;
+    size_t count;
+    size_t capacity;
+};
+
+/* A row without points. False when memory is out. */
+MUST_USE bool row_make(struct arena *arena, const struct grid *grid, struct row *out);
+MUST_USE bool row_make_histograms(struct arena *arena, const struct grid *grid, struct row *row);
+MUST_USE int rows_append(struct eval *eval, struct rows *rows, const struct row *row);
+/* All rows of an expression, copied to the arena of the query. */
+MUST_USE int rows_collect(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                          struct rows *out);
+MUST_USE int rows_push(struct rows *rows, struct sink *sink);
+/* {} when memory is out. */
+struct labels labels_without_name(struct arena *arena, struct labels labels);
+bool names_contain(const struct plan_names *names, struct slice name);
+/* by(names) / on(names) when keep; otherwise all but names and __name__. */
+struct labels labels_project(struct arena *arena, struct labels labels,
+                             const struct plan_names *names, bool keep);
+/* The canonical bytes of that projection, without building it. */
+void labels_project_key(struct labels labels, const struct plan_names *names, bool keep,
+                        struct buffer *out);
+/* `labels` with one pair set, or removed when value is empty. Name and value are borrowed.
+ * False when memory or LABELS_MAX is out. */
+MUST_USE bool labels_set(struct arena *arena, struct labels *labels, struct slice name,
+                         struct slice value);
+
+/* Rows by label set. Two rows of one label set become one when they never share a step. */
+struct rowset {
+    struct eval *eval;
+    const struct grid *grid;
+    struct table index;
+    struct buffer key;
+    struct rows rows;
+};
+void rowset_init(struct rowset *set, struct eval *eval, const struct grid *grid);
+void rowset_release(struct rowset *set);
+/* NULL on failure. The row of these labels, made empty when new. */
+struct row *rowset_row(struct rowset *set, struct labels labels);
+/* Adds the points of `row`; fails with `conflict` where both have one. */
+MUST_USE int rowset_add(struct rowset *set, const struct row *row, const char *conflict);
+#define ROWSET_CONFLICT "vector cannot contain metrics with the same labelset"
+
+/* --- range.c --- */
+/* The samples of one series, stale markers removed. falls[i] counts the resets up to sample i. */
+struct samples {
+    const int64_t *times;
+    const double *values;
+    const uint32_t *falls;
+    size_t count;
+    const int64_t *histogram_times;
+    const struct histogram *const *histograms;
+    const uint32_t *histogram_falls;
+    size_t histogram_count;
+};
+
+struct samples_sink {
+    int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
+};
+
+/* The window of step i is (end - range_ms, end], end = end_ms + i * step_ms (step 0 with @). */
+struct range {
+    int64_t end_ms;
+    int64_t step_ms;
+    int64_t range_ms;
+};
+
+struct range range_of(const struct eval *eval, const struct plan *plan, const struct grid *grid);
+/* Every series of a range selector or subquery, with all samples any window needs. */
+MUST_USE int range_each(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                        struct samples_sink *sink);
+/* Rows of an instant selector. With `sample_time` the value is the time of the sample, seconds. */
+MUST_USE int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                           bool sample_time, struct sink *sink);
+
+/* --- window.c, window_histogram.c --- */
+struct window {
+    const int64_t *times; /* floats */
+    const double *values;
+    const uint32_t *falls;
+    size_t count;
+    const int64_t *histogram_times;
+    const struct histogram *const *histograms;
+    const uint32_t *histogram_falls;
+    size_t histogram_count;
+    int64_t start_ms, end_ms; /* (start, end] */
+    int64_t now_ms;           /* the time of the step */
+    double param;             /* the scalar argument */
+    double *work;             /* room for all float values */
+    struct arena *arena;      /* for histograms made here */
+};
+
+struct point {
+    double value;
+    const struct histogram *histogram; /* NULL: a number */
+};
+
+MUST_USE int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink);
+
+/* --- the other nodes --- */
+MUST_USE int map_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                      struct sink *sink);
+MUST_USE int aggregate_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink);
+/* topk, bottomk, quantile, count_values. */
+MUST_USE int rank_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       struct sink *sink);
+MUST_USE int binary_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink);
+MUST_USE int negate_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink);
+MUST_USE int join_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       struct sink *sink);
+
+/* --- arithmetic --- */
+/* True where the comparison holds (the value is then left); arithmetic always holds. */
+bool operator_apply(enum binary_operator op, double left, double right, double *out);
+/* The same on points; false also where the pair is not defined, after a note. */
+bool operator_apply_points(struct eval *eval, enum binary_operator op, struct point left,
+                           struct point right, struct point *out);
+bool operator_is_comparison(enum binary_operator op);
+/* Neumaier's summation: the sum is *sum + *rest. */
+void sum_add(double *sum, double *rest, double value);
+/* Sorts `values`; NaN first. */
+double quantile_of(double q, double *values, size_t count);
+
+#endif

@@ -1,0 +1,299 @@
+/* quantile: histogram_quantile and histogram_fraction over vectors.
+ *
+ * Native histogram points are answered as they come by. Classic histograms are families of
+ * cumulative counters, one a bound:
+ *
+ *   h_bucket{le="0.1"} 3   h_bucket{le="0.5"} 7   h_bucket{le="+Inf"} 8
+ *
+ * Their rows are set aside, grouped by all labels but `le`, sorted by bound, and settled at the
+ * end. Counts that fall from one bound to the next (rates of counters read at slightly different
+ * times) are lifted; a relative 1e-12 silently, more with a note.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "query/call.h"
+#include "query/histogram_math.h"
+
+#define KEY_BYTES_MAX      ((size_t)1 << 20)
+#define MONOTONY_TOLERANCE 1e-12
+
+struct bound_row {
+    double bound;
+    uint32_t group;
+    struct row row;
+};
+
+struct quantile {
+    struct sink sink;
+    struct eval *eval;
+    const struct grid *grid;
+    const double *q;             /* histogram_quantile */
+    const double *lower, *upper; /* histogram_fraction */
+    struct table index;
+    struct buffer key;
+    struct bound_row *bounds;
+    size_t count, capacity, group_count;
+    struct sink *out;
+};
+
+struct bucket {
+    double bound, count;
+};
+
+/* --- one classic histogram at one step --- */
+
+static size_t merge_equal_bounds(struct bucket *buckets, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (kept && buckets[kept - 1].bound == buckets[i].bound)
+            buckets[kept - 1].count += buckets[i].count;
+        else
+            buckets[kept++] = buckets[i];
+    }
+    return kept;
+}
+
+/* Answers whether more than rounding had to be lifted. Rounding is levelled in both directions. */
+static bool lift(struct bucket *buckets, size_t count)
+{
+    bool noticed = false;
+    for (size_t i = 1; i < count; i++) {
+        double before = buckets[i - 1].count, now = buckets[i].count;
+        double slack = MONOTONY_TOLERANCE * (fabs(now) + fabs(before));
+        if (now >= before && now - before >= slack)
+            continue;
+        noticed = noticed || before - now > slack;
+        buckets[i].count = before;
+    }
+    return noticed;
+}
+
+static double classic_quantile(double q, const struct bucket *buckets, size_t count)
+{
+    double total = buckets[count - 1].count;
+    if (count < 2 || total == 0)
+        return NAN;
+    double rank = q * total;
+    size_t i = 0;
+    while (i < count - 1 && !(buckets[i].count >= rank))
+        i++;
+    if (i == count - 1)
+        return buckets[count - 2].bound;
+    if (i == 0 && buckets[0].bound <= 0)
+        return buckets[0].bound;
+    double lower = i ? buckets[i - 1].bound : 0, below = i ? buckets[i - 1].count : 0;
+    double width = buckets[i].bound - lower;
+    return lower + width * ((rank - below) / (buckets[i].count - below));
+}
+
+/* Observations up to `value`, linear within a bucket. */
+static double classic_rank(double value, const struct bucket *buckets, size_t count)
+{
+    double below = 0, lower = buckets[0].bound <= 0 ? -INFINITY : 0;
+    for (size_t i = 0; i < count; i++) {
+        double upper = buckets[i].bound;
+        if (value >= upper) {
+            below = buckets[i].count;
+            lower = upper;
+            continue;
+        }
+        if (value <= lower || isinf(lower) || isinf(upper))
+            return below;
+        return below + (buckets[i].count - below) * ((value - lower) / (upper - lower));
+    }
+    return below;
+}
+
+static double classic_fraction(double lower, double upper, const struct bucket *buckets,
+                               size_t count)
+{
+    double total = buckets[count - 1].count;
+    if (count < 2 || !(total > 0) || isnan(lower) || isnan(upper))
+        return NAN;
+    if (lower >= upper)
+        return 0;
+    return (classic_rank(upper, buckets, count) - classic_rank(lower, buckets, count)) / total;
+}
+
+static double classic_answer(struct quantile *self, size_t step, struct bucket *buckets,
+                             size_t count)
+{
+    if (self->q && !(self->q[step] >= 0 && self->q[step] <= 1))
+        return quantile_out_of_range(self->q[step]);
+    if (!isinf(buckets[count - 1].bound))
+        return NAN;
+    count = merge_equal_bounds(buckets, count);
+    if (lift(buckets, count))
+        eval_info(self->eval, "PromQL info: input to histogram_quantile needed to be fixed for "
+                              "monotonicity");
+    if (self->q)
+        return classic_quantile(self->q[step], buckets, count);
+    return classic_fraction(self->lower[step], self->upper[step], buckets, count);
+}
+
+/* --- setting rows aside --- */
+
+static bool parse_bound(struct slice text, double *out)
+{
+    if (slice_equal(text, SLICE("+Inf")) || slice_equal(text, SLICE("Inf"))) {
+        *out = INFINITY;
+        return true;
+    }
+    return slice_to_double(text, out);
+}
+
+static int bounds_append(struct quantile *self, const struct bound_row *bound)
+{
+    if (self->count == self->capacity) {
+        size_t capacity = self->capacity ? self->capacity * 2 : 64;
+        struct bound_row *at = arena_alloc(self->eval->arena, capacity * sizeof *at);
+        if (!at)
+            return eval_fail_memory(self->eval);
+        if (self->count)
+            memcpy(at, self->bounds, self->count * sizeof *at);
+        self->bounds = at;
+        self->capacity = capacity;
+    }
+    self->bounds[self->count++] = *bound;
+    return 0;
+}
+
+static int set_aside(struct quantile *self, const struct row *row)
+{
+    static struct slice le = SLICE_LIT("le");
+    static const struct plan_names only_le = {&le, 1};
+    struct arena *arena = self->eval->arena;
+    struct bound_row bound = {.row.labels = labels_project(arena, row->labels, &only_le, false)};
+    bool fresh;
+    if (!parse_bound(labels_get(row->labels, SLICE("le")), &bound.bound)) {
+        eval_warn(self->eval,
+                  "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
+                  "\"" SLICE_FMT "\"",
+                  SLICE_ARG(labels_get(row->labels, SLICE("le"))));
+        return 0;
+    }
+    buffer_reset(&self->key);
+    labels_encode(bound.row.labels, &self->key);
+    struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
+    assert(entry);
+    if (fresh)
+        entry->value.number = self->group_count++;
+    bound.group = (uint32_t)entry->value.number;
+    bound.row.values = arena_alloc(arena, self->grid->steps * sizeof *bound.row.values);
+    if (!bound.row.values)
+        return eval_fail_memory(self->eval);
+    memcpy(bound.row.values, row->values, self->grid->steps * sizeof *bound.row.values);
+    return bounds_append(self, &bound);
+}
+
+static double native_answer(const struct quantile *self, size_t step,
+                            const struct histogram *histogram)
+{
+    return self->q ? histogram_quantile(self->q[step], histogram)
+                   : histogram_fraction(self->lower[step], self->upper[step], histogram);
+}
+
+static int quantile_take(struct sink *sink, struct row *row)
+{
+    struct quantile *self = (struct quantile *)sink;
+    bool floats = false;
+    for (size_t i = 0; i < self->grid->steps && !floats; i++)
+        floats = !point_is_absent(row->values[i]);
+    if (floats && set_aside(self, row) != 0)
+        return -1;
+    if (!row->histograms)
+        return 0;
+    for (size_t i = 0; i < self->grid->steps; i++)
+        row->values[i] =
+            row->histograms[i] ? native_answer(self, i, row->histograms[i]) : point_absent();
+    row->histograms = NULL;
+    row->labels = labels_without_name(self->eval->arena, row->labels);
+    return self->out->take(self->out, row);
+}
+
+/* --- settling the classic ones --- */
+
+static int compare_bounds(const void *a, const void *b)
+{
+    const struct bound_row *x = a, *y = b;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    return (x->bound > y->bound) - (x->bound < y->bound);
+}
+
+/* `rows` are the bounds of one histogram. */
+static int settle(struct quantile *self, const struct bound_row *rows, size_t count,
+                  struct bucket *buckets)
+{
+    struct row row;
+    if (!row_make(self->eval->arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    row.labels = rows[0].row.labels;
+    for (size_t step = 0; step < self->grid->steps; step++) {
+        size_t present = 0;
+        for (size_t i = 0; i < count; i++)
+            if (!point_is_absent(rows[i].row.values[step]))
+                buckets[present++] = (struct bucket){rows[i].bound, rows[i].row.values[step]};
+        if (present)
+            row.values[step] = classic_answer(self, step, buckets, present);
+    }
+    return eval_check(self->eval) != 0 ? -1 : self->out->take(self->out, &row);
+}
+
+static int settle_all(struct quantile *self)
+{
+    struct bucket *buckets = arena_alloc(self->eval->arena, self->count * sizeof *buckets);
+    if (!buckets)
+        return eval_fail_memory(self->eval);
+    if (self->count)
+        qsort(self->bounds, self->count, sizeof *self->bounds, compare_bounds);
+    for (size_t i = 0; i < self->count;) {
+        size_t end = i;
+        while (end < self->count && self->bounds[end].group == self->bounds[i].group)
+            end++;
+        if (settle(self, &self->bounds[i], end - i, buckets) != 0)
+            return -1;
+        i = end;
+    }
+    return 0;
+}
+
+static int quantile_run(struct quantile *self, const struct plan *vector)
+{
+    table_init(&self->index, SIZE_MAX);
+    buffer_init(&self->key, KEY_BYTES_MAX);
+    int result = eval_rows(self->eval, vector, self->grid, &self->sink);
+    if (result == 0)
+        result = settle_all(self);
+    buffer_release(&self->key);
+    table_release(&self->index);
+    return result;
+}
+
+int call_histogram_quantile(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink)
+{
+    struct quantile self = {.sink = {quantile_take}, .eval = eval, .grid = grid, .out = sink};
+    self.q = eval_scalar_new(eval, plan->call.args[0], grid);
+    if (!self.q)
+        return -1;
+    for (size_t i = 0; i < grid->steps; i++)
+        if (!(self.q[i] >= 0 && self.q[i] <= 1))
+            eval_warn(eval, "PromQL warning: quantile value should be between 0 and 1, got %g",
+                      self.q[i]);
+    return quantile_run(&self, plan->call.args[1]);
+}
+
+int call_histogram_fraction(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink)
+{
+    struct quantile self = {.sink = {quantile_take}, .eval = eval, .grid = grid, .out = sink};
+    self.lower = eval_scalar_new(eval, plan->call.args[0], grid);
+    self.upper = eval_scalar_new(eval, plan->call.args[1], grid);
+    if (!self.lower || !self.upper)
+        return -1;
+    return quantile_run(&self, plan->call.args[2]);
+}

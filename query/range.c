@@ -1,0 +1,323 @@
+/* range: samples from the store, as instant rows and as windows.
+ *
+ *   samples     x   x   x   x   x   x   x
+ *   window i  (-----------]                    left-open, as in Prometheus 3
+ *   window i+1      (-----------]
+ *
+ * Each series is read once, for the whole grid, into a scratch arena that the next series reuses;
+ * two indexes then walk over it as the windows advance. A subquery is the same thing with the rows
+ * of its child in place of the store.
+ */
+#include "query/eval.h"
+#include "query/histogram_math.h"
+
+#define TIME_FAR ((int64_t)1 << 60) /* beyond every sample; sums of two still fit */
+
+static int64_t time_minus(int64_t a, int64_t b)
+{
+    int64_t out;
+    if (__builtin_sub_overflow(a, b, &out))
+        return b > 0 ? -TIME_FAR : TIME_FAR;
+    return out < -TIME_FAR ? -TIME_FAR : out > TIME_FAR ? TIME_FAR : out;
+}
+
+struct range range_of(const struct eval *eval, const struct plan *plan, const struct grid *grid)
+{
+    int64_t base = grid->start_ms;
+    switch (plan->at) {
+    case AT_NONE:
+        break;
+    case AT_TIME:
+        base = plan->at_ms;
+        break;
+    case AT_START:
+        base = eval->request->start_ms;
+        break;
+    case AT_END:
+        base = eval->request->end_ms;
+        break;
+    }
+    return (struct range){
+        .end_ms = time_minus(base, plan->offset_ms),
+        .step_ms = plan->at == AT_NONE ? grid->step_ms : 0,
+        .range_ms = plan->kind == PLAN_SUBQUERY ? plan->subquery.range_ms : plan->selector.range_ms,
+    };
+}
+
+static int64_t range_last(const struct range *range, const struct grid *grid)
+{
+    return range->end_ms + (int64_t)(grid->steps - 1) * range->step_ms;
+}
+
+/* --- reading the store --- */
+
+/* What is done with each series of a selector; memory of the column is in the scratch. */
+struct reading {
+    struct eval *eval;
+    const struct grid *grid;
+    struct range range;
+    struct scratch scratch;
+    void *out; /* struct sink or struct samples_sink */
+    bool sample_time;
+    int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);
+};
+
+static int reading_one(struct reading *reading, const struct store_series *series)
+{
+    struct eval *eval = reading->eval;
+    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
+    struct store_column column;
+    if (eval_check(eval) != 0)
+        return -1;
+    scratch_clear(eval, &reading->scratch);
+    if (store_read(eval->reader, series->id, from, range_last(&reading->range, reading->grid),
+                   &reading->scratch.arena, &column, eval->err) != 0)
+        return reading->scratch.arena.exhausted ? eval_fail_memory(eval) : -1;
+    if (column.count == 0)
+        return 0;
+    if (eval_count_samples(eval, column.count) != 0)
+        return -1;
+    return reading->take(reading, series->labels, &column);
+}
+
+static int reading_run(struct reading *reading, const struct plan *plan)
+{
+    struct eval *eval = reading->eval;
+    struct store_selection selection;
+    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
+    if (store_select(eval->store, plan->selector.matchers, plan->selector.matcher_count, from,
+                     range_last(&reading->range, reading->grid), eval->arena, &selection,
+                     eval->err) != 0)
+        return eval->arena->exhausted ? eval_fail_memory(eval) : -1;
+    scratch_open(eval, &reading->scratch);
+    int result = 0;
+    for (size_t i = 0; i < selection.count && result == 0; i++)
+        result = reading_one(reading, &selection.at[i]);
+    scratch_close(eval, &reading->scratch);
+    return result;
+}
+
+/* --- instant selectors --- */
+
+static void pick_value(struct row *row, size_t step, const struct store_column *column,
+                       size_t sample)
+{
+    if (column->histograms)
+        row->histograms[step] = column->histograms[sample];
+    else
+        row->values[step] = column->values[sample]; /* a stale marker is the absent mark */
+}
+
+static bool is_marker(const struct store_column *column, size_t sample)
+{
+    return column->histograms ? !column->histograms[sample]
+                              : point_is_absent(column->values[sample]);
+}
+
+static int take_instant(struct reading *reading, struct labels labels,
+                        const struct store_column *column)
+{
+    struct row row = {.labels = labels};
+    struct arena *arena = &reading->scratch.arena;
+    struct sink *sink = reading->out;
+    bool with_histograms = column->histograms && !reading->sample_time;
+    if (!row_make(arena, reading->grid, &row) ||
+        (with_histograms && !row_make_histograms(arena, reading->grid, &row)))
+        return eval_fail_memory(reading->eval);
+    size_t next = 0;
+    for (size_t i = 0; i < reading->grid->steps; i++) {
+        int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
+        while (next < column->count && column->times[next] <= now)
+            next++;
+        if (next == 0 || column->times[next - 1] <= now - reading->range.range_ms)
+            continue;
+        if (!reading->sample_time)
+            pick_value(&row, i, column, next - 1);
+        else if (!is_marker(column, next - 1))
+            row.values[i] = (double)column->times[next - 1] / 1000;
+    }
+    return sink->take(sink, &row);
+}
+
+int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                  bool sample_time, struct sink *sink)
+{
+    struct reading reading = {
+        .eval = eval,
+        .grid = grid,
+        .range = range_of(eval, plan, grid),
+        .out = sink,
+        .sample_time = sample_time,
+        .take = take_instant,
+    };
+    reading.range.range_ms = eval->lookback_ms;
+    return reading_run(&reading, plan);
+}
+
+/* --- range selectors --- */
+
+/* falls[i] = how often the values fell up to sample i: windows then know at once whether there
+ * was a reset inside. */
+static bool count_falls(struct arena *arena, struct samples *samples)
+{
+    uint32_t *falls = arena_alloc(arena, samples->count * sizeof *falls);
+    if (!falls)
+        return false;
+    for (size_t i = 0; i < samples->count; i++)
+        falls[i] =
+            i == 0 ? 0 : falls[i - 1] + (samples->values[i] < samples->values[i - 1] ? 1 : 0);
+    samples->falls = falls;
+    return true;
+}
+
+static bool count_histogram_falls(struct arena *arena, struct samples *samples)
+{
+    size_t count = samples->histogram_count;
+    uint32_t *falls = arena_alloc(arena, count * sizeof *falls);
+    if (!falls)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        falls[i] = i == 0 ? 0
+                          : falls[i - 1] +
+                                histogram_fell(samples->histograms[i - 1], samples->histograms[i]);
+    samples->histogram_falls = falls;
+    return true;
+}
+
+static size_t count_markers(const struct store_column *column)
+{
+    size_t markers = 0;
+    for (size_t i = 0; i < column->count; i++)
+        markers += is_marker(column, i);
+    return markers;
+}
+
+/* The column without its stale markers, which are what is rare. */
+static bool drop_markers(struct arena *arena, struct store_column *column)
+{
+    size_t markers = count_markers(column), kept = 0;
+    if (markers == 0)
+        return true;
+    size_t left = column->count - markers;
+    int64_t *times = arena_alloc(arena, left * sizeof *times);
+    double *values = arena_alloc(arena, left * sizeof *values);
+    const struct histogram **histograms = arena_alloc(arena, left * sizeof *histograms);
+    if (!times || !values || !histograms)
+        return false;
+    for (size_t i = 0; i < column->count; i++) {
+        if (is_marker(column, i))
+            continue;
+        times[kept] = column->times[i];
+        if (column->histograms)
+            histograms[kept++] = column->histograms[i];
+        else
+            values[kept++] = column->values[i];
+    }
+    *column = (struct store_column){left, times, column->histograms ? NULL : values,
+                                    column->histograms ? histograms : NULL};
+    return true;
+}
+
+static int take_range(struct reading *reading, struct labels labels,
+                      const struct store_column *column)
+{
+    struct samples_sink *sink = reading->out;
+    struct arena *arena = &reading->scratch.arena;
+    struct store_column live = *column;
+    struct samples samples = {0};
+    if (!drop_markers(arena, &live))
+        return eval_fail_memory(reading->eval);
+    if (live.histograms) {
+        samples.histogram_times = live.times;
+        samples.histograms = live.histograms;
+        samples.histogram_count = live.count;
+    } else {
+        samples.times = live.times;
+        samples.values = live.values;
+        samples.count = live.count;
+    }
+    if (!count_falls(arena, &samples) || !count_histogram_falls(arena, &samples))
+        return eval_fail_memory(reading->eval);
+    return sink->take(sink, labels, &samples);
+}
+
+/* --- subqueries --- */
+
+struct subquery_sink {
+    struct sink sink;
+    struct eval *eval;
+    const struct grid *inner;
+    struct scratch scratch;
+    struct samples_sink *out;
+};
+
+static int subquery_take(struct sink *self, struct row *row)
+{
+    struct subquery_sink *subquery = (struct subquery_sink *)self;
+    const struct grid *inner = subquery->inner;
+    struct samples samples = {0};
+    scratch_clear(subquery->eval, &subquery->scratch);
+    struct arena *arena = &subquery->scratch.arena;
+    size_t places = inner->steps;
+    int64_t *times = arena_alloc(arena, places * sizeof *times);
+    double *values = arena_alloc(arena, places * sizeof *values);
+    int64_t *histogram_times = arena_alloc(arena, places * sizeof *times);
+    const struct histogram **histograms = arena_alloc(arena, places * sizeof *histograms);
+    if (!times || !values || !histogram_times || !histograms)
+        return eval_fail_memory(subquery->eval);
+    for (size_t i = 0; i < places; i++) {
+        if (row_histogram(row, i)) {
+            histogram_times[samples.histogram_count] = grid_time(inner, i);
+            histograms[samples.histogram_count++] = row->histograms[i];
+        } else if (!point_is_absent(row->values[i])) {
+            times[samples.count] = grid_time(inner, i);
+            values[samples.count++] = row->values[i];
+        }
+    }
+    samples.times = times;
+    samples.values = values;
+    samples.histogram_times = histogram_times;
+    samples.histograms = histograms;
+    if (!count_falls(arena, &samples) || !count_histogram_falls(arena, &samples))
+        return eval_fail_memory(subquery->eval);
+    return subquery->out->take(subquery->out, row->labels, &samples);
+}
+
+static int subquery_each(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct samples_sink *sink)
+{
+    struct range range = range_of(eval, plan, grid);
+    int64_t step = plan->subquery.step_ms ? plan->subquery.step_ms : PROMQL_DEFAULT_STEP_MS;
+    int64_t before = time_minus(range.end_ms, range.range_ms), last = range_last(&range, grid);
+    /* On absolute multiples of the step, the first one strictly after the open end. */
+    int64_t first = before / step * step;
+    if (first <= before)
+        first += step;
+    if (first > last)
+        return 0;
+    struct grid inner = {first, step, (size_t)((last - first) / step) + 1};
+    if (inner.steps > eval_memory_left(eval) / sizeof(double))
+        return eval_fail_memory(eval);
+    struct subquery_sink subquery = {
+        .sink = {subquery_take}, .eval = eval, .inner = &inner, .out = sink};
+    scratch_open(eval, &subquery.scratch);
+    int result = eval_rows(eval, plan->subquery.child, &inner, &subquery.sink);
+    scratch_close(eval, &subquery.scratch);
+    return result;
+}
+
+int range_each(struct eval *eval, const struct plan *plan, const struct grid *grid,
+               struct samples_sink *sink)
+{
+    plan = eval_unwrap(plan);
+    if (plan->kind == PLAN_SUBQUERY)
+        return subquery_each(eval, plan, grid, sink);
+    struct reading reading = {
+        .eval = eval,
+        .grid = grid,
+        .range = range_of(eval, plan, grid),
+        .out = sink,
+        .take = take_range,
+    };
+    return reading_run(&reading, plan);
+}

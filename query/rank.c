@@ -1,0 +1,394 @@
+/* rank: the aggregations that need all rows of a group at once: topk, bottomk, quantile,
+ * count_values.
+ *
+ * All rows are collected and put into groups; then each step is settled for each group. topk and
+ * bottomk keep rows as they are, and blank the points that were not chosen: a heap of k entries
+ * holds the best so far, with the worst of them on top. For a single step the rows come out in the
+ * order of their values.
+ */
+#include "query/eval.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "query/histogram_math.h"
+#include "query/number.h"
+
+#define KEY_BYTES_MAX ((size_t)1 << 20)
+
+struct group {
+    struct labels labels;
+    uint32_t *members; /* indexes of rows */
+    size_t count;
+};
+
+struct rank {
+    struct eval *eval;
+    const struct plan *plan;
+    const struct grid *grid;
+    struct rows rows;
+    struct group *groups;
+    size_t group_count;
+    const double *param;
+    struct sink *out;
+};
+
+/* --- groups --- */
+
+static int assign_groups(struct rank *self, uint32_t *of_row, struct table *index,
+                         struct buffer *key)
+{
+    const struct plan *plan = self->plan;
+    for (size_t i = 0; i < self->rows.count; i++) {
+        bool fresh;
+        buffer_reset(key);
+        labels_project_key(self->rows.at[i].labels, &plan->aggregate.grouping,
+                           !plan->aggregate.without, key);
+        struct table_entry *entry = table_insert(index, buffer_slice(key), &fresh);
+        assert(entry);
+        if (fresh)
+            entry->value.number = self->group_count++;
+        of_row[i] = (uint32_t)entry->value.number;
+    }
+    struct arena *arena = self->eval->arena;
+    self->groups = arena_zeroed(arena, self->group_count, sizeof *self->groups);
+    return self->groups ? 0 : -1;
+}
+
+static int fill_groups(struct rank *self, const uint32_t *of_row)
+{
+    struct arena *arena = self->eval->arena;
+    const struct plan *plan = self->plan;
+    for (size_t i = 0; i < self->rows.count; i++)
+        self->groups[of_row[i]].count++;
+    for (size_t i = 0; i < self->group_count; i++) {
+        struct group *group = &self->groups[i];
+        group->members = arena_alloc(arena, group->count * sizeof *group->members);
+        if (!group->members)
+            return -1;
+        group->count = 0;
+    }
+    for (size_t i = 0; i < self->rows.count; i++) {
+        struct group *group = &self->groups[of_row[i]];
+        if (group->count == 0)
+            group->labels = labels_project(arena, self->rows.at[i].labels,
+                                           &plan->aggregate.grouping, !plan->aggregate.without);
+        group->members[group->count++] = (uint32_t)i;
+    }
+    return 0;
+}
+
+static int make_groups(struct rank *self)
+{
+    struct table index;
+    struct buffer key;
+    uint32_t *of_row = arena_alloc(self->eval->arena, self->rows.count * sizeof *of_row);
+    if (!of_row)
+        return eval_fail_memory(self->eval);
+    table_init(&index, SIZE_MAX);
+    buffer_init(&key, KEY_BYTES_MAX);
+    int result = assign_groups(self, of_row, &index, &key);
+    if (result == 0)
+        result = fill_groups(self, of_row);
+    buffer_release(&key);
+    table_release(&index);
+    return result == 0 ? 0 : eval_fail_memory(self->eval);
+}
+
+/* --- topk, bottomk --- */
+
+struct candidate {
+    double value;
+    uint32_t row;
+};
+
+/* a should leave before b. NaN is the worst either way. */
+static bool worse(bool top, double a, double b)
+{
+    if (isnan(a) || isnan(b))
+        return isnan(a) && !isnan(b);
+    return top ? a < b : a > b;
+}
+
+static void heap_sift(struct candidate *heap, size_t count, size_t at, bool top)
+{
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= count)
+            return;
+        if (child + 1 < count && worse(top, heap[child + 1].value, heap[child].value))
+            child++;
+        if (!worse(top, heap[child].value, heap[at].value))
+            return;
+        struct candidate moved = heap[at];
+        heap[at] = heap[child];
+        heap[child] = moved;
+        at = child;
+    }
+}
+
+static size_t heap_fill(const struct rank *self, const struct group *group, size_t step,
+                        struct candidate *heap, size_t k)
+{
+    bool top = self->plan->aggregate.op == AGGREGATE_TOPK;
+    size_t count = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        uint32_t row = group->members[i];
+        double value = self->rows.at[row].values[step];
+        if (point_is_absent(value))
+            continue;
+        if (count < k) {
+            heap[count++] = (struct candidate){value, row};
+            for (size_t at = count / 2; count == k && at-- > 0;)
+                heap_sift(heap, count, at, top);
+        } else if (worse(top, heap[0].value, value)) {
+            heap[0] = (struct candidate){value, row};
+            heap_sift(heap, count, 0, top);
+        }
+    }
+    return count;
+}
+
+static int compare_best_first_top(const void *a, const void *b)
+{
+    double x = ((const struct candidate *)a)->value, y = ((const struct candidate *)b)->value;
+    return worse(true, x, y) - worse(true, y, x);
+}
+
+static int compare_best_first_bottom(const void *a, const void *b)
+{
+    double x = ((const struct candidate *)a)->value, y = ((const struct candidate *)b)->value;
+    return worse(false, x, y) - worse(false, y, x);
+}
+
+/* Blanks what was not chosen. */
+static void keep_chosen(struct rank *self, const struct group *group, size_t step, bool *chosen,
+                        const struct candidate *heap, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        chosen[heap[i].row] = true;
+    for (size_t i = 0; i < group->count; i++) {
+        struct row *row = &self->rows.at[group->members[i]];
+        if (!chosen[group->members[i]])
+            row->values[step] = point_absent();
+        if (row->histograms)
+            row->histograms[step] = NULL;
+        chosen[group->members[i]] = false;
+    }
+}
+
+static int push_in_order(struct rank *self, struct candidate *heap, size_t count)
+{
+    bool top = self->plan->aggregate.op == AGGREGATE_TOPK;
+    if (count)
+        qsort(heap, count, sizeof *heap, top ? compare_best_first_top : compare_best_first_bottom);
+    for (size_t i = 0; i < count; i++)
+        if (self->out->take(self->out, &self->rows.at[heap[i].row]) != 0)
+            return -1;
+    return 0;
+}
+
+static int check_k(struct rank *self)
+{
+    for (size_t i = 0; i < self->grid->steps; i++) {
+        if (isnan(self->param[i]))
+            return error_set(self->eval->err, ERROR_EXECUTION, "Parameter value is NaN");
+        if (fabs(self->param[i]) >= 0x1p63)
+            return error_set(self->eval->err, ERROR_EXECUTION, "Scalar value %g overflows int64",
+                             self->param[i]);
+    }
+    return 0;
+}
+
+static size_t k_at(const struct rank *self, size_t step, const struct group *group)
+{
+    double k = self->param[step];
+    if (k < 1)
+        return 0;
+    return k >= (double)group->count ? group->count : (size_t)k;
+}
+
+static int rank_top(struct rank *self)
+{
+    struct arena *arena = self->eval->arena;
+    struct candidate *heap = arena_alloc(arena, self->rows.count * sizeof *heap);
+    bool *chosen = arena_zeroed(arena, self->rows.count, sizeof *chosen);
+    if (!heap || !chosen)
+        return eval_fail_memory(self->eval);
+    if (check_k(self) != 0)
+        return -1;
+    for (size_t i = 0; i < self->group_count; i++) {
+        struct group *group = &self->groups[i];
+        for (size_t step = 0; step < self->grid->steps; step++) {
+            size_t k = k_at(self, step, group), count = 0;
+            if (k > 0)
+                count = heap_fill(self, group, step, heap, k);
+            keep_chosen(self, group, step, chosen, heap, count);
+            if (self->grid->steps == 1 && push_in_order(self, heap, count) != 0)
+                return -1;
+        }
+        if (eval_check(self->eval) != 0)
+            return -1;
+    }
+    return self->grid->steps == 1 ? 0 : rows_push(&self->rows, self->out);
+}
+
+/* --- quantile --- */
+
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    if (isnan(x) || isnan(y))
+        return isnan(y) - isnan(x);
+    return (x > y) - (x < y);
+}
+
+/* Moves the element of rank k to its place, smaller ones before it (NaN counts as smallest). */
+static void select_rank(double *values, size_t count, size_t k)
+{
+    size_t low = 0, high = count - 1;
+    while (high > low + 16) {
+        double pivot = values[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (compare_numbers(&values[i], &pivot) < 0)
+                i++;
+            while (compare_numbers(&values[j], &pivot) > 0)
+                j--;
+            if (i >= j)
+                break;
+            double moved = values[i];
+            values[i++] = values[j];
+            values[j--] = moved;
+        }
+        if (k <= j)
+            high = j;
+        else
+            low = j + 1;
+    }
+    qsort(values + low, high - low + 1, sizeof *values, compare_numbers);
+}
+
+double quantile_of(double q, double *values, size_t count)
+{
+    if (count == 0)
+        return NAN;
+    if (!(q >= 0 && q <= 1))
+        return quantile_out_of_range(q);
+    double rank = q * (double)(count - 1);
+    size_t lower = (size_t)rank, upper = lower + 1 < count ? lower + 1 : lower;
+    double weight = rank - floor(rank);
+    select_rank(values, count, lower);
+    double next = values[lower];
+    if (upper > lower) { /* the smallest of what is left */
+        next = values[upper];
+        for (size_t i = upper + 1; i < count; i++)
+            if (compare_numbers(&values[i], &next) < 0)
+                next = values[i];
+    }
+    return values[lower] * (1 - weight) + next * weight;
+}
+
+static int rank_quantile(struct rank *self)
+{
+    struct eval *eval = self->eval;
+    double *values = arena_alloc(eval->arena, self->rows.count * sizeof *values);
+    if (!values)
+        return eval_fail_memory(eval);
+    for (size_t i = 0; i < self->group_count; i++) {
+        struct group *group = &self->groups[i];
+        struct row row = {.labels = group->labels};
+        if (!row_make(eval->arena, self->grid, &row))
+            return eval_fail_memory(eval);
+        for (size_t step = 0; step < self->grid->steps; step++) {
+            size_t count = 0;
+            for (size_t member = 0; member < group->count; member++) {
+                double value = self->rows.at[group->members[member]].values[step];
+                if (!point_is_absent(value))
+                    values[count++] = value;
+            }
+            if (count)
+                row.values[step] = quantile_of(self->param[step], values, count);
+        }
+        if (eval_check(eval) != 0 || self->out->take(self->out, &row) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void warn_quantile(struct rank *self)
+{
+    for (size_t i = 0; i < self->grid->steps; i++)
+        if (!(self->param[i] >= 0 && self->param[i] <= 1))
+            eval_warn(self->eval,
+                      "PromQL warning: quantile value should be between 0 and 1, got %g",
+                      self->param[i]);
+}
+
+/* --- count_values --- */
+
+static int count_value(struct rank *self, struct rowset *out, const struct group *group,
+                       const struct row *row, size_t step)
+{
+    struct arena *arena = self->eval->arena;
+    struct labels labels = group->labels;
+    struct buffer text;
+    buffer_init(&text, NUMBER_TEXT_MAX);
+    number_print(row->values[step], NUMBER_PLAIN, &text);
+    struct slice value = arena_copy(arena, buffer_slice(&text));
+    buffer_release(&text);
+    if (!labels_set(arena, &labels, eval_string(self->plan->aggregate.param), value))
+        return eval_fail_memory(self->eval);
+    struct row *into = rowset_row(out, labels);
+    if (!into)
+        return -1;
+    into->values[step] = point_is_absent(into->values[step]) ? 1 : into->values[step] + 1;
+    return 0;
+}
+
+static int count_group(struct rank *self, struct rowset *out, const struct group *group)
+{
+    for (size_t member = 0; member < group->count; member++) {
+        const struct row *row = &self->rows.at[group->members[member]];
+        for (size_t step = 0; step < self->grid->steps; step++)
+            if (!point_is_absent(row->values[step]) &&
+                count_value(self, out, group, row, step) != 0)
+                return -1;
+        if (eval_check(self->eval) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int rank_count_values(struct rank *self)
+{
+    struct rowset out;
+    int result = 0;
+    rowset_init(&out, self->eval, self->grid);
+    for (size_t i = 0; i < self->group_count && result == 0; i++)
+        result = count_group(self, &out, &self->groups[i]);
+    if (result == 0)
+        result = rows_push(&out.rows, self->out);
+    rowset_release(&out);
+    return result;
+}
+
+int rank_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+              struct sink *sink)
+{
+    struct rank self = {.eval = eval, .plan = plan, .grid = grid, .out = sink};
+    enum aggregate_operator op = plan->aggregate.op;
+    if (op != AGGREGATE_COUNT_VALUES &&
+        !(self.param = eval_scalar_new(eval, plan->aggregate.param, grid)))
+        return -1;
+    if (rows_collect(eval, plan->aggregate.child, grid, &self.rows) != 0 || make_groups(&self) != 0)
+        return -1;
+    if (op == AGGREGATE_COUNT_VALUES)
+        return rank_count_values(&self);
+    if (op == AGGREGATE_QUANTILE) {
+        warn_quantile(&self);
+        return rank_quantile(&self);
+    }
+    return rank_top(&self);
+}

@@ -1,0 +1,442 @@
+/* window: functions over the float samples of a window, and the walk that calls them.
+ *
+ * Two indexes move forward over the samples of a series as the window does, so finding the windows
+ * of a whole grid is linear. The arithmetic follows Prometheus 3 to the operation (order of
+ * extrapolation, compensated sums, incremental mean on overflow), because results are compared
+ * with it. A window that holds both floats and histograms yields nothing, and a warning.
+ */
+#include <math.h>
+
+#include "query/call.h"
+
+#define STEPS_BETWEEN_CHECKS 256
+
+static double first_value(const struct window *window)
+{
+    return window->values[0];
+}
+
+static double last_value(const struct window *window)
+{
+    return window->values[window->count - 1];
+}
+
+/* --- rises --- */
+
+double window_extrapolation(const struct window *window, const struct rise *rise)
+{
+    double sampled = (double)(rise->last_ms - rise->first_ms) / 1000;
+    double average = sampled / (double)(rise->count - 1);
+    double threshold = average * 1.1;
+    double to_start = (double)(rise->first_ms - window->start_ms) / 1000;
+    double to_end = (double)(window->end_ms - rise->last_ms) / 1000;
+    /* A series that ends or begins inside the window does so half an interval further on. */
+    if (to_start >= threshold)
+        to_start = average / 2;
+    if (rise->counter && rise->total > 0 && rise->first >= 0) {
+        double to_zero = sampled * (rise->first / rise->total);
+        if (to_zero < to_start) /* a counter was never below zero */
+            to_start = to_zero;
+    }
+    if (to_end >= threshold)
+        to_end = average / 2;
+    return (sampled + to_start + to_end) / sampled;
+}
+
+/* The rise over the window, resets healed. */
+static double counter_rise(const struct window *window)
+{
+    double rise = last_value(window) - first_value(window);
+    if (window->falls[window->count - 1] == window->falls[0])
+        return rise;
+    for (size_t i = 1; i < window->count; i++)
+        if (window->values[i] < window->values[i - 1])
+            rise += window->values[i - 1];
+    return rise;
+}
+
+static bool extrapolated(const struct window *window, bool counter, struct point *out)
+{
+    if (window->count < 2)
+        return false;
+    double total = counter ? counter_rise(window) : last_value(window) - first_value(window);
+    struct rise rise = {window->times[0],    window->times[window->count - 1],
+                        window->count,       counter,
+                        first_value(window), total};
+    out->value = total * window_extrapolation(window, &rise);
+    return true;
+}
+
+bool window_increase(const struct window *window, struct point *out)
+{
+    return extrapolated(window, true, out);
+}
+
+bool window_delta(const struct window *window, struct point *out)
+{
+    return extrapolated(window, false, out);
+}
+
+bool window_rate(const struct window *window, struct point *out)
+{
+    if (window->count < 2)
+        return false;
+    double total = counter_rise(window);
+    struct rise rise = {window->times[0],    window->times[window->count - 1],
+                        window->count,       true,
+                        first_value(window), total};
+    double seconds = (double)(window->end_ms - window->start_ms) / 1000;
+    out->value = total * (window_extrapolation(window, &rise) / seconds);
+    return true;
+}
+
+static bool last_two(const struct window *window, bool counter, double *rise, double *seconds)
+{
+    size_t n = window->count;
+    if (n < 2 || window->times[n - 1] == window->times[n - 2])
+        return false;
+    double last = window->values[n - 1], before = window->values[n - 2];
+    *rise = counter && last < before ? last : last - before;
+    *seconds = (double)(window->times[n - 1] - window->times[n - 2]) / 1000;
+    return true;
+}
+
+bool window_irate(const struct window *window, struct point *out)
+{
+    double rise, seconds;
+    if (!last_two(window, true, &rise, &seconds))
+        return false;
+    out->value = rise / seconds;
+    return true;
+}
+
+bool window_idelta(const struct window *window, struct point *out)
+{
+    double seconds;
+    return last_two(window, false, &out->value, &seconds);
+}
+
+bool window_resets(const struct window *window, struct point *out)
+{
+    out->value = window->falls[window->count - 1] - window->falls[0];
+    return true;
+}
+
+bool window_changes(const struct window *window, struct point *out)
+{
+    out->value = 0;
+    for (size_t i = 1; i < window->count; i++) {
+        double now = window->values[i], before = window->values[i - 1];
+        if (now != before && !(isnan(now) && isnan(before)))
+            out->value++;
+    }
+    return true;
+}
+
+/* --- sums and moments --- */
+
+void sum_add(double *sum, double *rest, double value)
+{
+    double total = *sum + value;
+    if (isinf(total))
+        *rest = 0;
+    else if (fabs(*sum) >= fabs(value))
+        *rest += (*sum - total) + value;
+    else
+        *rest += (value - total) + *sum;
+    *sum = total;
+}
+
+bool window_sum(const struct window *window, struct point *out)
+{
+    double sum = 0, rest = 0;
+    for (size_t i = 0; i < window->count; i++)
+        sum_add(&sum, &rest, window->values[i]);
+    out->value = isinf(sum) ? sum : sum + rest;
+    return true;
+}
+
+static double mean_incremental(const struct window *window)
+{
+    double mean = 0, rest = 0;
+    for (size_t i = 0; i < window->count; i++) {
+        double n = (double)(i + 1), keep = (double)i / n;
+        mean *= keep;
+        rest *= keep;
+        sum_add(&mean, &rest, window->values[i] / n);
+    }
+    return mean + rest;
+}
+
+bool window_avg(const struct window *window, struct point *out)
+{
+    double sum = 0, rest = 0, n = (double)window->count;
+    for (size_t i = 0; i < window->count; i++)
+        sum_add(&sum, &rest, window->values[i]);
+    /* An infinite sum is either an infinite sample, which the mean shows too, or an overflow. */
+    out->value = isinf(sum) ? mean_incremental(window) : sum / n + rest / n;
+    return true;
+}
+
+bool window_stdvar(const struct window *window, struct point *out)
+{
+    double mean = 0, mean_rest = 0, squares = 0, squares_rest = 0;
+    for (size_t i = 0; i < window->count; i++) {
+        double value = window->values[i];
+        double delta = value - (mean + mean_rest);
+        sum_add(&mean, &mean_rest, delta / (double)(i + 1));
+        sum_add(&squares, &squares_rest, delta * (value - (mean + mean_rest)));
+    }
+    out->value = (squares + squares_rest) / (double)window->count;
+    return true;
+}
+
+bool window_stddev(const struct window *window, struct point *out)
+{
+    bool any = window_stdvar(window, out);
+    out->value = sqrt(out->value);
+    return any;
+}
+
+bool window_min(const struct window *window, struct point *out)
+{
+    double min = first_value(window);
+    for (size_t i = 1; i < window->count; i++)
+        if (window->values[i] < min || isnan(min))
+            min = window->values[i];
+    out->value = min;
+    return true;
+}
+
+bool window_max(const struct window *window, struct point *out)
+{
+    double max = first_value(window);
+    for (size_t i = 1; i < window->count; i++)
+        if (window->values[i] > max || isnan(max))
+            max = window->values[i];
+    out->value = max;
+    return true;
+}
+
+bool window_quantile(const struct window *window, struct point *out)
+{
+    memcpy(window->work, window->values, window->count * sizeof *window->work);
+    out->value = quantile_of(window->param, window->work, window->count);
+    return true;
+}
+
+bool window_count(const struct window *window, struct point *out)
+{
+    out->value = (double)window->count;
+    return true;
+}
+
+bool window_last(const struct window *window, struct point *out)
+{
+    out->value = last_value(window);
+    return true;
+}
+
+bool window_present(const struct window *window, struct point *out)
+{
+    (void)window;
+    out->value = 1;
+    return true;
+}
+
+/* --- regression --- */
+
+struct line {
+    double slope, at_origin;
+};
+
+static double settled(const double pair[2])
+{
+    return pair[0] + pair[1];
+}
+
+/* Least squares; the origin of time is `origin_ms`. */
+static struct line fit(const struct window *window, int64_t origin_ms)
+{
+    double n = (double)window->count;
+    double x_sum[2] = {0}, y_sum[2] = {0}, xy_sum[2] = {0}, xx_sum[2] = {0};
+    bool flat = true;
+    for (size_t i = 0; i < window->count; i++) {
+        double x = (double)(window->times[i] - origin_ms) / 1000, y = window->values[i];
+        flat = flat && (i == 0 || y == window->values[0]);
+        sum_add(&x_sum[0], &x_sum[1], x);
+        sum_add(&y_sum[0], &y_sum[1], y);
+        sum_add(&xy_sum[0], &xy_sum[1], x * y);
+        sum_add(&xx_sum[0], &xx_sum[1], x * x);
+    }
+    if (flat) {
+        double y = window->values[0];
+        return isinf(y) ? (struct line){NAN, NAN} : (struct line){0, y};
+    }
+    double x = settled(x_sum), y = settled(y_sum);
+    double covariance = settled(xy_sum) - x * y / n;
+    double variance = settled(xx_sum) - x * x / n;
+    double slope = covariance / variance;
+    return (struct line){slope, y / n - slope * x / n};
+}
+
+bool window_deriv(const struct window *window, struct point *out)
+{
+    if (window->count < 2)
+        return false;
+    out->value = fit(window, window->times[0]).slope;
+    return true;
+}
+
+bool window_predict_linear(const struct window *window, struct point *out)
+{
+    if (window->count < 2)
+        return false;
+    struct line line = fit(window, window->now_ms);
+    out->value = line.slope * window->param + line.at_origin;
+    return true;
+}
+
+/* --- the walk --- */
+
+struct window_sink {
+    struct samples_sink sink;
+    struct eval *eval;
+    const struct query_function *function;
+    const struct grid *grid;
+    struct range range;
+    const double *params; /* one a step, or NULL */
+    struct scratch scratch;
+    struct sink *out;
+};
+
+/* First and end of the samples inside (from, to], moving on from the last window's. */
+struct span {
+    size_t first, end;
+};
+
+static void span_move(struct span *span, const int64_t *times, size_t count,
+                      const struct window *window)
+{
+    while (span->first < count && times[span->first] <= window->start_ms)
+        span->first++;
+    if (span->end < span->first)
+        span->end = span->first;
+    while (span->end < count && times[span->end] <= window->end_ms)
+        span->end++;
+}
+
+static void window_place(struct window *window, const struct samples *samples,
+                         const struct span *floats, const struct span *histograms)
+{
+    window->times = samples->times + floats->first;
+    window->values = samples->values + floats->first;
+    window->falls = samples->falls + floats->first;
+    window->count = floats->end - floats->first;
+    window->histogram_times = samples->histogram_times + histograms->first;
+    window->histograms = samples->histograms + histograms->first;
+    window->histogram_falls = samples->histogram_falls + histograms->first;
+    window->histogram_count = histograms->end - histograms->first;
+}
+
+static bool window_apply(const struct window_sink *self, const struct window *window,
+                         struct point *out)
+{
+    const struct query_function *function = self->function;
+    if (window->histogram_count == 0)
+        return window->count && function->window(window, out);
+    if (window->count) {
+        eval_warn(self->eval, "PromQL warning: encountered a mix of histograms and floats in %s()",
+                  function->name);
+        return false;
+    }
+    if (function->window_histogram)
+        return function->window_histogram(window, out);
+    eval_info(self->eval, "PromQL info: ignored histograms in %s()", function->name);
+    return false;
+}
+
+static int window_step(struct window_sink *self, const struct window *window, size_t step,
+                       struct row *row)
+{
+    struct point point = {0};
+    if (step % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
+        return -1;
+    if (!window_apply(self, window, &point))
+        return 0;
+    if (!point.histogram) {
+        row->values[step] = point.value;
+        return 0;
+    }
+    if (!row_make_histograms(window->arena, self->grid, row))
+        return eval_fail_memory(self->eval);
+    row->histograms[step] = point.histogram;
+    return 0;
+}
+
+static int window_take(struct samples_sink *sink, struct labels labels,
+                       const struct samples *samples)
+{
+    struct window_sink *self = (struct window_sink *)sink;
+    struct arena *arena = &self->scratch.arena;
+    struct window window = {.arena = arena};
+    struct span floats = {0, 0}, histograms = {0, 0};
+    struct row row;
+    scratch_clear(self->eval, &self->scratch);
+    window.work = arena_alloc(arena, samples->count * sizeof *window.work);
+    if (!window.work || !row_make(arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    for (size_t i = 0; i < self->grid->steps; i++) {
+        window.now_ms = grid_time(self->grid, i);
+        window.end_ms = self->range.end_ms + (int64_t)i * self->range.step_ms;
+        window.start_ms = window.end_ms - self->range.range_ms;
+        window.param = self->params ? self->params[i] : 0;
+        span_move(&floats, samples->times, samples->count, &window);
+        span_move(&histograms, samples->histogram_times, samples->histogram_count, &window);
+        window_place(&window, samples, &floats, &histograms);
+        if (window_step(self, &window, i, &row) != 0)
+            return -1;
+    }
+    if (arena->exhausted)
+        return eval_fail_memory(self->eval);
+    row.labels =
+        self->function->keeps_name ? labels : labels_without_name(self->eval->arena, labels);
+    return self->out->take(self->out, &row);
+}
+
+static void check_quantile(struct eval *eval, const double *params, size_t steps)
+{
+    for (size_t i = 0; i < steps; i++)
+        if (!(params[i] >= 0 && params[i] <= 1)) {
+            eval_warn(eval, "PromQL warning: quantile value should be between 0 and 1, got %g",
+                      params[i]);
+            return;
+        }
+}
+
+int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                struct sink *sink)
+{
+    struct window_sink self = {
+        .sink = {window_take},
+        .eval = eval,
+        .function = plan->call.function,
+        .grid = grid,
+        .out = sink,
+    };
+    const struct plan *samples = NULL;
+    for (size_t i = 0; i < plan->call.arg_count; i++) {
+        const struct plan *arg = eval_unwrap(plan->call.args[i]);
+        if (arg->type == VALUE_MATRIX)
+            samples = arg;
+        else if (!(self.params = eval_scalar_new(eval, arg, grid)))
+            return -1;
+    }
+    if (self.function->window == window_quantile)
+        check_quantile(eval, self.params, grid->steps);
+    self.range = range_of(eval, samples, grid);
+    scratch_open(eval, &self.scratch);
+    int result = range_each(eval, samples, grid, &self.sink);
+    scratch_close(eval, &self.scratch);
+    return result;
+}
