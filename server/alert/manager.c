@@ -103,17 +103,15 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int load(const struct config *config, const char *config_dir, struct rule_set **out,
-                struct error *err)
+static int load(const struct config *config, struct rule_set **out, struct error *err)
 {
-    return rule_set_load(&config->rule_files, config_dir, config->alerting.evaluation_interval_ms,
-                         out, err);
+    return rule_set_load(&config->rule_files, config->alerting.evaluation_interval_ms, out, err);
 }
 
-int alerts_check(const struct config *config, const char *config_dir, struct error *err)
+int alerts_check(const struct config *config, struct error *err)
 {
     struct rule_set *set;
-    if (load(config, config_dir, &set, err) < 0)
+    if (load(config, &set, err) < 0)
         return -1;
     rule_set_free(set);
     return 0;
@@ -150,11 +148,11 @@ static void alerts_free(struct alerts *alerts)
     free(alerts);
 }
 
-int alerts_open(const struct config *config, const char *config_dir, struct store *store,
-                struct writer *writer, struct alerts **out, struct error *err)
+int alerts_open(const struct config *config, struct store *store, struct writer *writer,
+                struct alerts **out, struct error *err)
 {
     struct rule_set *set;
-    if (load(config, config_dir, &set, err) < 0)
+    if (load(config, &set, err) < 0)
         return -1;
     struct alerts *alerts = alloc_zeroed(1, sizeof *alerts);
     struct sender_options options = {config->alerting.webhook.url,
@@ -179,11 +177,10 @@ int alerts_open(const struct config *config, const char *config_dir, struct stor
     return 0;
 }
 
-int alerts_reload(struct alerts *alerts, const struct config *config, const char *config_dir,
-                  struct error *err)
+int alerts_reload(struct alerts *alerts, const struct config *config, struct error *err)
 {
     struct rule_set *set;
-    if (load(config, config_dir, &set, err) < 0)
+    if (load(config, &set, err) < 0)
         return -1;
     if (queue_push(alerts->commands, set) < 0) {
         rule_set_free(set);

@@ -12,16 +12,15 @@
 
 struct alerts;
 
-/* Reads the rules (relative globs from config_dir, "" = the working directory), restores states
- * and outbox, starts the threads. The config must outlive the call only. */
-MUST_USE int alerts_open(const struct config *config, const char *config_dir, struct store *store,
-                         struct writer *writer, struct alerts **out, struct error *err);
+/* Reads the rules, restores states and outbox, starts the threads. The config must outlive the
+ * call only. */
+MUST_USE int alerts_open(const struct config *config, struct store *store, struct writer *writer,
+                         struct alerts **out, struct error *err);
 /* For --check-config: only reads the rules. */
-MUST_USE int alerts_check(const struct config *config, const char *config_dir, struct error *err);
+MUST_USE int alerts_check(const struct config *config, struct error *err);
 /* Reads the rules again and, when all of them are good, swaps them in after the evaluation in
  * progress; alerts keep their states. Any thread. */
-MUST_USE int alerts_reload(struct alerts *alerts, const struct config *config,
-                           const char *config_dir, struct error *err);
+MUST_USE int alerts_reload(struct alerts *alerts, const struct config *config, struct error *err);
 /* Finishes the evaluation and the send in flight (at most 10 s) and joins. The writer must still
  * be running. NULL is fine. */
 void alerts_close(struct alerts *alerts);

@@ -449,18 +449,13 @@ static int load_glob(struct rule_set *set, const char *pattern, struct error *er
     return status;
 }
 
-int rule_set_load(const struct option_list *globs, const char *dir, int64_t interval_ms,
-                  struct rule_set **out, struct error *err)
+int rule_set_load(const struct option_list *globs, int64_t interval_ms, struct rule_set **out,
+                  struct error *err)
 {
     struct rule_set *set = rule_set_new(interval_ms);
     int status = 0;
-    for (size_t i = 0; status == 0 && i < globs->count; i++) {
-        struct slice pattern = slice_of_string(globs->at[i]);
-        if (globs->at[i][0] != '/' && dir && dir[0])
-            pattern = arena_format(&set->arena, "%s/%s", dir, globs->at[i]);
-        pattern = arena_copy_string(&set->arena, pattern);
-        status = load_glob(set, pattern.at, err);
-    }
+    for (size_t i = 0; status == 0 && i < globs->count; i++)
+        status = load_glob(set, globs->at[i], err);
     if (status < 0)
         rule_set_free(set);
     else

@@ -53,9 +53,9 @@ struct rule_set {
     int64_t interval_ms; /* for groups that name none */
 };
 
-/* Reads every file that the globs match, relative ones from `dir`. The error is a sentence with
+/* Reads every file that the globs match. The error is a sentence with
  * file:line:column. A pattern without wildcards must exist. */
-MUST_USE int rule_set_load(const struct option_list *globs, const char *dir, int64_t interval_ms,
+MUST_USE int rule_set_load(const struct option_list *globs, int64_t interval_ms,
                            struct rule_set **out, struct error *err);
 /* An empty set, and one file's text added to it: for the loader, tests and fuzzing. After a
  * failure the set holds part of the file; free it. */

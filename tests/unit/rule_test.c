@@ -129,14 +129,18 @@ static void files_are_found_by_globs(void **state)
         fputs(ALERT, file);
         fclose(file);
     }
-    const char *patterns[] = {"*.yaml", "none-*.yaml"};
+    char all[64], none[64], missing[64];
+    snprintf(all, sizeof all, "%s/*.yaml", dir);
+    snprintf(none, sizeof none, "%s/none-*.yaml", dir);
+    snprintf(missing, sizeof missing, "%s/missing.yaml", dir);
+    const char *patterns[] = {all, none};
     struct option_list globs = {patterns, 2};
-    assert_int_equal(rule_set_load(&globs, dir, 1000, &set, &err), 0);
+    assert_int_equal(rule_set_load(&globs, 1000, &set, &err), 0);
     assert_int_equal(set->count, 2);
     assert_true(set->groups[0].rules[0].id != set->groups[1].rules[0].id);
     rule_set_free(set);
-    patterns[1] = "missing.yaml";
-    assert_int_equal(rule_set_load(&globs, dir, 1000, &set, &err), -1);
+    patterns[1] = missing;
+    assert_int_equal(rule_set_load(&globs, 1000, &set, &err), -1);
     assert_non_null(strstr(err.text, "missing.yaml"));
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%d.yaml", dir, i);
