@@ -62,7 +62,7 @@ void *parser_alloc(struct parser *parser, size_t count, size_t size)
     if (!at)
         error_set(parser->err, ERROR_LIMIT,
                   "the query is too large for its memory limit; shorten it or raise "
-                  "limits.query_memory_bytes");
+                  "limits.query_memory");
     return at;
 }
 

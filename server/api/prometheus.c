@@ -1,0 +1,246 @@
+/* prometheus: the route table, and the queries themselves.
+ *
+ *   GET/POST /api/v1/query        query, time, timeout, limit, lookback_delta
+ *   GET/POST /api/v1/query_range  query, start, end, step, timeout, limit, lookback_delta
+ *   -> {"status":"success","data":{...},"warnings":[...],"infos":[...]}
+ *
+ * A query gets an arena of its own, limited by limits.query_memory: the parsed text, the samples
+ * and the result live in it, and it goes away once the answer is written. Parameters that ask for
+ * statistics are accepted and ignored. Deliberately absent: exemplars (always an empty list) and
+ * the admin endpoints.
+ */
+#include "server/api/prometheus.h"
+
+#include "query/promql.h"
+#include "query/render.h"
+#include "server/api/prometheus_request.h"
+#include "storage/base/clock.h"
+#include "storage/base/json.h"
+
+#define TRUNCATED "results truncated due to limit"
+
+struct query_work {
+    const struct prometheus_api *api;
+    struct arena arena;
+    struct plan *plan;
+    struct promql_request request;
+    struct promql_result result;
+    size_t limit; /* series in the answer, 0 = all */
+};
+
+static void work_init(struct query_work *work, const struct http_request *request)
+{
+    *work = (struct query_work){.api = request->context};
+    arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
+}
+
+static void work_release(struct query_work *work)
+{
+    plan_release(work->plan);
+    arena_release(&work->arena);
+}
+
+static int read_query(const struct http_request *request, struct query_work *work,
+                      struct error *err)
+{
+    struct slice text = SLICE("");
+    http_get_param(request, "query", &text);
+    if (parse_promql(text, &work->arena, &work->plan, err) < 0)
+        return error_wrap(err, "invalid parameter \"query\"");
+    work->request.plan = work->plan;
+    return 0;
+}
+
+/* What instant and range queries have in common; the timeout may only be shortened. */
+static int read_common(const struct http_request *request, struct query_work *work,
+                       struct error *err)
+{
+    int64_t timeout_ms = work->api->config->limits.query_timeout_ms, asked_ms = timeout_ms;
+    if (api_duration(request, "timeout", false, &asked_ms, err) < 0 ||
+        api_duration(request, "lookback_delta", false, &work->request.lookback_ms, err) < 0 ||
+        api_limit(request, "limit", &work->limit, err) < 0)
+        return -1;
+    if (work->request.lookback_ms < 0)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"lookback_delta\": it must not be negative");
+    if (asked_ms > 0 && asked_ms < timeout_ms)
+        timeout_ms = asked_ms;
+    work->request.deadline_ns = clock_monotonic_ns() + timeout_ms * 1000000;
+    work->request.samples_max = work->api->config->limits.query_samples;
+    return read_query(request, work, err);
+}
+
+static void put_notes(const char *key, const struct slice *at, size_t count, struct buffer *out)
+{
+    if (count == 0)
+        return;
+    buffer_append_format(out, ",\"%s\":[", key);
+    for (size_t i = 0; i < count; i++) {
+        buffer_append_string(out, i ? "," : "");
+        json_append_quoted(out, at[i]);
+    }
+    buffer_append_char(out, ']');
+}
+
+/* Adds "truncated" to the warnings when the limit cuts the answer. */
+static void note_limit(struct query_work *work)
+{
+    struct promql_result *result = &work->result;
+    if (work->limit == 0 || result->count <= work->limit)
+        return;
+    struct slice *notes = arena_zeroed(&work->arena, result->warning_count + 1, sizeof *notes);
+    if (!notes)
+        return;
+    for (size_t i = 0; i < result->warning_count; i++)
+        notes[i] = result->warnings[i];
+    notes[result->warning_count++] = SLICE(TRUNCATED);
+    result->warnings = notes;
+}
+
+static int run_query(struct query_work *work, struct http_reply *reply, struct error *err)
+{
+    struct promql_result *result = &work->result;
+    if (promql_run(work->api->store, &work->request, &work->arena, result, err) < 0)
+        return -1;
+    note_limit(work);
+    api_begin(reply);
+    render_data(result, work->request.start_ms, work->limit, &reply->body);
+    put_notes("warnings", result->warnings, result->warning_count, &reply->body);
+    put_notes("infos", result->infos, result->info_count, &reply->body);
+    api_end(reply, NULL);
+    return 0;
+}
+
+static int instant_query(const struct http_request *request, struct http_reply *reply,
+                         struct query_work *work, struct error *err)
+{
+    work->request.start_ms = clock_now_ms();
+    if (api_optional_time(request, "time", &work->request.start_ms, err) < 0 ||
+        read_common(request, work, err) < 0)
+        return -1;
+    work->request.end_ms = work->request.start_ms;
+    return run_query(work, reply, err);
+}
+
+static int check_range(const struct promql_request *range, struct error *err)
+{
+    if (range->end_ms < range->start_ms)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"end\": end timestamp must not be before start time");
+    if (range->step_ms <= 0)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"step\": zero or negative query resolution step "
+                         "widths are not accepted. Try a positive integer");
+    if ((range->end_ms - range->start_ms) / range->step_ms > PROMQL_POINTS_MAX)
+        return error_set(err, ERROR_BAD_DATA,
+                         "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                         "decreasing the query resolution (?step=XX)");
+    return 0;
+}
+
+static int range_query(const struct http_request *request, struct http_reply *reply,
+                       struct query_work *work, struct error *err)
+{
+    struct promql_request *range = &work->request;
+    if (api_required_time(request, "start", &range->start_ms, err) < 0 ||
+        api_required_time(request, "end", &range->end_ms, err) < 0)
+        return -1;
+    if (range->end_ms < range->start_ms)
+        return check_range(range, err);
+    if (api_duration(request, "step", true, &range->step_ms, err) < 0 ||
+        check_range(range, err) < 0 || read_common(request, work, err) < 0)
+        return -1;
+    if (work->plan->type != VALUE_SCALAR && work->plan->type != VALUE_VECTOR)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"query\": invalid expression type \"%s\" for range "
+                         "query, must be Scalar or instant Vector",
+                         value_type_name(work->plan->type));
+    return run_query(work, reply, err);
+}
+
+static int format_query(const struct http_request *request, struct http_reply *reply,
+                        struct query_work *work, struct error *err)
+{
+    struct buffer text;
+    if (read_query(request, work, err) < 0)
+        return -1;
+    buffer_init(&text, (size_t)16 * QUERY_TEXT_MAX);
+    plan_print(work->plan, &text);
+    api_begin(reply);
+    json_append_quoted(&reply->body, buffer_slice(&text));
+    api_end(reply, NULL);
+    buffer_release(&text);
+    return 0;
+}
+
+/* Exemplars are not kept; the query must still be one. */
+static int exemplars_query(const struct http_request *request, struct http_reply *reply,
+                           struct query_work *work, struct error *err)
+{
+    if (read_query(request, work, err) < 0)
+        return -1;
+    api_begin(reply);
+    buffer_append_string(&reply->body, "[]");
+    api_end(reply, NULL);
+    return 0;
+}
+
+static void with_work(const struct http_request *request, struct http_reply *reply,
+                      int (*run)(const struct http_request *, struct http_reply *,
+                                 struct query_work *, struct error *))
+{
+    struct query_work work;
+    struct error err;
+    work_init(&work, request);
+    if (run(request, reply, &work, &err) < 0)
+        api_refuse(reply, &err);
+    work_release(&work);
+}
+
+static void handle_query(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, instant_query);
+}
+
+static void handle_query_range(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, range_query);
+}
+
+static void handle_format_query(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, format_query);
+}
+
+static void handle_exemplars(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, exemplars_query);
+}
+
+#define ROUTE(verbs, path, handler)                                                                \
+    {                                                                                              \
+        .methods = (verbs), .pattern = "/api/v1/" path, .handle = (handler), .cors = true,         \
+        .refuse = http_refuse_json                                                                 \
+    }
+#define FORM (HTTP_GET | HTTP_POST)
+
+const struct http_route prometheus_routes[] = {
+    ROUTE(FORM, "query", handle_query),
+    ROUTE(FORM, "query_range", handle_query_range),
+    ROUTE(FORM, "query_exemplars", handle_exemplars),
+    ROUTE(FORM, "format_query", handle_format_query),
+    ROUTE(FORM, "series", api_get_series),
+    ROUTE(FORM, "labels", api_get_labels),
+    ROUTE(HTTP_GET, "label/{name}/values", api_get_label_values),
+    ROUTE(HTTP_GET, "metadata", api_get_metadata),
+    ROUTE(HTTP_GET, "status/buildinfo", api_get_buildinfo),
+    ROUTE(HTTP_GET, "status/runtimeinfo", api_get_runtimeinfo),
+    ROUTE(HTTP_GET, "status/config", api_get_config),
+    ROUTE(HTTP_GET, "status/flags", api_get_flags),
+    ROUTE(HTTP_GET, "status/tsdb", api_get_tsdb),
+    ROUTE(HTTP_GET, "status/walreplay", api_get_walreplay),
+    ROUTE(HTTP_GET, "targets", api_get_targets),
+    ROUTE(HTTP_GET, "targets/metadata", api_get_empty_list),
+    ROUTE(HTTP_GET, "alertmanagers", api_get_alertmanagers),
+};
+const size_t prometheus_route_count = sizeof prometheus_routes / sizeof prometheus_routes[0];

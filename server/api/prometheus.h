@@ -1,0 +1,24 @@
+/* prometheus: the HTTP API that Grafana, promtool and Prometheus' client libraries speak.
+ *
+ * Handlers run on the HTTP workers and only read the store. /api/v1/rules and /api/v1/alerts belong
+ * to server/api/alerts.h. Source: prometheus.io/docs/prometheus/latest/querying/api, and the
+ * answers of Debian's Prometheus where the text is silent.
+ */
+#ifndef SERVER_API_PROMETHEUS_H
+#define SERVER_API_PROMETHEUS_H
+
+#include "server/config.h"
+#include "server/net/http.h"
+#include "storage/store.h"
+
+/* The context of the routes. Immutable while they are served. */
+struct prometheus_api {
+    struct store *store;
+    const struct config *config; /* limits.query_*, and what status/config shows */
+    int64_t start_ms;            /* when the server started */
+};
+
+extern const struct http_route prometheus_routes[];
+extern const size_t prometheus_route_count;
+
+#endif
