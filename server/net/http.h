@@ -1,4 +1,4 @@
-/* http: evhttp behind a route table; the only includer of <event2/http.h>.
+/* http: an HTTP/1.1 server behind a route table, on libevent's listener and bufferevents.
  *
  * The event loop (main thread) reads requests within limits and sends replies; handlers run on a
  * pool of query workers, so they may block on the writer or compute for a while. A handler gets
@@ -57,7 +57,8 @@ struct http_route {
     const char *pattern; /* "/api/v1/label/{name}/values"; {name} is one segment */
     void (*handle)(const struct http_request *request, struct http_reply *reply);
     bool cors; /* answer OPTIONS and add Access-Control-* for any origin */
-    /* How this surface words errors that arise before the handler (404 method, 413, 400 ...). */
+    /* How this surface words errors that arise before the handler (405, 413, 400 ...); NULL means
+     * http_refuse_json. The status is set by the caller. */
     void (*refuse)(struct http_reply *reply, const struct error *err);
 };
 
@@ -78,7 +79,8 @@ void http_add_routes(struct http_server *http, const struct http_route *routes, 
                      void *context);
 /* The port in use (for port 0). */
 int http_port(const struct http_server *http);
-/* Stops accepting, finishes requests in flight (at most timeout_ms), joins the workers. */
+/* Stops accepting, finishes requests in flight (at most timeout_ms, 10 s), joins the workers. Runs
+ * the loop itself, so it is called when the loop is not running. NULL is fine. */
 void http_close(struct http_server *http);
 
 /* --- for handlers --- */

@@ -38,9 +38,8 @@ static int open_bound(const struct addrinfo *info, int type)
     int fd = socket(info->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (type == SOCK_STREAM)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* A second daemon must not share a TCP port unnoticed, so only datagrams spread. */
+    setsockopt(fd, SOL_SOCKET, type == SOCK_STREAM ? SO_REUSEADDR : SO_REUSEPORT, &on, sizeof on);
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 &&
         (type != SOCK_STREAM || listen(fd, BACKLOG) == 0))
         return fd;

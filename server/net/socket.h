@@ -1,6 +1,6 @@
 /* socket: bound sockets from "host:port", all non-blocking and close-on-exec.
  *
- * Several sockets may share one address (SO_REUSEPORT): the kernel then spreads senders over them.
+ * Several datagram sockets may share one address (SO_REUSEPORT): the kernel then spreads senders over them.
  * Any thread.
  */
 #ifndef SERVER_NET_SOCKET_H

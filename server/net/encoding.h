@@ -1,0 +1,19 @@
+/* encoding: HTTP content codings, bounded. Pure; any thread. */
+#ifndef SERVER_NET_ENCODING_H
+#define SERVER_NET_ENCODING_H
+
+#include "storage/base/buffer.h"
+#include "storage/base/error.h"
+
+/* "", identity, gzip, x-gzip, deflate, zstd. */
+bool encoding_is_known(struct slice name);
+/* True when the body is as it is ("" or identity). */
+bool encoding_is_identity(struct slice name);
+/* Appends the decoded body to *out. -1 when it is damaged (ERROR_BAD_DATA) or would exceed
+ * out->limit (ERROR_TOO_LARGE); never more than that limit is held. */
+MUST_USE int encoding_inflate(struct slice name, struct slice body, struct buffer *out,
+                              struct error *err);
+/* Appends the body as gzip; false when that does not fit out->limit. */
+MUST_USE bool encoding_gzip(struct slice body, struct buffer *out);
+
+#endif

@@ -1,0 +1,484 @@
+/* http_connection: bytes in, exchanges to the workers and back, bytes out; all on the main thread.
+ *
+ *            first byte            blank line           body complete
+ *     HEAD ─────────────▶ HEAD ───────────────▶ BODY ───────────────▶ HANDLE (a worker has it)
+ *      ▲                    │ refused             │ refused              │ eventfd
+ *      │ keep-alive         ▼                     ▼                      ▼
+ *      └───────────────── WRITE ◀──────────────────────────────────── reply
+ *                           │ close
+ *                           ▼
+ *                         LINGER: our side is shut; what still comes is thrown away, so that a
+ *                         client in the middle of a large upload reads the refusal, not a reset
+ *
+ * Bounds: connections; 64 KiB read ahead a connection; the head; one body under its limit, taken as
+ * it arrives and never allocated by its announced length; all bodies together; a deadline from the
+ * first byte that grows only with bytes received; a write timeout without progress.
+ *
+ * A connection that dies while a worker has its exchange only clears exchange->connection (main
+ * thread); the exchange comes back through `done` and is freed there.
+ */
+#include "server/net/http_connection.h"
+
+#include <assert.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+
+#define READ_AHEAD_MAX ((size_t)64 << 10)
+#define BODIES_MAX     16 /* all bodies being held, in units of body_max */
+#define BODY_RATE_MIN  65 /* bytes a millisecond that a body must keep up */
+#define LINGER_MS      2000
+
+#define REQUESTS_ROW(code)                                                                         \
+    {                                                                                              \
+        "lapwing_http_requests_total", METRIC_COUNTER, "code=\"" code "\"",                        \
+            "HTTP requests answered, by class of status.", 0, 0                                    \
+    }
+
+struct metric http_metrics[HTTP_METRIC_COUNT] = {
+    [HTTP_METRIC_1XX] = REQUESTS_ROW("1xx"),
+    [HTTP_METRIC_2XX] = REQUESTS_ROW("2xx"),
+    [HTTP_METRIC_3XX] = REQUESTS_ROW("3xx"),
+    [HTTP_METRIC_4XX] = REQUESTS_ROW("4xx"),
+    [HTTP_METRIC_5XX] = REQUESTS_ROW("5xx"),
+    [HTTP_METRIC_SECONDS] = {"lapwing_http_request_seconds_total", METRIC_COUNTER, NULL,
+                             "Time from the first byte of requests to their reply.", 1e-9, 0},
+    [HTTP_METRIC_IN_FLIGHT] = {"lapwing_http_in_flight_requests", METRIC_GAUGE, NULL,
+                               "Requests waiting for or running on a worker.", 0, 0},
+    [HTTP_METRIC_CONNECTIONS] = {"lapwing_http_connections", METRIC_GAUGE, NULL,
+                                 "HTTP connections open.", 0, 0},
+    [HTTP_METRIC_REFUSED] = {"lapwing_http_connections_refused_total", METRIC_COUNTER, NULL,
+                             "Connections closed at once because connection_max were open.", 0, 0},
+    [HTTP_METRIC_TIMEOUTS] = {"lapwing_http_timeouts_total", METRIC_COUNTER, NULL,
+                              "Connections closed because their client was too slow.", 0, 0},
+    [HTTP_METRIC_GONE] = {"lapwing_http_clients_gone_total", METRIC_COUNTER, NULL,
+                          "Clients that left before their reply.", 0, 0},
+    [HTTP_METRIC_BODY_BYTES] = {"lapwing_http_body_bytes", METRIC_GAUGE, NULL,
+                                "Request bodies being held.", 0, 0},
+};
+
+enum state { READ_HEAD, READ_BODY, HANDLE, WRITE, LINGER };
+
+/* Thread: main. */
+struct connection {
+    struct http_server *http;
+    struct connection *next, *previous;
+    struct bufferevent *bev;
+    struct event *timer;
+    struct exchange *exchange; /* from the head's end to the reply */
+    enum state state;
+    bool eof;   /* the client will send no more */
+    bool close; /* after the reply being written */
+    size_t scanned;
+    int64_t started_ns; /* first byte of the request; 0 between requests */
+    int64_t body_seen;  /* bytes on the wire */
+    struct http_chunks chunks;
+    char peer[64];
+};
+
+/* --- connections --- */
+
+static void hold_body(struct http_server *http, int64_t bytes)
+{
+    http->body_bytes += bytes;
+    metric_set(&http_metrics[HTTP_METRIC_BODY_BYTES], http->body_bytes);
+}
+
+static void set_timer(struct connection *c, int64_t ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+    evtimer_add(c->timer, &tv);
+}
+
+/* The exchange's end, wherever it is. */
+static void drop_exchange(struct http_server *http, struct exchange *exchange)
+{
+    if (exchange)
+        hold_body(http, -(int64_t)exchange->body.len);
+    exchange_free(exchange);
+}
+
+static void connection_free(struct connection *c)
+{
+    struct http_server *http = c->http;
+    if (c->state == HANDLE) {
+        c->exchange->connection = NULL; /* a worker has it; on_done frees it */
+        metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
+    } else {
+        drop_exchange(http, c->exchange);
+    }
+    if (c->next)
+        c->next->previous = c->previous;
+    if (c->previous)
+        c->previous->next = c->next;
+    else
+        http->connections = c->next;
+    http->connection_count--;
+    metric_set(&http_metrics[HTTP_METRIC_CONNECTIONS], http->connection_count);
+    event_free(c->timer);
+    bufferevent_free(c->bev);
+    free(c);
+}
+
+static void linger(struct connection *c)
+{
+    if (c->eof) {
+        connection_free(c);
+        return;
+    }
+    c->state = LINGER;
+    shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    evbuffer_drain(input, evbuffer_get_length(input));
+    set_timer(c, LINGER_MS);
+}
+
+static void free_reply_body(const void *at, size_t len, void *arg)
+{
+    (void)at;
+    (void)len;
+    free(arg);
+}
+
+/* Hands the reply to the socket; the body's memory goes with it. */
+static void send_reply(struct connection *c)
+{
+    struct exchange *exchange = c->exchange;
+    struct evbuffer *output = bufferevent_get_output(c->bev);
+    struct buffer head;
+    bool last = c->eof && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0;
+    exchange->close = exchange->close || c->http->draining || last;
+    buffer_init(&head, HTTP_HEAD_MAX + (64 << 10));
+    bool has_body = exchange_print_head(exchange, &head);
+    assert(!head.overflow);
+    evbuffer_add(output, head.at, head.len);
+    buffer_release(&head);
+    if (has_body && exchange->reply.body.len) {
+        struct buffer *body = &exchange->reply.body;
+        evbuffer_add_reference(output, body->at, body->len, free_reply_body, body->at);
+        body->at = NULL;
+    }
+}
+
+/* The exchange is answered: writes it and forgets it. */
+static void reply(struct connection *c)
+{
+    int class = c->exchange->reply.status / 100;
+    assert(class >= 1 && class <= 5);
+    send_reply(c);
+    metric_add(&http_metrics[HTTP_METRIC_1XX + class - 1], 1);
+    metric_add(&http_metrics[HTTP_METRIC_SECONDS], clock_monotonic_ns() - c->started_ns);
+    c->close = c->exchange->close;
+    drop_exchange(c->http, c->exchange);
+    c->exchange = NULL;
+    c->state = WRITE;
+    evtimer_del(c->timer);
+}
+
+/* An error before the handler. The rest of the request is not read, hence the close. */
+static void refuse(struct connection *c, int status, enum error_kind kind, const char *sentence)
+{
+    struct error err;
+    error_set(&err, kind, "%s", sentence);
+    exchange_refuse(c->exchange, status, &err);
+    c->exchange->close = true;
+    reply(c);
+}
+
+static void submit(struct connection *c)
+{
+    struct http_server *http = c->http;
+    struct http_options *options = &http->options;
+    if (http->in_flight >= options->queue_max + options->workers) {
+        struct error err;
+        error_set(&err, ERROR_UNAVAILABLE, "the server is busy; send the request again later");
+        exchange_refuse(c->exchange, 503, &err);
+        reply(c);
+        return;
+    }
+    http->in_flight++;
+    metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
+    evtimer_del(c->timer);
+    c->state = HANDLE;
+    c->exchange->request.peer = arena_copy(&c->exchange->arena, slice_of_string(c->peer));
+    int status = queue_try_push(http->jobs, c->exchange);
+    assert(status == 0); /* it holds queue_max + workers */
+}
+
+/* --- reading --- */
+
+/* After `Expect: 100-continue` the client waits for this, unless it sends on already. */
+static void invite_body(struct connection *c)
+{
+    static const char answer[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bool waits = evbuffer_get_length(bufferevent_get_input(c->bev)) == 0;
+    if (c->exchange->head.expects_continue && waits)
+        evbuffer_add(bufferevent_get_output(c->bev), answer, sizeof answer - 1);
+}
+
+static void begin(struct connection *c, struct slice head)
+{
+    struct http_server *http = c->http;
+    if (exchange_begin(c->exchange, head, http->tables, http->table_count) != 0) {
+        struct http_head *parsed = &c->exchange->head;
+        if (parsed->chunked || parsed->content_length > 0)
+            c->exchange->close = true; /* a body follows that nobody will read */
+        reply(c);
+        return;
+    }
+    c->state = READ_BODY;
+    c->body_seen = 0;
+    c->chunks = (struct http_chunks){0};
+}
+
+static void skip_blank_lines(struct evbuffer *input)
+{
+    char c;
+    while (evbuffer_copyout(input, &c, 1) == 1 && (c == '\r' || c == '\n'))
+        evbuffer_drain(input, 1);
+}
+
+/* True when it got anywhere. */
+static bool read_head(struct connection *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    if (!c->started_ns)
+        skip_blank_lines(input);
+    size_t len = evbuffer_get_length(input);
+    if (len == 0)
+        return false;
+    if (!c->started_ns) {
+        c->started_ns = clock_monotonic_ns();
+        set_timer(c, c->http->options.timeout_ms);
+    }
+    len = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+    struct slice text = slice_make(evbuffer_pullup(input, (ssize_t)len), len);
+    ssize_t end = http_head_length(text, &c->scanned);
+    if (end == 0 && len < HTTP_HEAD_MAX)
+        return false;
+    c->exchange = exchange_new(&c->http->options);
+    c->exchange->connection = c;
+    c->scanned = 0;
+    if (end <= 0) {
+        refuse(c, end < 0 ? 400 : 431, ERROR_BAD_DATA,
+               end < 0 ? "a line must end in CRLF" : "the headers are larger than 32 KiB");
+        return true;
+    }
+    begin(c, slice_head(text, (size_t)end));
+    evbuffer_drain(input, (size_t)end);
+    if (c->state == READ_BODY)
+        invite_body(c);
+    return true;
+}
+
+static enum http_chunks_result take_bytes(struct connection *c, struct slice *rest)
+{
+    struct exchange *exchange = c->exchange;
+    if (exchange->head.chunked)
+        return http_chunks_feed(&c->chunks, rest, &exchange->body);
+    size_t left = (size_t)exchange->head.content_length - exchange->body.len;
+    struct slice part = slice_head(*rest, left);
+    buffer_append_slice(&exchange->body, part);
+    *rest = slice_skip(*rest, part.len);
+    return part.len == left ? HTTP_CHUNKS_DONE : HTTP_CHUNKS_MORE;
+}
+
+/* Moves what has arrived of the body from the socket's buffer into the exchange. */
+static enum http_chunks_result take_body(struct connection *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev);
+    struct exchange *exchange = c->exchange;
+    bool none = !exchange->head.chunked && exchange->head.content_length == 0;
+    enum http_chunks_result result = none ? HTTP_CHUNKS_DONE : HTTP_CHUNKS_MORE;
+    for (size_t len; result == HTTP_CHUNKS_MORE && (len = evbuffer_get_contiguous_space(input));) {
+        struct slice rest = slice_make(evbuffer_pullup(input, (ssize_t)len), len);
+        size_t held = exchange->body.len;
+        result = take_bytes(c, &rest);
+        hold_body(c->http, (int64_t)(exchange->body.len - held));
+        c->body_seen += (int64_t)(len - rest.len);
+        evbuffer_drain(input, len - rest.len);
+    }
+    return result;
+}
+
+/* Later by the time the bytes received are worth, so a slow line may finish and a stalled one not. */
+static void extend_deadline(struct connection *c)
+{
+    int64_t spent_ms = (clock_monotonic_ns() - c->started_ns) / 1000000;
+    int64_t granted_ms = c->http->options.timeout_ms + c->body_seen / BODY_RATE_MIN;
+    set_timer(c, granted_ms > spent_ms ? granted_ms - spent_ms : 1);
+}
+
+/* True when it got anywhere. */
+static bool read_body(struct connection *c)
+{
+    struct http_server *http = c->http;
+    switch (take_body(c)) {
+    case HTTP_CHUNKS_DONE:
+        submit(c);
+        return true;
+    case HTTP_CHUNKS_BAD:
+        refuse(c, 400, ERROR_BAD_DATA, "the body is not in chunked encoding");
+        return true;
+    case HTTP_CHUNKS_TOO_LARGE: {
+        char sentence[128];
+        snprintf(sentence, sizeof sentence,
+                 "the body is over the limit of %lld bytes (http.body_max); send less at once",
+                 (long long)http->options.body_max);
+        refuse(c, 413, ERROR_TOO_LARGE, sentence);
+        return true;
+    }
+    case HTTP_CHUNKS_MORE:
+        break;
+    }
+    if (http->body_bytes > BODIES_MAX * http->options.body_max) {
+        refuse(c, 503, ERROR_UNAVAILABLE,
+               "too many request bodies are arriving at once; send the request again later");
+        return true;
+    }
+    extend_deadline(c);
+    return false;
+}
+
+static void advance(struct connection *c)
+{
+    for (bool more = true; more;) {
+        if (c->state == READ_HEAD)
+            more = read_head(c);
+        else if (c->state == READ_BODY)
+            more = read_body(c);
+        else
+            more = false;
+    }
+}
+
+/* --- callbacks --- */
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    struct connection *c = arg;
+    if (c->state != LINGER) {
+        advance(c);
+        return;
+    }
+    struct evbuffer *input = bufferevent_get_input(bev);
+    evbuffer_drain(input, evbuffer_get_length(input));
+    if ((clock_monotonic_ns() - c->started_ns) / 1000000 < c->http->options.timeout_ms)
+        set_timer(c, LINGER_MS);
+}
+
+/* All that was written has left for the kernel. */
+static void on_write(struct bufferevent *bev, void *arg)
+{
+    struct connection *c = arg;
+    (void)bev;
+    if (c->state != WRITE)
+        return;
+    if (c->close) {
+        linger(c);
+        return;
+    }
+    c->state = READ_HEAD;
+    c->started_ns = 0;
+    set_timer(c, c->http->options.timeout_ms);
+    advance(c);
+    if (c->state == READ_HEAD && c->eof)
+        connection_free(c);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct connection *c = arg;
+    (void)bev;
+    bool answering = c->state == HANDLE || c->state == WRITE;
+    if ((what & BEV_EVENT_EOF) && answering) {
+        c->eof = true; /* a half-closed client still reads its reply */
+        return;
+    }
+    if (what & BEV_EVENT_TIMEOUT)
+        metric_add(&http_metrics[HTTP_METRIC_TIMEOUTS], 1);
+    connection_free(c);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+    (void)fd;
+    (void)what;
+    bool idle = c->state == READ_HEAD && !c->started_ns;
+    if (!idle && c->state != LINGER)
+        metric_add(&http_metrics[HTTP_METRIC_TIMEOUTS], 1);
+    if (c->state == READ_BODY)
+        refuse(c, 408, ERROR_TIMEOUT, "the body took too long to arrive");
+    else
+        connection_free(c);
+}
+
+void connection_take_back(struct http_server *http, struct exchange *exchange)
+{
+    http->in_flight--;
+    metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
+    if (exchange->connection)
+        reply(exchange->connection);
+    else
+        drop_exchange(http, exchange);
+}
+
+void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len)
+{
+    int one = 1;
+    if (http->connection_count >= http->options.connection_max) {
+        metric_add(&http_metrics[HTTP_METRIC_REFUSED], 1);
+        close(fd);
+        return;
+    }
+    struct connection *c = alloc_zeroed(1, sizeof *c);
+    struct timeval timeout = {http->options.timeout_ms / 1000,
+                              http->options.timeout_ms % 1000 * 1000};
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    c->http = http;
+    c->bev = bufferevent_socket_new(http->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    c->timer = evtimer_new(http->base, on_timer, c);
+    assert(c->bev && c->timer);
+    if (getnameinfo(peer, len, c->peer, sizeof c->peer, NULL, 0, NI_NUMERICHOST) != 0)
+        strcpy(c->peer, "unknown");
+    c->next = http->connections;
+    if (c->next)
+        c->next->previous = c;
+    http->connections = c;
+    http->connection_count++;
+    metric_set(&http_metrics[HTTP_METRIC_CONNECTIONS], http->connection_count);
+    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+    bufferevent_setwatermark(c->bev, EV_READ, 0, READ_AHEAD_MAX);
+    bufferevent_set_timeouts(c->bev, NULL, &timeout);
+    bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+    set_timer(c, http->options.timeout_ms);
+}
+
+bool connections_settle(struct http_server *http)
+{
+    bool any = false;
+    for (struct connection *c = http->connections, *next; c; c = next) {
+        next = c->next;
+        if (c->state == READ_HEAD || c->state == LINGER)
+            connection_free(c);
+        else
+            any = true;
+    }
+    return any;
+}
+
+void connections_free_all(struct http_server *http)
+{
+    while (http->connections)
+        connection_free(http->connections);
+}

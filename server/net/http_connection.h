@@ -1,0 +1,65 @@
+/* http_connection: one client's connection: requests in, replies out.
+ * Private to server/net/http*.c. Thread: main.
+ */
+#ifndef SERVER_NET_HTTP_CONNECTION_H
+#define SERVER_NET_HTTP_CONNECTION_H
+
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "server/net/http_exchange.h"
+#include "storage/base/metric.h"
+#include "storage/base/queue.h"
+
+#define HTTP_TABLES_MAX 32
+
+struct event;
+struct evconnlistener;
+
+enum http_metric {
+    HTTP_METRIC_1XX,
+    HTTP_METRIC_2XX,
+    HTTP_METRIC_3XX,
+    HTTP_METRIC_4XX,
+    HTTP_METRIC_5XX,
+    HTTP_METRIC_SECONDS,
+    HTTP_METRIC_IN_FLIGHT,
+    HTTP_METRIC_CONNECTIONS,
+    HTTP_METRIC_REFUSED,
+    HTTP_METRIC_TIMEOUTS,
+    HTTP_METRIC_GONE,
+    HTTP_METRIC_BODY_BYTES,
+    HTTP_METRIC_COUNT,
+};
+
+extern struct metric http_metrics[HTTP_METRIC_COUNT];
+
+struct http_server {
+    struct event_base *base;
+    struct http_options options;
+    struct evconnlistener *listener;
+    struct event *accept_pause;
+    struct event *wake;
+    int wake_fd;
+    int port;
+    struct connection *connections;
+    int64_t connection_count;
+    int64_t body_bytes;
+    size_t in_flight; /* exchanges with the workers, waiting ones included */
+    bool draining;
+    struct http_table tables[HTTP_TABLES_MAX];
+    size_t table_count;
+    struct queue *jobs;
+    struct queue *done;
+    pthread_t *workers;
+};
+
+/* Takes over the descriptor, or closes it when connection_max are open. */
+void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len);
+/* A worker is done with it: sends the reply, or frees it when the client has gone. */
+void connection_take_back(struct http_server *http, struct exchange *exchange);
+/* Frees the connections that are between requests or already answered; true when others are left. */
+bool connections_settle(struct http_server *http);
+void connections_free_all(struct http_server *http);
+
+#endif

@@ -1,0 +1,47 @@
+/* http_exchange: one request and its reply, from the parsed head to the bytes of the answer.
+ * Private to server/net/http*.c.
+ *
+ * Owned by the main thread while it is read and written, by one worker in between; it changes
+ * hands through queues only.
+ */
+#ifndef SERVER_NET_HTTP_EXCHANGE_H
+#define SERVER_NET_HTTP_EXCHANGE_H
+
+#include "server/net/http.h"
+#include "server/net/http_parse.h"
+
+struct connection;
+
+struct http_table {
+    const struct http_route *routes;
+    size_t count;
+    void *context;
+};
+
+struct exchange {
+    struct connection *connection; /* main thread only; NULL once the client is gone */
+    struct arena arena;
+    struct http_head head;
+    const struct http_route *route; /* NULL: no such path */
+    struct buffer body;             /* as received */
+    struct buffer inflated;
+    struct http_request request;
+    struct http_reply reply;
+    int64_t inflated_max;
+    bool close; /* the connection ends with this reply */
+};
+
+struct exchange *exchange_new(const struct http_options *options);
+void exchange_free(struct exchange *exchange);
+
+/* Parses the head and finds the route. -1 when refused: the reply is then ready. */
+MUST_USE int exchange_begin(struct exchange *exchange, struct slice head,
+                            const struct http_table *tables, size_t table_count);
+/* Makes the reply an error in the route's own shape. */
+void exchange_refuse(struct exchange *exchange, int status, const struct error *err);
+/* Worker: decompresses, reads parameters, runs the handler, compresses the reply. */
+void exchange_run(struct exchange *exchange);
+/* Status line and headers. The body follows unless the answer is false (HEAD, 204). */
+bool exchange_print_head(const struct exchange *exchange, struct buffer *out);
+
+#endif
