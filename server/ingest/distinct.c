@@ -158,6 +158,39 @@ double distinct_estimate(const struct distinct *set)
     return m * m / (2 * M_LN2 * z);
 }
 
+/* exact: 'e', then hashes (u64 LE); dense: 'd', then all registers. */
+void distinct_encode(const struct distinct *set, struct buffer *out)
+{
+    buffer_append_char(out, set->registers ? 'd' : 'e');
+    if (set->registers)
+        buffer_append(out, set->registers, REGISTER_COUNT);
+    for (uint32_t i = 0; i < set->capacity; i++)
+        if (set->hashes[i])
+            buffer_append_u64le(out, set->hashes[i]);
+}
+
+bool distinct_decode(struct slice bytes, struct distinct *set)
+{
+    uint8_t form;
+    uint64_t hash;
+    distinct_init(set);
+    if (!bytes_cut_u8(&bytes, &form))
+        return false;
+    if (form == 'd' && bytes.len == REGISTER_COUNT) {
+        set->registers = alloc_zeroed(REGISTER_COUNT, 1);
+        for (uint32_t i = 0; i < REGISTER_COUNT; i++) {
+            uint8_t rank = (uint8_t)bytes.at[i];
+            set->registers[i] = rank < RANK_MAX ? rank : RANK_MAX;
+        }
+        return true;
+    }
+    if (form != 'e' || bytes.len % 8 != 0 || bytes.len > DISTINCT_EXACT_MAX * 8)
+        return false;
+    while (bytes_cut_u64le(&bytes, &hash))
+        distinct_add_hash(set, hash);
+    return true;
+}
+
 size_t distinct_bytes(const struct distinct *set)
 {
     return set->registers ? REGISTER_COUNT : set->capacity * sizeof *set->hashes;

@@ -7,7 +7,7 @@
 #ifndef SERVER_INGEST_DISTINCT_H
 #define SERVER_INGEST_DISTINCT_H
 
-#include "storage/base/slice.h"
+#include "storage/base/buffer.h"
 
 #define DISTINCT_EXACT_MAX 256
 
@@ -27,6 +27,9 @@ void distinct_add_hash(struct distinct *set, uint64_t hash);
 void distinct_merge(struct distinct *a, const struct distinct *b);
 /* The number of members, a whole number while exact. */
 double distinct_estimate(const struct distinct *set);
+/* The state as bytes, and back (set is initialised by it); false on bytes that are none. */
+void distinct_encode(const struct distinct *set, struct buffer *out);
+MUST_USE bool distinct_decode(struct slice bytes, struct distinct *set);
 /* Heap bytes held. */
 size_t distinct_bytes(const struct distinct *set);
 

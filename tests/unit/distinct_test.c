@@ -78,6 +78,29 @@ static void merges_as_one(void **state)
     distinct_release(&seen);
 }
 
+static void survives_encoding(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {0, 1, 17, DISTINCT_EXACT_MAX, DISTINCT_EXACT_MAX + 1, 5000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct distinct set, back;
+        struct buffer bytes;
+        distinct_init(&set);
+        buffer_init(&bytes, 1 << 16);
+        add_range(&set, 0, sizes[i]);
+        distinct_encode(&set, &bytes);
+        assert_true(distinct_decode(buffer_slice(&bytes), &back));
+        assert_true(distinct_estimate(&back) == distinct_estimate(&set));
+        add_range(&back, 0, sizes[i]);
+        assert_true(distinct_estimate(&back) == distinct_estimate(&set));
+        distinct_release(&back);
+        assert_false(distinct_decode(slice_head(buffer_slice(&bytes), bytes.len - 1), &back));
+        distinct_release(&back);
+        buffer_release(&bytes);
+        distinct_release(&set);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +108,7 @@ int main(void)
         cmocka_unit_test(counts_the_zero_hash),
         cmocka_unit_test(estimates_within_three_percent_when_large),
         cmocka_unit_test(merges_as_one),
+        cmocka_unit_test(survives_encoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
