@@ -27,6 +27,7 @@ struct store_options {
     int64_t retention_raw_ms;  /* samples older than this are dropped */
     int64_t retention_logs_ms; /* and records */
     int64_t block_cache_bytes; /* 0 = default */
+    int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
 };
 
 enum series_kind {
@@ -65,7 +66,7 @@ void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t t
 void store_batch_records(struct store_batch *batch, const struct record *records, size_t count);
 void store_batch_put(struct store_batch *batch, struct slice key, struct slice value);
 void store_batch_delete(struct store_batch *batch, struct slice key);
-/* All or nothing. Empties the batch on success. */
+/* All or nothing. Empties the batch either way: what failed is gone and has to be made again. */
 MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool sync,
                           struct error *err);
 /* The newest sample of a series, wherever it lies (stale markers skipped). False: it has none.

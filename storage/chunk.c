@@ -1,0 +1,234 @@
+/* chunk: framing of the columns.
+ *
+ *   version u8 | type u8 | checksum u32le | count varint | span varint | [times] | body
+ *
+ *   type      bit 0: histograms; bit 1: times are listed (else evenly spaced over the span)
+ *   checksum  XXH3 of all that follows, low 32 bits
+ *   span      last time - first time, ms
+ *   times     varint length, packed offsets from the start (storage/pack.c)
+ *
+ *   body of values      summary, column of doubles (storage/column.c)
+ *   summary             count varint, exponent u8 (bit 7: sum is raw, 127: all raw), then first,
+ *                       last, min, max and sum as scaled integers (the last four less `first`)
+ *   body of histograms  see storage/chunk_histogram.c
+ */
+#include "storage/chunk.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <math.h>
+#include <xxhash.h>
+
+#include "storage/pack.h"
+#include "storage/store.h"
+
+#define CHUNK_VERSION  1
+#define TYPE_HISTOGRAM 1
+#define TYPE_TIMES     2
+#define HEADER_BYTES   6
+#define EXPONENT_RAW   127
+#define SUM_RAW        128
+
+static uint32_t checksum(struct slice bytes)
+{
+    return (uint32_t)XXH3_64bits(bytes.at, bytes.len);
+}
+
+/* --- framing --- */
+
+static bool evenly_spaced(const int64_t *times, size_t count)
+{
+    int64_t step = count > 1 ? times[1] - times[0] : 0;
+    for (size_t i = 2; i < count; i++)
+        if (times[i] - times[i - 1] != step)
+            return false;
+    return true;
+}
+
+static void append_times(struct buffer *out, const int64_t *times, size_t count)
+{
+    int64_t offsets[CHUNK_SAMPLES_MAX];
+    struct buffer packed;
+    for (size_t i = 0; i < count; i++)
+        offsets[i] = times[i] - times[0];
+    buffer_init(&packed, SIZE_MAX);
+    pack_append(&packed, offsets, count);
+    buffer_append_prefixed(out, buffer_slice(&packed));
+    buffer_release(&packed);
+}
+
+size_t chunk_begin(struct buffer *out, bool histograms, const int64_t *times, size_t count)
+{
+    assert(count > 0 && count <= CHUNK_SAMPLES_MAX);
+    size_t at = out->len;
+    bool even = evenly_spaced(times, count);
+    buffer_append_u8(out, CHUNK_VERSION);
+    buffer_append_u8(out, (uint8_t)((histograms ? TYPE_HISTOGRAM : 0) | (even ? 0 : TYPE_TIMES)));
+    buffer_append_u32le(out, 0);
+    buffer_append_varint(out, count);
+    buffer_append_varint(out, (uint64_t)(times[count - 1] - times[0]));
+    if (!even)
+        append_times(out, times, count);
+    return at;
+}
+
+void chunk_finish(struct buffer *out, size_t at)
+{
+    if (out->overflow)
+        return;
+    struct slice body = slice_skip(buffer_slice(out), at + HEADER_BYTES);
+    uint32_t sum = htole32(checksum(body));
+    memcpy(out->at + at + 2, &sum, sizeof sum);
+}
+
+bool chunk_times(const struct chunk *chunk, int64_t *out)
+{
+    struct slice times = chunk->times;
+    if (times.len == 0) {
+        int64_t gaps = chunk->count > 1 ? (int64_t)chunk->count - 1 : 1;
+        int64_t step = (chunk->end_ms - chunk->start_ms) / gaps;
+        for (size_t i = 0; i < chunk->count; i++)
+            out[i] = chunk->start_ms + (int64_t)i * step;
+        return true;
+    }
+    if (!pack_cut(&times, out, chunk->count) || times.len)
+        return false;
+    for (size_t i = 0; i < chunk->count; i++) {
+        out[i] = (int64_t)((uint64_t)out[i] + (uint64_t)chunk->start_ms);
+        if (i && out[i] <= out[i - 1])
+            return false;
+    }
+    return true;
+}
+
+/* --- summary of values --- */
+
+static struct chunk_summary summarize(const double *values, size_t count)
+{
+    struct chunk_summary summary = {0};
+    for (size_t i = 0; i < count; i++) {
+        if (is_stale_nan(values[i]))
+            continue;
+        if (summary.count++ == 0)
+            summary.first = summary.min = summary.max = values[i];
+        summary.sum += values[i];
+        summary.min = fmin(summary.min, values[i]);
+        summary.max = fmax(summary.max, values[i]);
+        summary.last = values[i];
+    }
+    return summary;
+}
+
+static void append_summary(struct buffer *out, const struct chunk_summary *summary)
+{
+    int64_t k[5];
+    int exponent = 0;
+    const double at[] = {summary->first, summary->last, summary->min, summary->max, summary->sum};
+    buffer_append_varint(out, summary->count);
+    if (summary->count == 0)
+        return;
+    for (int i = 0; i < 4 && exponent <= COLUMN_EXPONENT_MAX; i++)
+        while (exponent <= COLUMN_EXPONENT_MAX && !column_to_scaled(at[i], exponent, &k[i]))
+            exponent++;
+    if (exponent > COLUMN_EXPONENT_MAX) {
+        buffer_append_u8(out, EXPONENT_RAW);
+        for (int i = 0; i < 5; i++)
+            buffer_append_u64le(out, double_bits(at[i]));
+        return;
+    }
+    bool sum_scaled = column_to_scaled(summary->sum, exponent, &k[4]);
+    buffer_append_u8(out, (uint8_t)(exponent | (sum_scaled ? 0 : SUM_RAW)));
+    for (int i = 0; i < 4; i++) {
+        bool scaled = column_to_scaled(at[i], exponent, &k[i]);
+        assert(scaled);
+        buffer_append_varint_signed(out, i ? k[i] - k[0] : k[0]);
+    }
+    if (sum_scaled)
+        buffer_append_varint_signed(out, k[4] - k[0]);
+    else
+        buffer_append_u64le(out, double_bits(summary->sum));
+}
+
+static bool cut_raw(struct slice *rest, double *out)
+{
+    uint64_t bits;
+    if (!bytes_cut_u64le(rest, &bits))
+        return false;
+    *out = double_of_bits(bits);
+    return true;
+}
+
+static bool cut_summary(struct slice *rest, struct chunk_summary *out)
+{
+    double *const at[] = {&out->first, &out->last, &out->min, &out->max, &out->sum};
+    uint64_t count;
+    uint8_t exponent;
+    *out = (struct chunk_summary){0};
+    if (!bytes_cut_varint(rest, &count) || count > CHUNK_SAMPLES_MAX)
+        return false;
+    out->count = (size_t)count;
+    if (count == 0)
+        return true;
+    if (!bytes_cut_u8(rest, &exponent))
+        return false;
+    bool raw = (exponent & ~SUM_RAW) == EXPONENT_RAW, sum_raw = raw || exponent & SUM_RAW;
+    if (!raw && (exponent & ~SUM_RAW) > COLUMN_EXPONENT_MAX)
+        return false;
+    int64_t first = 0, k;
+    for (int i = 0; i < 5; i++) {
+        if (raw || (i == 4 && sum_raw)) {
+            if (!cut_raw(rest, at[i]))
+                return false;
+            continue;
+        }
+        if (!bytes_cut_varint_signed(rest, &k))
+            return false;
+        k = (int64_t)((uint64_t)k + (uint64_t)first);
+        first = i ? first : k;
+        *at[i] = column_of_scaled(k, exponent & ~SUM_RAW);
+    }
+    return true;
+}
+
+void chunk_append_values(struct buffer *out, const int64_t *times, const double *values,
+                         size_t count)
+{
+    struct chunk_summary summary = summarize(values, count);
+    size_t at = chunk_begin(out, false, times, count);
+    append_summary(out, &summary);
+    column_append(out, values, count);
+    chunk_finish(out, at);
+}
+
+bool chunk_open(struct slice bytes, int64_t start_ms, struct chunk *out)
+{
+    uint8_t version, type;
+    uint32_t sum;
+    uint64_t count, span;
+    *out = (struct chunk){.start_ms = start_ms};
+    if (!bytes_cut_u8(&bytes, &version) || version != CHUNK_VERSION ||
+        !bytes_cut_u8(&bytes, &type) || type > (TYPE_HISTOGRAM | TYPE_TIMES) ||
+        !bytes_cut_u32le(&bytes, &sum) || sum != checksum(bytes) ||
+        !bytes_cut_varint(&bytes, &count) || !bytes_cut_varint(&bytes, &span))
+        return false;
+    if (count == 0 || count > CHUNK_SAMPLES_MAX || span > INT64_MAX / 2 ||
+        ((count == 1) != (span == 0)))
+        return false;
+    if (type & TYPE_TIMES) {
+        if (!bytes_cut_prefixed(&bytes, &out->times) || out->times.len == 0)
+            return false;
+    } else if (count > 1 && span % (count - 1) != 0) {
+        return false;
+    }
+    out->histograms = type & TYPE_HISTOGRAM;
+    out->count = (size_t)count;
+    out->end_ms = (int64_t)((uint64_t)start_ms + span);
+    out->body = bytes;
+    return out->histograms || cut_summary(&out->body, &out->summary);
+}
+
+bool chunk_values(const struct chunk *chunk, double *out)
+{
+    struct slice body = chunk->body;
+    return !chunk->histograms && column_cut(&body, out, chunk->count);
+}

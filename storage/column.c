@@ -1,0 +1,303 @@
+/* column: see the header for the idea.
+ *
+ *   mode u8 | payload
+ *
+ *   mode 0..6    value = k / 10^mode, k packed (storage/pack.c)
+ *   mode 16..22  the same, then exceptions: count varint, (gap varint, bits u64) each;
+ *                the k of an exception repeats its neighbour and costs nothing
+ *   mode 32      XOR bits, least significant first:
+ *                  0                                same bits as the value before
+ *                  1 0 <meaningful bits>            in the window of the last XOR
+ *                  1 1 <leading 6> <length-1 6> <meaningful bits>   a new window
+ *
+ * A double counts as the decimal k / 10^e only if that division gives exactly its bits again, so
+ * nothing is ever rounded; stale markers, -0 and infinities are exceptions. Where there are
+ * exceptions both forms are tried and the shorter one is kept.
+ */
+#include "storage/column.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "storage/pack.h"
+
+#define MODE_EXCEPTIONS 16
+#define MODE_XOR        32
+#define INTEGER_LIMIT   9007199254740992.0 /* 2^53 */
+
+static const double powers[COLUMN_EXPONENT_MAX + 1] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+
+double column_of_scaled(int64_t k, int exponent)
+{
+    return (double)k / powers[exponent];
+}
+
+bool column_to_scaled(double value, int exponent, int64_t *k)
+{
+    double scaled = rint(value * powers[exponent]);
+    if (!(fabs(scaled) < INTEGER_LIMIT))
+        return false;
+    *k = (int64_t)scaled;
+    return double_bits(column_of_scaled(*k, exponent)) == double_bits(value); /* not so for -0 */
+}
+
+/* The smallest exponent that serves all values which any exponent serves. */
+static int find_exponent(const double *values, size_t count)
+{
+    int exponent = 0;
+    int64_t k;
+    for (size_t i = 0; i < count; i++) {
+        if (i && double_bits(values[i]) == double_bits(values[i - 1]))
+            continue;
+        int need = exponent;
+        while (need <= COLUMN_EXPONENT_MAX && !column_to_scaled(values[i], need, &k))
+            need++;
+        if (need <= COLUMN_EXPONENT_MAX)
+            exponent = need;
+    }
+    return exponent;
+}
+
+static void append_exceptions(struct buffer *out, const double *values, size_t count, int exponent)
+{
+    size_t last = 0;
+    int64_t k;
+    for (size_t i = 0; i < count; i++) {
+        if (column_to_scaled(values[i], exponent, &k))
+            continue;
+        buffer_append_varint(out, i - last);
+        buffer_append_u64le(out, double_bits(values[i]));
+        last = i;
+    }
+}
+
+/* Returns the number of exceptions. */
+static size_t append_scaled(struct buffer *out, const double *values, size_t count)
+{
+    int64_t k[COLUMN_COUNT_MAX];
+    size_t exceptions = 0;
+    int exponent = find_exponent(values, count);
+    for (size_t i = 0; i < count; i++) {
+        if (column_to_scaled(values[i], exponent, &k[i]))
+            continue;
+        exceptions++;
+        k[i] = i ? k[i - 1] : 0;
+    }
+    if (exceptions && count > 1) { /* leading exceptions repeat the first decimal */
+        size_t first = 0;
+        int64_t ignored;
+        while (first < count && !column_to_scaled(values[first], exponent, &ignored))
+            first++;
+        for (size_t i = 0; i < first && first < count; i++)
+            k[i] = k[first];
+    }
+    buffer_append_u8(out, (uint8_t)(exponent + (exceptions ? MODE_EXCEPTIONS : 0)));
+    pack_append(out, k, count);
+    if (exceptions) {
+        buffer_append_varint(out, exceptions);
+        append_exceptions(out, values, count, exponent);
+    }
+    return exceptions;
+}
+
+/* --- bits, least significant first --- */
+
+struct bit_writer {
+    struct buffer *out;
+    unsigned __int128 pending;
+    unsigned fill;
+};
+
+static void put_bits(struct bit_writer *writer, uint64_t bits, unsigned width)
+{
+    writer->pending |= (unsigned __int128)bits << writer->fill;
+    writer->fill += width;
+    while (writer->fill >= 8) {
+        buffer_append_u8(writer->out, (uint8_t)writer->pending);
+        writer->pending >>= 8;
+        writer->fill -= 8;
+    }
+}
+
+static void append_xor(struct buffer *out, const double *values, size_t count)
+{
+    struct bit_writer writer = {.out = out};
+    unsigned leading = 64, length = 0; /* no window yet */
+    uint64_t previous = 0;
+    buffer_append_u8(out, MODE_XOR);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t x = double_bits(values[i]) ^ previous;
+        previous = double_bits(values[i]);
+        if (x == 0) {
+            put_bits(&writer, 0, 1);
+            continue;
+        }
+        unsigned lead = (unsigned)__builtin_clzll(x), trail = (unsigned)__builtin_ctzll(x);
+        if (length && lead >= leading && trail >= 64 - leading - length) {
+            put_bits(&writer, 1, 2);
+        } else {
+            leading = lead;
+            length = 64 - lead - trail;
+            put_bits(&writer, 3 | lead << 2 | (uint64_t)(length - 1) << 8, 14);
+        }
+        put_bits(&writer, x >> (64 - leading - length), length);
+    }
+    if (writer.fill)
+        buffer_append_u8(out, (uint8_t)writer.pending);
+}
+
+struct bit_reader {
+    struct slice rest;
+    unsigned __int128 pending;
+    unsigned fill;
+};
+
+static bool get_bits(struct bit_reader *reader, unsigned width, uint64_t *out)
+{
+    while (reader->fill < width) {
+        uint8_t byte;
+        if (!bytes_cut_u8(&reader->rest, &byte))
+            return false;
+        reader->pending |= (unsigned __int128)byte << reader->fill;
+        reader->fill += 8;
+    }
+    uint64_t mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
+    *out = (uint64_t)reader->pending & mask;
+    reader->pending >>= width;
+    reader->fill -= width;
+    return true;
+}
+
+/* Reads one XOR; the window is updated. */
+static bool get_xor(struct bit_reader *reader, unsigned *leading, unsigned *length, uint64_t *x)
+{
+    uint64_t bit, window;
+    *x = 0;
+    if (!get_bits(reader, 1, &bit) || (bit && !get_bits(reader, 1, &window)))
+        return false;
+    if (!bit)
+        return true;
+    if (window) {
+        if (!get_bits(reader, 12, &bit))
+            return false;
+        *leading = bit & 63;
+        *length = (unsigned)(bit >> 6) + 1;
+    }
+    if (*length == 0 || *leading + *length > 64 || !get_bits(reader, *length, x))
+        return false;
+    *x <<= 64 - *leading - *length;
+    return true;
+}
+
+static bool cut_xor(struct slice *rest, double *out, size_t count)
+{
+    struct bit_reader reader = {.rest = *rest};
+    unsigned leading = 0, length = 0;
+    uint64_t previous = 0, x;
+    for (size_t i = 0; i < count; i++) {
+        if (!get_xor(&reader, &leading, &length, &x))
+            return false;
+        previous ^= x;
+        out[i] = double_of_bits(previous);
+    }
+    *rest = reader.rest;
+    return true;
+}
+
+void column_append(struct buffer *out, const double *values, size_t count)
+{
+    assert(count <= COLUMN_COUNT_MAX);
+    if (count == 0)
+        return;
+    size_t start = out->len;
+    if (append_scaled(out, values, count) == 0 || out->overflow)
+        return;
+    size_t scaled = out->len - start;
+    append_xor(out, values, count);
+    size_t xored = out->len - start - scaled;
+    if (out->overflow || xored >= scaled) {
+        out->len = start + scaled;
+        return;
+    }
+    memmove(out->at + start, out->at + start + scaled, xored);
+    out->len = start + xored;
+}
+
+static bool cut_exceptions(struct slice *rest, double *out, size_t count)
+{
+    uint64_t exceptions, gap, bits;
+    size_t at = 0;
+    if (!bytes_cut_varint(rest, &exceptions) || exceptions > count)
+        return false;
+    for (uint64_t i = 0; i < exceptions; i++) {
+        if (!bytes_cut_varint(rest, &gap) || gap >= count - at || !bytes_cut_u64le(rest, &bits))
+            return false;
+        at += (size_t)gap;
+        out[at] = double_of_bits(bits);
+    }
+    return true;
+}
+
+bool column_cut(struct slice *rest, double *out, size_t count)
+{
+    uint8_t mode;
+    int64_t k[COLUMN_COUNT_MAX];
+    if (count == 0)
+        return true;
+    if (count > COLUMN_COUNT_MAX || !bytes_cut_u8(rest, &mode))
+        return false;
+    if (mode == MODE_XOR)
+        return cut_xor(rest, out, count);
+    int exponent = mode & (MODE_EXCEPTIONS - 1);
+    if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX || !pack_cut(rest, k, count))
+        return false;
+    double power = powers[exponent];
+    if (exponent == 0) {
+        for (size_t i = 0; i < count; i++)
+            out[i] = (double)k[i];
+    } else {
+        for (size_t i = 0; i < count; i++)
+            out[i] = (double)k[i] / power;
+    }
+    return mode < MODE_EXCEPTIONS || cut_exceptions(rest, out, count);
+}
+
+/* --- single numbers: 0 equal, 1 raw bits follow, n > 1 zigzag difference + 1 --- */
+
+void number_append(struct buffer *out, double value, double known)
+{
+    int64_t a, b;
+    if (double_bits(value) == double_bits(known)) {
+        buffer_append_varint(out, 0);
+    } else if (column_to_scaled(value, 0, &a) && column_to_scaled(known, 0, &b) && a != b) {
+        int64_t delta = a - b;
+        buffer_append_varint(out, (((uint64_t)delta << 1) ^ (uint64_t)(delta >> 63)) + 1);
+    } else {
+        buffer_append_varint(out, 1);
+        buffer_append_u64le(out, double_bits(value));
+    }
+}
+
+bool number_cut(struct slice *rest, double known, double *out)
+{
+    uint64_t code, bits;
+    int64_t b;
+    if (!bytes_cut_varint(rest, &code))
+        return false;
+    if (code == 0) {
+        *out = known;
+        return true;
+    }
+    if (code == 1) {
+        if (!bytes_cut_u64le(rest, &bits))
+            return false;
+        *out = double_of_bits(bits);
+        return true;
+    }
+    code--;
+    if (!column_to_scaled(known, 0, &b))
+        return false;
+    uint64_t delta = (code >> 1) ^ -(code & 1);
+    *out = (double)(int64_t)((uint64_t)b + delta);
+    return true;
+}

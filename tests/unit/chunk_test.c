@@ -1,0 +1,393 @@
+/* chunk: round trips of every shape of column and of whole chunks, and refusal of damaged bytes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "storage/chunk.h"
+#include "storage/histogram_code.h"
+#include "storage/pack.h"
+#include "storage/store.h"
+
+static uint64_t random_bits(void)
+{
+    return (uint64_t)mrand48() << 32 ^ (uint64_t)(uint32_t)mrand48();
+}
+
+/* --- integers --- */
+
+static size_t pack_round_trip(const int64_t *values, size_t count)
+{
+    static int64_t back[COLUMN_COUNT_MAX];
+    struct buffer packed;
+    buffer_init(&packed, SIZE_MAX);
+    pack_append(&packed, values, count);
+    struct slice rest = buffer_slice(&packed);
+    size_t size = packed.len;
+    assert_true(pack_cut(&rest, back, count));
+    assert_int_equal(rest.len, 0);
+    assert_memory_equal(values, back, count * sizeof *values);
+    for (size_t cut = 0; cut < size; cut += 1 + size / 50) {
+        rest = slice_make(packed.at, cut);
+        if (pack_cut(&rest, back, count))
+            assert_true(rest.len == 0); /* only whole bytes of padding may be missing */
+    }
+    buffer_release(&packed);
+    return size;
+}
+
+static void integers_of_every_width_round_trip(void **state)
+{
+    (void)state;
+    int64_t values[400];
+    for (unsigned width = 0; width <= 64; width++) {
+        for (int round = 0; round < 8; round++) {
+            size_t count = 1 + (size_t)(lrand48() % 400);
+            for (size_t i = 0; i < count; i++) {
+                uint64_t x = width ? random_bits() >> (64 - width) : 0;
+                bool outlier = round & 1 && lrand48() % 30 == 0;
+                values[i] = (int64_t)(outlier ? random_bits() : x);
+                if (round & 2 && i)
+                    values[i] = (int64_t)((uint64_t)values[i] + (uint64_t)values[i - 1]);
+                if (round & 4)
+                    values[i] = -values[i] - 1;
+            }
+            pack_round_trip(values, count);
+        }
+    }
+}
+
+static void even_integers_cost_nothing(void **state)
+{
+    (void)state;
+    int64_t values[360];
+    for (size_t i = 0; i < 360; i++)
+        values[i] = 1700000000000 + (int64_t)i * 10000;
+    assert_true(pack_round_trip(values, 360) <= 12);
+    for (size_t i = 0; i < 360; i++)
+        values[i] = -7;
+    assert_true(pack_round_trip(values, 360) <= 3);
+    values[100] = 123456; /* one outlier on either side */
+    values[200] = -1234567;
+    assert_true(pack_round_trip(values, 360) <= 32);
+}
+
+/* --- doubles --- */
+
+static const double specials[] = {0.0,    -0.0,    INFINITY, -INFINITY, NAN, 1e308,  5e-324,
+                                  0x1p53, -0x1p53, 0x1p63,   1e-7,      0.1, 1.0 / 3};
+
+static double special(void)
+{
+    size_t i = (size_t)lrand48() % (sizeof specials / sizeof *specials + 2);
+    if (i < sizeof specials / sizeof *specials)
+        return specials[i];
+    return i & 1 ? stale_nan() : double_of_bits(0x7ff8000000000000u | random_bits() >> 13);
+}
+
+enum shape { SHAPE_CONST, SHAPE_INT, SHAPE_COUNTER, SHAPE_DECIMAL, SHAPE_FULL, SHAPE_ANY, SHAPES };
+
+static double next_value(enum shape shape, double last)
+{
+    switch (shape) {
+    case SHAPE_CONST:
+        return 42.5;
+    case SHAPE_INT:
+        return (double)(lrand48() % 1000 - 500);
+    case SHAPE_COUNTER:
+        return last + (double)(lrand48() % 4 == 0 ? lrand48() % 100 : 0);
+    case SHAPE_DECIMAL:
+        return (double)(lrand48() % 100000) / 100;
+    case SHAPE_FULL:
+        return drand48();
+    case SHAPE_ANY:
+    case SHAPES:
+        break;
+    }
+    return double_of_bits(random_bits());
+}
+
+static void fill(double *values, size_t count, enum shape shape, int special_one_in)
+{
+    double last = 1000;
+    for (size_t i = 0; i < count; i++) {
+        values[i] = last = next_value(shape, last);
+        if (special_one_in && lrand48() % special_one_in == 0)
+            values[i] = special();
+    }
+}
+
+static void doubles_of_every_shape_round_trip(void **state)
+{
+    (void)state;
+    double values[400], back[400];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 3000; round++) {
+        size_t count = 1 + (size_t)(lrand48() % 400);
+        fill(values, count, (enum shape)(round % SHAPES), round % 4 ? 1 << (round % 7 + 1) : 0);
+        buffer_reset(&bytes);
+        column_append(&bytes, values, count);
+        struct slice rest = buffer_slice(&bytes);
+        assert_true(column_cut(&rest, back, count));
+        assert_int_equal(rest.len, 0);
+        assert_memory_equal(values, back, count * sizeof *values);
+        assert_true(bytes.len <= count * 10 + 16);
+    }
+    buffer_release(&bytes);
+}
+
+static void numbers_round_trip(void **state)
+{
+    (void)state;
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 20000; round++) {
+        double known = next_value((enum shape)(lrand48() % SHAPES), 5), value = known, back;
+        if (lrand48() % 3)
+            value = lrand48() % 4 ? next_value((enum shape)(lrand48() % SHAPES), 9) : special();
+        buffer_reset(&bytes);
+        number_append(&bytes, value, known);
+        struct slice rest = buffer_slice(&bytes);
+        assert_true(number_cut(&rest, known, &back));
+        assert_true(double_bits(back) == double_bits(value) && rest.len == 0);
+    }
+    buffer_release(&bytes);
+}
+
+/* --- chunks of values --- */
+
+static size_t random_times(int64_t *times, size_t count)
+{
+    bool jitter = lrand48() % 2, gaps = lrand48() % 2;
+    times[0] = 1700000000000 + lrand48() % 100000;
+    for (size_t i = 1; i < count; i++)
+        times[i] = times[i - 1] + (jitter ? 1 + lrand48() % 20000 : 10000) +
+                   (gaps && lrand48() % 20 == 0 ? 3600000 : 0);
+    return count;
+}
+
+static void assert_summary(const struct chunk_summary *summary, const double *values, size_t count)
+{
+    size_t seen = 0;
+    double first = 0, last = 0, min = NAN, max = NAN;
+    for (size_t i = 0; i < count; i++) {
+        if (is_stale_nan(values[i]))
+            continue;
+        first = seen++ ? first : values[i];
+        last = values[i];
+        min = fmin(min, values[i]);
+        max = fmax(max, values[i]);
+    }
+    assert_int_equal(summary->count, seen);
+    if (seen == 0)
+        return;
+    assert_true(double_bits(first) == double_bits(summary->first));
+    assert_true(double_bits(last) == double_bits(summary->last));
+    assert_true(min == summary->min || (isnan(min) && isnan(summary->min)));
+    assert_true(max == summary->max || (isnan(max) && isnan(summary->max)));
+}
+
+static void chunks_of_values_round_trip(void **state)
+{
+    (void)state;
+    int64_t times[400], times_back[400];
+    double values[400], values_back[400];
+    struct buffer bytes;
+    struct chunk chunk;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 2000; round++) {
+        size_t count = random_times(times, 1 + (size_t)(lrand48() % 400));
+        fill(values, count, (enum shape)(round % SHAPES), round % 3 ? 0 : 16);
+        buffer_reset(&bytes);
+        chunk_append_values(&bytes, times, values, count);
+        assert_true(chunk_open(buffer_slice(&bytes), times[0], &chunk));
+        assert_int_equal(chunk.count, count);
+        assert_true(chunk.start_ms == times[0] && chunk.end_ms == times[count - 1]);
+        assert_true(chunk_times(&chunk, times_back) && chunk_values(&chunk, values_back));
+        assert_memory_equal(times, times_back, count * sizeof *times);
+        assert_memory_equal(values, values_back, count * sizeof *values);
+        assert_summary(&chunk.summary, values, count);
+    }
+    buffer_release(&bytes);
+}
+
+static void a_flipped_bit_is_noticed(void **state)
+{
+    (void)state;
+    int64_t times[100];
+    double values[100];
+    struct buffer bytes;
+    struct chunk chunk;
+    buffer_init(&bytes, SIZE_MAX);
+    random_times(times, 100);
+    fill(values, 100, SHAPE_DECIMAL, 0);
+    chunk_append_values(&bytes, times, values, 100);
+    for (size_t bit = 0; bit < bytes.len * 8; bit++) {
+        if (bit / 8 == 1)
+            continue; /* the type byte is outside the checksum: a flip there may still open */
+        bytes.at[bit / 8] ^= (char)(1 << bit % 8);
+        assert_false(chunk_open(buffer_slice(&bytes), times[0], &chunk));
+        bytes.at[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    assert_true(chunk_open(buffer_slice(&bytes), times[0], &chunk));
+    buffer_release(&bytes);
+}
+
+/* Guards the point of it all: bytes a sample on shapes statsd produces. */
+static void usual_shapes_are_small(void **state)
+{
+    (void)state;
+    static const struct {
+        enum shape shape;
+        size_t bytes_max; /* of a chunk of 360 samples */
+    } rows[] = {{SHAPE_CONST, 30},
+                {SHAPE_INT, 480},
+                {SHAPE_COUNTER, 320},
+                {SHAPE_DECIMAL, 820},
+                {SHAPE_FULL, 2800}};
+    int64_t times[360];
+    double values[360];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (size_t i = 0; i < 360; i++)
+        times[i] = 1700000000000 + (int64_t)i * 10000;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fill(values, 360, rows[i].shape, 0);
+        buffer_reset(&bytes);
+        chunk_append_values(&bytes, times, values, 360);
+        assert_in_range(bytes.len, 1, rows[i].bytes_max);
+    }
+    buffer_release(&bytes);
+}
+
+/* --- histograms --- */
+
+/* A cumulative series with resets, fractional weights, negative values and stale markers. */
+static void random_histograms(struct arena *arena, const struct histogram **at, size_t count)
+{
+    struct histogram running;
+    histogram_init(&running);
+    running.schema = (int)(lrand48() % 8);
+    int schema = running.schema;
+    for (size_t i = 0; i < count; i++) {
+        if (lrand48() % 100 == 0) {
+            histogram_reset(&running);
+            running.schema = schema;
+        }
+        running.min = running.max = NAN;
+        for (long n = lrand48() % 4 ? lrand48() % 30 : 0; n; n--)
+            histogram_add(&running, exp(drand48() * 6) * (lrand48() % 5 ? 1 : -1),
+                          lrand48() % 3 ? 1 : 1 / 0.3);
+        at[i] = lrand48() % 40 ? histogram_copy(arena, &running) : NULL;
+    }
+    histogram_release(&running);
+}
+
+static void assert_same(const struct histogram *a, const struct histogram *b)
+{
+    assert_true(!a == !b);
+    if (a)
+        assert_true(histogram_equal(a, b) && double_bits(a->sum) == double_bits(b->sum));
+}
+
+static void chunks_of_histograms_round_trip(void **state)
+{
+    (void)state;
+    const struct histogram *at[200], *back[200];
+    int64_t times[200];
+    struct arena arena;
+    struct buffer bytes;
+    struct chunk chunk;
+    arena_init(&arena, (size_t)1 << 28);
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 60; round++) {
+        arena_reset(&arena);
+        buffer_reset(&bytes);
+        size_t count = random_times(times, 1 + (size_t)(lrand48() % 200));
+        random_histograms(&arena, at, count);
+        assert_true(chunk_histograms_fit(at, count));
+        chunk_append_histograms(&bytes, times, at, count);
+        assert_true(chunk_open(buffer_slice(&bytes), times[0], &chunk) && chunk.histograms);
+        assert_true(chunk_histograms(&chunk, &arena, back));
+        for (size_t i = 0; i < count; i++)
+            assert_same(at[i], back[i]);
+    }
+    buffer_release(&bytes);
+    arena_release(&arena);
+}
+
+static void unlike_histograms_do_not_fit(void **state)
+{
+    (void)state;
+    struct histogram a, b;
+    histogram_init(&a);
+    histogram_init(&b);
+    const struct histogram *const both[] = {&a, NULL, &b};
+    assert_true(chunk_histograms_fit(both, 3));
+    b.schema--;
+    assert_false(chunk_histograms_fit(both, 3));
+    b.schema++;
+    b.zero_threshold = 1;
+    assert_false(chunk_histograms_fit(both, 3));
+}
+
+static void histogram_codes_round_trip(void **state)
+{
+    (void)state;
+    const struct histogram *at[300];
+    struct arena arena;
+    struct buffer bytes;
+    struct histogram running;
+    arena_init(&arena, (size_t)1 << 28);
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 30; round++) {
+        arena_reset(&arena);
+        buffer_reset(&bytes);
+        random_histograms(&arena, at, 300);
+        const struct histogram *known = NULL;
+        for (size_t i = 0; i < 300; i++) {
+            if (!at[i]) {
+                histogram_code_append_stale(&bytes);
+                continue;
+            }
+            histogram_code_append(&bytes, at[i], known);
+            known = at[i];
+        }
+        histogram_init(&running);
+        struct slice rest = buffer_slice(&bytes);
+        for (size_t i = 0; i < 300; i++) {
+            bool stale;
+            assert_true(histogram_code_cut(&rest, &running, &stale));
+            assert_true(stale == !at[i]);
+            if (at[i])
+                assert_same(at[i], &running);
+        }
+        assert_int_equal(rest.len, 0);
+        histogram_release(&running);
+    }
+    buffer_release(&bytes);
+    arena_release(&arena);
+}
+
+int main(void)
+{
+    srand48(2);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(integers_of_every_width_round_trip),
+        cmocka_unit_test(even_integers_cost_nothing),
+        cmocka_unit_test(doubles_of_every_shape_round_trip),
+        cmocka_unit_test(numbers_round_trip),
+        cmocka_unit_test(chunks_of_values_round_trip),
+        cmocka_unit_test(a_flipped_bit_is_noticed),
+        cmocka_unit_test(usual_shapes_are_small),
+        cmocka_unit_test(chunks_of_histograms_round_trip),
+        cmocka_unit_test(unlike_histograms_do_not_fit),
+        cmocka_unit_test(histogram_codes_round_trip),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
