@@ -1,0 +1,348 @@
+/* commit: the write path, from a batch of samples to durable and visible.
+ *
+ *   1. admit    each sample against its series: known? right kind? later than what it holds?
+ *   2. stage    the admitted ones become one head log record in the RocksDB batch
+ *   3. write    atomically, with new series, documents and log records
+ *   4. publish  under the lock: append to the head; or, when the write failed, forget
+ *
+ * Between 1 and 4 only staged_* fields of the head change, which readers never look at.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/column.h"
+#include "storage/key.h"
+#include "storage/store_state.h"
+
+#define BATCH_ARENA_BYTES ((size_t)1 << 30)
+#define RECORD_ROWS_MAX   ((size_t)1 << 20) /* samples in one head log record */
+
+struct sample {
+    int64_t time_ms;
+    double value;
+    uint32_t series;
+    const struct histogram *histogram; /* in the batch's arena, or NULL */
+};
+
+struct store_batch {
+    struct store *store;
+    struct kv_batch *kv;
+    struct sample *samples;
+    size_t count;
+    size_t capacity;
+    struct arena histograms;
+    struct headlog_row *rows; /* admitted samples */
+    size_t row_count;
+    struct buffer codes;
+    bool records; /* logstore has staged some */
+    bool interned;
+};
+
+struct store_batch *store_batch_new(struct store *store)
+{
+    struct store_batch *batch = alloc_zeroed(1, sizeof *batch);
+    batch->store = store;
+    batch->kv = kv_batch_new();
+    arena_init(&batch->histograms, BATCH_ARENA_BYTES);
+    buffer_init(&batch->codes, SIZE_MAX);
+    return batch;
+}
+
+static void batch_empty(struct store_batch *batch)
+{
+    kv_batch_clear(batch->kv);
+    batch->count = batch->row_count = 0;
+    batch->records = batch->interned = false;
+    arena_reset(&batch->histograms);
+    buffer_reset(&batch->codes);
+}
+
+void store_batch_free(struct store_batch *batch)
+{
+    if (!batch)
+        return;
+    if (batch->records)
+        logstore_discard(batch->store->logs);
+    kv_batch_free(batch->kv);
+    arena_release(&batch->histograms);
+    buffer_release(&batch->codes);
+    free(batch->samples);
+    free(batch->rows);
+    free(batch);
+}
+
+bool store_batch_is_empty(const struct store_batch *batch)
+{
+    return batch->count == 0 && !batch->records && !batch->interned && kv_batch_is_empty(batch->kv);
+}
+
+/* --- filling a batch --- */
+
+static struct sample *push(struct store_batch *batch)
+{
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity ? batch->capacity * 2 : 64;
+        batch->samples = alloc_resize(batch->samples, batch->capacity, sizeof *batch->samples);
+    }
+    return &batch->samples[batch->count++];
+}
+
+void store_batch_value(struct store_batch *batch, uint32_t series, int64_t time_ms, double value)
+{
+    *push(batch) = (struct sample){.time_ms = time_ms, .value = value, .series = series};
+}
+
+void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t time_ms,
+                           const struct histogram *histogram)
+{
+    assert(histogram->positive.count <= HISTOGRAM_BUCKETS_MAX &&
+           histogram->negative.count <= HISTOGRAM_BUCKETS_MAX);
+    const struct histogram *copy = histogram_copy(&batch->histograms, histogram);
+    assert(copy); /* a gigabyte of histograms in one batch is a bug of the caller */
+    *push(batch) = (struct sample){.time_ms = time_ms, .series = series, .histogram = copy};
+}
+
+void store_batch_records(struct store_batch *batch, const struct record *records, size_t count)
+{
+    if (count == 0)
+        return;
+    logstore_stage(batch->store->logs, batch->kv, records, count);
+    batch->records = true;
+}
+
+void store_batch_put(struct store_batch *batch, struct slice key, struct slice value)
+{
+    kv_batch_put(batch->store->kv, batch->kv, KV_DOCS, key, value);
+}
+
+void store_batch_delete(struct store_batch *batch, struct slice key)
+{
+    kv_batch_delete(batch->store->kv, batch->kv, KV_DOCS, key);
+}
+
+/* --- series --- */
+
+static int intern_new(struct store *store, struct slice bytes, struct labels labels,
+                      enum series_kind kind, uint32_t *id)
+{
+    pthread_rwlock_wrlock(&store->lock);
+    bool added = series_add(&store->series, bytes, kind, id);
+    if (added)
+        postings_add(&store->postings, *id, labels);
+    pthread_rwlock_unlock(&store->lock);
+    return added ? 0 : -1;
+}
+
+int store_intern(struct store *store, struct store_batch *batch, struct labels labels,
+                 enum series_kind kind, uint32_t *id, struct error *err)
+{
+    struct buffer bytes;
+    int status = 0;
+    assert(labels.count <= LABELS_MAX);
+    buffer_init(&bytes, SIZE_MAX);
+    labels_encode(labels, &bytes);
+    if (series_find(&store->series, buffer_slice(&bytes), id)) {
+        bool stored = store->series.rows[*id].kind == SERIES_HISTOGRAM;
+        if (stored != (kind == SERIES_HISTOGRAM))
+            status = error_set(err, ERROR_BAD_DATA,
+                               "the series exists as a %s and cannot take samples of a %s; give "
+                               "one of them another label",
+                               series_kind_name((enum series_kind)store->series.rows[*id].kind),
+                               series_kind_name(kind));
+    } else if (intern_new(store, buffer_slice(&bytes), labels, kind, id)) {
+        status = error_set(err, ERROR_LIMIT,
+                           "the limit of %zu series is reached; raise limits.series or send fewer "
+                           "distinct label values",
+                           store->series.ids.count_max);
+    } else {
+        batch->interned = true;
+    }
+    buffer_release(&bytes);
+    return status;
+}
+
+/* --- admitting --- */
+
+struct head_series *store_head_entry(struct store *store, uint32_t id)
+{
+    struct head_series *series = head_get(&store->head, id);
+    if (!series) {
+        pthread_rwlock_wrlock(&store->lock);
+        series =
+            head_make(&store->head, id, id >= store->series_known_from ? TIME_NONE : TIME_UNKNOWN);
+        pthread_rwlock_unlock(&store->lock);
+    }
+    if (series->staged_ms == TIME_UNKNOWN) {
+        int64_t sealed = store_sealed_until(store, id);
+        pthread_rwlock_wrlock(&store->lock);
+        series->sealed_ms = series->staged_ms = sealed;
+        pthread_rwlock_unlock(&store->lock);
+    }
+    return series;
+}
+
+/* Which drop reason applies, or STORE_SAMPLES. */
+static enum store_metric judge(struct store *store, const struct sample *sample, int64_t oldest_ms)
+{
+    const struct series_row *row = series_row(&store->series, sample->series);
+    if (!row)
+        return STORE_DROPPED_SERIES;
+    bool histogram = row->kind == SERIES_HISTOGRAM;
+    if (sample->histogram ? !histogram : histogram && !is_stale_nan(sample->value))
+        return STORE_DROPPED_KIND;
+    if (sample->time_ms < 0 || sample->time_ms > TIME_MS_MAX)
+        return STORE_DROPPED_TIME;
+    if (sample->time_ms < oldest_ms)
+        return STORE_DROPPED_RETENTION;
+    if (sample->time_ms <= store_head_entry(store, sample->series)->staged_ms)
+        return STORE_DROPPED_ORDER;
+    return STORE_SAMPLES;
+}
+
+/* Codes a histogram (or its stale marker) against the one staged before. */
+static void stage_histogram(struct store_batch *batch, const struct sample *sample,
+                            struct head_series *series, struct headlog_row *row)
+{
+    bool stale;
+    if (!series->histograms) {
+        series->histograms = alloc_zeroed(1, sizeof *series->histograms);
+        buffer_init(&series->histograms->codes, SIZE_MAX);
+        histogram_init(&series->histograms->staged);
+        series->histograms->code_full = true;
+    }
+    struct head_histograms *histograms = series->histograms;
+    row->code_at = (uint32_t)batch->codes.len;
+    if (sample->histogram)
+        histogram_code_append(&batch->codes, sample->histogram,
+                              histograms->code_full ? NULL : &histograms->staged);
+    else
+        histogram_code_append_stale(&batch->codes);
+    row->code_len = (uint32_t)(batch->codes.len - row->code_at);
+    struct slice code = slice_make(batch->codes.at + row->code_at, row->code_len);
+    bool sound = histogram_code_cut(&code, &histograms->staged, &stale);
+    assert(sound);
+    if (sample->histogram)
+        histograms->code_full = false;
+}
+
+static void stage_sample(struct store_batch *batch, const struct sample *sample)
+{
+    struct head_series *series = head_get(&batch->store->head, sample->series);
+    struct headlog_row *row = &batch->rows[batch->row_count++];
+    bool first = series->count + series->staged_count == 0;
+    *row = (struct headlog_row){.time_ms = sample->time_ms,
+                                .series = sample->series,
+                                .bits = double_bits(sample->value),
+                                .known = first ? 0 : series->staged_bits};
+    series->staged_ms = sample->time_ms;
+    series->staged_count++;
+    series->staged_bits = row->bits;
+    if (batch->store->series.rows[sample->series].kind == SERIES_HISTOGRAM)
+        stage_histogram(batch, sample, series, row);
+}
+
+static void prefetch(const struct store_batch *batch, size_t i)
+{
+    const struct head_series *ahead =
+        i < batch->count ? head_get(&batch->store->head, batch->samples[i].series) : NULL;
+    if (ahead) {
+        __builtin_prefetch(ahead);
+        __builtin_prefetch((const char *)ahead + 64);
+    }
+}
+
+static void admit(struct store_batch *batch)
+{
+    struct store *store = batch->store;
+    int64_t oldest = store->retention_ms ? clock_now_ms() - store->retention_ms : INT64_MIN;
+    batch->rows = alloc_resize(batch->rows, batch->count, sizeof *batch->rows);
+    for (size_t i = 0; i < batch->count; i++) {
+        prefetch(batch, i + 8);
+        enum store_metric verdict = judge(store, &batch->samples[i], oldest);
+        if (verdict == STORE_SAMPLES)
+            stage_sample(batch, &batch->samples[i]);
+        else
+            metric_add(&store_metrics[verdict], 1);
+    }
+}
+
+/* --- writing and publishing --- */
+
+/* Returns how many records the batch got. */
+static uint64_t stage_headlog(struct store_batch *batch)
+{
+    struct store *store = batch->store;
+    struct buffer record;
+    uint64_t records = 0;
+    buffer_init(&record, SIZE_MAX);
+    for (size_t at = 0; at < batch->row_count; at += RECORD_ROWS_MAX) {
+        size_t count = batch->row_count - at;
+        struct key_bytes key = key_of_u64(store->headlog_next + records++);
+        buffer_reset(&record);
+        headlog_append_samples(&record, clock_now_ms(), batch->rows + at,
+                               count < RECORD_ROWS_MAX ? count : RECORD_ROWS_MAX,
+                               buffer_slice(&batch->codes));
+        kv_batch_put(store->kv, batch->kv, KV_HEADLOG, key_slice(&key), buffer_slice(&record));
+        metric_add(&store_metrics[STORE_HEADLOG_BYTES], (int64_t)record.len);
+    }
+    buffer_release(&record);
+    return records;
+}
+
+static void publish_row(struct store_batch *batch, const struct headlog_row *row, uint32_t now_s)
+{
+    struct store *store = batch->store;
+    struct head_series *series = head_get(&store->head, row->series);
+    if (series->count == 0) {
+        series->first_sequence = store->headlog_next;
+        series->touched_s = now_s;
+    }
+    series->staged_count = 0;
+    if (row->code_len)
+        head_append_histogram(&store->head, series, row->time_ms,
+                              slice_make(batch->codes.at + row->code_at, row->code_len));
+    else
+        head_append_value(&store->head, series, row->time_ms, double_of_bits(row->bits));
+    store_note_due(store, row->series, series);
+}
+
+static void publish(struct store_batch *batch)
+{
+    struct store *store = batch->store;
+    uint32_t now_s = (uint32_t)(clock_now_ms() / 1000);
+    pthread_rwlock_wrlock(&store->lock);
+    for (size_t i = 0; i < batch->row_count; i++) {
+        if (i + 8 < batch->row_count)
+            __builtin_prefetch(head_get(&store->head, batch->rows[i + 8].series));
+        publish_row(batch, &batch->rows[i], now_s);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    metric_add(&store_metrics[STORE_SAMPLES], (int64_t)batch->row_count);
+}
+
+int store_commit(struct store *store, struct store_batch *batch, bool sync, struct error *err)
+{
+    assert(batch->store == store);
+    admit(batch);
+    uint64_t records = stage_headlog(batch);
+    series_stage(&store->series, store->kv, batch->kv);
+    int status = 0;
+    if (!kv_batch_is_empty(batch->kv))
+        status = kv_write(store->kv, batch->kv, sync, err);
+    if (status) {
+        for (size_t i = 0; i < batch->row_count; i++)
+            head_unstage(head_get(&store->head, batch->rows[i].series));
+        if (batch->records)
+            logstore_discard(store->logs);
+    } else {
+        publish(batch);
+        store->headlog_next += records;
+        store->series.saved = store->series.count;
+        if (batch->records)
+            logstore_publish(store->logs);
+    }
+    batch_empty(batch);
+    return status;
+}

@@ -1,0 +1,76 @@
+/* head: the samples of each series that are not sealed yet.
+ *
+ * Thread: one writer changes it under the store's lock; readers hold the lock shared. The fields
+ * named staged_* belong to the writer alone and may run ahead of what is published.
+ */
+#ifndef STORAGE_HEAD_H
+#define STORAGE_HEAD_H
+
+#include "storage/histogram_code.h"
+
+#define TIME_UNKNOWN INT64_MIN       /* to be looked up among the sealed chunks */
+#define TIME_NONE    (INT64_MIN + 1) /* there is none */
+
+struct head_histograms {
+    struct buffer codes;     /* one code a sample, histogram_code.h; the first is in full */
+    struct histogram staged; /* the newest sample, to code the next one against */
+    bool code_full;          /* staged is not what the last published code led to */
+};
+
+/* 120 bytes a series that is being written; columns only where samples are uneven or differ. */
+struct head_series {
+    int64_t first_ms; /* of the open samples; count > 0 */
+    int64_t last_ms;
+    int64_t sealed_ms;       /* newest sealed sample, or TIME_UNKNOWN, TIME_NONE */
+    int64_t staged_ms;       /* newest sample that a batch has been given, or as above */
+    uint64_t staged_bits;    /* its value */
+    uint64_t first_sequence; /* head log record that holds the first open sample */
+    uint64_t sealed_at;      /* the store's seal count when it was sealed last */
+    double first_value;
+    uint32_t count; /* open samples */
+    uint32_t staged_count;
+    uint32_t step_ms;   /* gap between samples while times is NULL */
+    uint32_t touched_s; /* wall clock when the open samples began, or the last were sealed */
+    bool due;           /* waits to be sealed */
+    bool sealed_once;
+    int64_t *times;                     /* NULL while evenly spaced */
+    double *values;                     /* NULL while all equal first_value */
+    struct head_histograms *histograms; /* histogram series instead of values */
+};
+
+struct head {
+    struct head_series **at; /* by series id; NULL = nothing open */
+    uint32_t capacity;
+    uint64_t samples; /* open in all */
+    uint64_t series;  /* that have an entry */
+};
+
+void head_release(struct head *head);
+static inline struct head_series *head_get(const struct head *head, uint32_t id)
+{
+    return id < head->capacity ? head->at[id] : NULL;
+}
+/* The entry, made if need be (sealed_ms and staged_ms = sealed_ms as given). */
+struct head_series *head_make(struct head *head, uint32_t id, int64_t sealed_ms);
+void head_remove(struct head *head, uint32_t id);
+
+/* Times must ascend. */
+void head_append_value(struct head *head, struct head_series *series, int64_t time_ms,
+                       double value);
+void head_append_histogram(struct head *head, struct head_series *series, int64_t time_ms,
+                           struct slice code);
+/* The samples are sealed now: drops them. */
+void head_clear(struct head *head, struct head_series *series);
+/* Forgets what was staged but not published. */
+void head_unstage(struct head_series *series);
+
+/* The place of the first open sample with a time >= this. */
+size_t head_find(const struct head_series *series, int64_t time_ms);
+void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out);
+void head_values(const struct head_series *series, size_t from, size_t count, double *out);
+double head_last_value(const struct head_series *series);
+/* Histograms [from, from + count); NULL = stale marker. False when the arena is exhausted. */
+MUST_USE bool head_read_histograms(const struct head_series *series, size_t from, size_t count,
+                                   struct arena *arena, const struct histogram **out);
+
+#endif

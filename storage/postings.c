@@ -1,0 +1,257 @@
+/* postings: name -> value -> set of ids.
+ *
+ *   names["service"] -> { all: ids with any service, values["api"] -> {1, 2, 7}, ... }
+ *
+ * Most values of a high-cardinality label (a host, a path) belong to few series, so a set of one
+ * lives in the table entry itself (id * 2 + 1); the second id makes it a roaring bitmap.
+ *
+ * A missing label equals the empty string. A matcher that refuses the empty string keeps the union
+ * of the values it accepts; one that accepts it removes the union of the values it refuses, which
+ * leaves the series lacking the label in. Equality, `.*`, `.+` and plain alternations (`a|b|c`, most
+ * of what dashboards send) look values up; other regexes run over the distinct values.
+ */
+#include "storage/postings.h"
+
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+
+#define VALUES_MAX ((size_t)1 << 31)
+
+struct postings_label {
+    struct table values; /* value -> id * 2 + 1, or a bitmap */
+    roaring_bitmap_t *all;
+};
+
+void postings_init(struct postings *postings)
+{
+    table_init(&postings->names, VALUES_MAX);
+    postings->all = roaring_bitmap_create();
+}
+
+static bool is_single(const struct table_entry *entry)
+{
+    return entry->value.number & 1;
+}
+
+static uint32_t single_id(const struct table_entry *entry)
+{
+    return (uint32_t)(entry->value.number >> 1);
+}
+
+static void label_free(struct postings_label *label)
+{
+    size_t cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&label->values, &cursor));)
+        if (!is_single(entry))
+            roaring_bitmap_free(entry->value.pointer);
+    table_release(&label->values);
+    roaring_bitmap_free(label->all);
+    free(label);
+}
+
+void postings_release(struct postings *postings)
+{
+    size_t cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&postings->names, &cursor));)
+        label_free(entry->value.pointer);
+    table_release(&postings->names);
+    roaring_bitmap_free(postings->all);
+    *postings = (struct postings){0};
+}
+
+/* --- adding and removing --- */
+
+static struct postings_label *label_make(struct postings *postings, struct slice name)
+{
+    bool fresh;
+    struct table_entry *entry = table_insert(&postings->names, name, &fresh);
+    if (fresh) {
+        struct postings_label *label = alloc_zeroed(1, sizeof *label);
+        table_init(&label->values, VALUES_MAX);
+        label->all = roaring_bitmap_create();
+        entry->value.pointer = label;
+    }
+    return entry->value.pointer;
+}
+
+static void entry_add(struct table_entry *entry, bool fresh, uint32_t id)
+{
+    if (fresh) {
+        entry->value.number = (uint64_t)id << 1 | 1;
+        return;
+    }
+    if (is_single(entry)) {
+        roaring_bitmap_t *bitmap = roaring_bitmap_create();
+        roaring_bitmap_add(bitmap, single_id(entry));
+        entry->value.pointer = bitmap;
+    }
+    roaring_bitmap_add(entry->value.pointer, id);
+}
+
+void postings_add(struct postings *postings, uint32_t id, struct labels labels)
+{
+    bool fresh;
+    roaring_bitmap_add(postings->all, id);
+    for (size_t i = 0; i < labels.count; i++) {
+        struct postings_label *label = label_make(postings, labels.at[i].name);
+        struct table_entry *entry = table_insert(&label->values, labels.at[i].value, &fresh);
+        entry_add(entry, fresh, id);
+        roaring_bitmap_add(label->all, id);
+    }
+}
+
+/* True when the entry's set became empty. */
+static bool entry_remove(struct table_entry *entry, uint32_t id)
+{
+    if (is_single(entry))
+        return single_id(entry) == id;
+    roaring_bitmap_remove(entry->value.pointer, id);
+    if (!roaring_bitmap_is_empty(entry->value.pointer))
+        return false;
+    roaring_bitmap_free(entry->value.pointer);
+    return true;
+}
+
+void postings_remove(struct postings *postings, uint32_t id, struct labels labels)
+{
+    roaring_bitmap_remove(postings->all, id);
+    for (size_t i = 0; i < labels.count; i++) {
+        struct table_entry *name = table_find(&postings->names, labels.at[i].name);
+        if (!name)
+            continue;
+        struct postings_label *label = name->value.pointer;
+        struct table_entry *entry = table_find(&label->values, labels.at[i].value);
+        roaring_bitmap_remove(label->all, id);
+        if (entry && entry_remove(entry, id))
+            table_remove(&label->values, labels.at[i].value, NULL);
+        if (label->values.count == 0) {
+            label_free(label);
+            table_remove(&postings->names, labels.at[i].name, NULL);
+        }
+    }
+}
+
+/* --- selecting --- */
+
+static void collect(roaring_bitmap_t *into, const struct table_entry *entry)
+{
+    if (!entry)
+        return;
+    if (is_single(entry))
+        roaring_bitmap_add(into, single_id(entry));
+    else
+        roaring_bitmap_or_inplace(into, entry->value.pointer);
+}
+
+static bool is_literal(struct slice pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++)
+        if (strchr("\\^$.[]()?*+{}", pattern.at[i]))
+            return false;
+    return true;
+}
+
+/* Adds the ids whose (non-empty) value the pattern's alternatives name. */
+static void collect_alternatives(roaring_bitmap_t *into, const struct postings_label *label,
+                                 struct slice pattern)
+{
+    for (bool more = true; more;) {
+        struct slice value;
+        more = slice_cut(&pattern, '|', &value);
+        collect(into, table_find(&label->values, value));
+    }
+}
+
+/* Adds the ids of the values that the matcher accepts (wanted) or refuses (not wanted). */
+static void collect_values(roaring_bitmap_t *into, const struct postings_label *label,
+                           const struct matcher *matcher, bool wanted)
+{
+    bool negative = matcher->type == MATCH_NOT_EQUAL || matcher->type == MATCH_NOT_REGEX;
+    bool equality = matcher->type == MATCH_EQUAL || matcher->type == MATCH_NOT_EQUAL;
+    /* Either way it is the named values that are to be collected, so look them up. */
+    if (wanted != negative && equality) {
+        collect(into, table_find(&label->values, matcher->value));
+        return;
+    }
+    if (wanted != negative && is_literal(matcher->value)) {
+        collect_alternatives(into, label, matcher->value);
+        return;
+    }
+    bool any = slice_equal(matcher->value, equality ? SLICE("") : SLICE(".+")) ||
+               (!equality && slice_equal(matcher->value, SLICE(".*")));
+    if (any) { /* ="" and !="", .+ and .*: all values or none */
+        bool accepts_values = equality ? negative : !negative;
+        if (accepts_values == wanted)
+            roaring_bitmap_or_inplace(into, label->all);
+        return;
+    }
+    size_t cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&label->values, &cursor));)
+        if (matcher_accepts(matcher, table_key(entry)) == wanted)
+            collect(into, entry);
+}
+
+static void narrow(const struct postings *postings, roaring_bitmap_t *ids,
+                   const struct matcher *matcher)
+{
+    const struct table_entry *name = table_find(&postings->names, matcher->name);
+    bool accepts_missing = matcher_accepts(matcher, SLICE(""));
+    if (!name) {
+        if (!accepts_missing)
+            roaring_bitmap_clear(ids);
+        return;
+    }
+    const struct postings_label *label = name->value.pointer;
+    roaring_bitmap_t *set = roaring_bitmap_create();
+    collect_values(set, label, matcher, !accepts_missing);
+    if (accepts_missing)
+        roaring_bitmap_andnot_inplace(ids, set);
+    else
+        roaring_bitmap_and_inplace(ids, set);
+    roaring_bitmap_free(set);
+}
+
+roaring_bitmap_t *postings_select(const struct postings *postings, const struct matcher *matchers,
+                                  size_t count)
+{
+    roaring_bitmap_t *ids = roaring_bitmap_copy(postings->all);
+    for (size_t i = 0; i < count && !roaring_bitmap_is_empty(ids); i++)
+        narrow(postings, ids, &matchers[i]);
+    return ids;
+}
+
+/* --- listing --- */
+
+static bool occurs(const struct table_entry *entry, const roaring_bitmap_t *ids)
+{
+    if (!ids)
+        return true;
+    return is_single(entry) ? roaring_bitmap_contains(ids, single_id(entry))
+                            : roaring_bitmap_intersect(ids, entry->value.pointer);
+}
+
+void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
+                    void (*visit)(void *arg, struct slice text), void *arg)
+{
+    size_t cursor = 0;
+    for (struct table_entry *entry; (entry = table_next(&postings->names, &cursor));) {
+        const struct postings_label *label = entry->value.pointer;
+        if (!ids || roaring_bitmap_intersect(ids, label->all))
+            visit(arg, table_key(entry));
+    }
+}
+
+void postings_values(const struct postings *postings, struct slice name,
+                     const roaring_bitmap_t *ids, void (*visit)(void *arg, struct slice text),
+                     void *arg)
+{
+    const struct table_entry *label = table_find(&postings->names, name);
+    size_t cursor = 0;
+    if (!label)
+        return;
+    const struct postings_label *of = label->value.pointer;
+    for (struct table_entry *entry; (entry = table_next(&of->values, &cursor));)
+        if (occurs(entry, ids))
+            visit(arg, table_key(entry));
+}

@@ -1,0 +1,397 @@
+/* read: one series' samples in a range, sealed and open, as one column.
+ *
+ *   chunks of day 1 | chunks of day 2 | ... | open samples
+ *   <------- iterator (a snapshot) -------> <-- copy under the lock -->
+ *
+ * A sample must appear once though it may move from the head into a chunk at any time. So the copy
+ * of the open samples and the check that the snapshot is young enough happen under the same lock:
+ * if the series was sealed after the snapshot was taken, a new one is taken there. A chunk that is
+ * written but whose samples are still in the head too is cut off at the first open sample.
+ *
+ * Most queries end now and begin after the last seal: they need no iterator at all, just two
+ * copies into the arena.
+ */
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/log.h"
+#include "storage/chunk.h"
+#include "storage/key.h"
+#include "storage/store_state.h"
+
+struct store_reader {
+    struct store *store;
+    struct kv_iterator *chunks; /* made when first needed */
+    uint64_t seal_count;        /* when it was made */
+    /* sealed samples of the series being read */
+    int64_t *times;
+    double *values;
+    const struct histogram **histograms;
+    size_t count;
+    size_t capacity;
+    struct id_list days;
+};
+
+/* One store_read under way. */
+struct reading {
+    struct store_reader *reader;
+    uint32_t id;
+    bool histograms;
+    int64_t start_ms;
+    int64_t end_ms;
+    int64_t chunk_end_ms; /* end_ms, or just before the first open sample */
+    struct arena *arena;
+    struct store_column open; /* of the head */
+};
+
+struct store_reader *store_reader_new(struct store *store)
+{
+    struct store_reader *reader = alloc_zeroed(1, sizeof *reader);
+    reader->store = store;
+    return reader;
+}
+
+void store_reader_free(struct store_reader *reader)
+{
+    if (!reader)
+        return;
+    kv_iterator_free(reader->chunks);
+    free(reader->times);
+    free(reader->values);
+    free(reader->histograms);
+    free(reader->days.at);
+    free(reader);
+}
+
+static int exhausted(struct error *err)
+{
+    return error_set(err, ERROR_LIMIT,
+                     "the query reads more samples than its memory budget holds; use a shorter "
+                     "range, a larger step or a narrower selector");
+}
+
+/* --- chunks --- */
+
+/* Opens the chunk the iterator stands on. False when it is another series or day. A damaged chunk
+ * is counted and reported as one without samples. */
+static bool open_chunk(struct kv_iterator *it, uint32_t id, uint32_t day, struct chunk *chunk)
+{
+    struct chunk_key key;
+    if (!key_parse_chunk(kv_key(it), &key) || key.series != id || key.partition != day)
+        return false;
+    if (!chunk_open(kv_value(it), chunk_key_time(key), chunk)) {
+        metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
+        log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", id, day, key.offset_ms);
+        *chunk = (struct chunk){.start_ms = chunk_key_time(key), .end_ms = INT64_MIN};
+    }
+    return true;
+}
+
+static void make_room(struct store_reader *reader, size_t count)
+{
+    size_t need = reader->count + count;
+    if (need <= reader->capacity)
+        return;
+    reader->capacity = reader->capacity ? reader->capacity : 512;
+    while (reader->capacity < need)
+        reader->capacity *= 2;
+    reader->times = alloc_resize(reader->times, reader->capacity, sizeof *reader->times);
+    reader->values = alloc_resize(reader->values, reader->capacity, sizeof *reader->values);
+    reader->histograms =
+        alloc_resize(reader->histograms, reader->capacity, sizeof *reader->histograms);
+}
+
+/* Keeps of the `count` samples decoded behind the others those in range and later than them. */
+static void keep_in_range(const struct reading *reading, size_t count)
+{
+    struct store_reader *reader = reading->reader;
+    size_t base = reader->count;
+    int64_t start = reading->start_ms;
+    if (base && reader->times[base - 1] >= start)
+        start = reader->times[base - 1] + 1;
+    size_t from = 0, to = count;
+    while (from < count && reader->times[base + from] < start)
+        from++;
+    while (to > from && reader->times[base + to - 1] > reading->chunk_end_ms)
+        to--;
+    size_t kept = to - from;
+    if (from && kept) {
+        memmove(reader->times + base, reader->times + base + from, kept * sizeof *reader->times);
+        memmove(reader->values + base, reader->values + base + from, kept * sizeof *reader->values);
+        if (reading->histograms)
+            memmove(reader->histograms + base, reader->histograms + base + from,
+                    kept * sizeof *reader->histograms);
+    }
+    reader->count += kept;
+}
+
+/* Decodes one chunk behind what is there. */
+static int read_chunk(const struct reading *reading, const struct chunk *chunk, struct error *err)
+{
+    struct store_reader *reader = reading->reader;
+    size_t budget = reading->arena->limit - reading->arena->used;
+    if ((reader->count + chunk->count) * 2 * sizeof(double) > budget)
+        return exhausted(err);
+    make_room(reader, chunk->count);
+    bool sound = chunk->histograms == reading->histograms &&
+                 chunk_times(chunk, reader->times + reader->count);
+    if (sound && reading->histograms)
+        sound = chunk_histograms(chunk, reading->arena, reader->histograms + reader->count);
+    else if (sound)
+        sound = chunk_values(chunk, reader->values + reader->count);
+    if (reading->arena->exhausted)
+        return exhausted(err);
+    if (sound)
+        keep_in_range(reading, chunk->count);
+    else
+        metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
+    return 0;
+}
+
+/* The first chunk of the day that can reach into the range. */
+static bool seek_chunk(const struct reading *reading, uint32_t day)
+{
+    struct kv_iterator *it = reading->reader->chunks;
+    struct chunk_key key = {.partition = day, .series = reading->id};
+    struct chunk chunk;
+    if (reading->start_ms > partition_start(day)) {
+        key.offset_ms = (uint32_t)(reading->start_ms - partition_start(day));
+        struct key_bytes at = key_of_chunk(key);
+        if (kv_seek_before(it, key_slice(&at)) && open_chunk(it, reading->id, day, &chunk))
+            return true;
+    }
+    struct key_bytes at = key_of_chunk(key);
+    return kv_seek(it, key_slice(&at));
+}
+
+static int read_day(const struct reading *reading, uint32_t day, struct error *err)
+{
+    struct kv_iterator *it = reading->reader->chunks;
+    struct chunk chunk;
+    bool more = seek_chunk(reading, day);
+    for (; more && open_chunk(it, reading->id, day, &chunk); more = kv_next(it)) {
+        if (chunk.start_ms > reading->chunk_end_ms)
+            return 0;
+        if (chunk.end_ms >= reading->start_ms && read_chunk(reading, &chunk, err))
+            return -1;
+    }
+    return more ? 0 : kv_iterator_check(it, err);
+}
+
+/* --- under the lock --- */
+
+static const struct histogram **arena_histograms(struct arena *arena, size_t count)
+{
+    return arena_alloc(arena, count * sizeof(struct histogram *));
+}
+
+/* Copies the open samples in range. False when the arena is exhausted. */
+static bool copy_open(struct reading *reading, const struct head_series *series)
+{
+    size_t from = head_find(series, reading->start_ms);
+    size_t to =
+        reading->end_ms >= series->last_ms ? series->count : head_find(series, reading->end_ms + 1);
+    if (from >= to)
+        return true;
+    size_t count = to - from;
+    int64_t *times = arena_alloc(reading->arena, count * sizeof *times);
+    if (!times)
+        return false;
+    head_times(series, from, count, times);
+    reading->open = (struct store_column){.count = count, .times = times};
+    if (reading->histograms) {
+        const struct histogram **at = arena_histograms(reading->arena, count);
+        reading->open.histograms = at;
+        return at && head_read_histograms(series, from, count, reading->arena, at);
+    }
+    double *values = arena_alloc(reading->arena, count * sizeof *values);
+    reading->open.values = values;
+    if (values)
+        head_values(series, from, count, values);
+    return values;
+}
+
+/* Which days have chunks that may reach into the range. */
+static void find_days(struct reading *reading, const struct head_series *series)
+{
+    const struct partitions *partitions = &reading->reader->store->partitions;
+    struct id_list *days = &reading->reader->days;
+    int64_t from = reading->start_ms < 0 ? 0 : reading->start_ms;
+    days->count = 0;
+    if (series && series->sealed_ms != TIME_UNKNOWN && series->sealed_ms < from)
+        return;
+    if (from > reading->chunk_end_ms || from > TIME_MS_MAX)
+        return;
+    int64_t to = reading->chunk_end_ms < TIME_MS_MAX ? reading->chunk_end_ms : TIME_MS_MAX;
+    for (size_t i = partitions_find(partitions, partition_of(from));
+         i < partitions->count && partitions->at[i].day <= partition_of(to); i++)
+        if (roaring_bitmap_contains(partitions->at[i].active, reading->id))
+            id_list_push(days, partitions->at[i].day);
+}
+
+/* Makes sure that the snapshot has all that left this series' head. */
+static void refresh_snapshot(struct store_reader *reader, const struct head_series *series)
+{
+    /* Without an entry it cannot be told when it was sealed: compare with the latest seal. */
+    uint64_t sealed_at = series ? series->sealed_at : reader->store->seal_count;
+    if (reader->chunks && sealed_at <= reader->seal_count)
+        return;
+    kv_iterator_free(reader->chunks);
+    reader->chunks = kv_iterate(reader->store->kv, KV_CHUNK, SLICE(""), SLICE(""));
+    reader->seal_count = reader->store->seal_count;
+}
+
+/* The part of a read that needs the lock. False when the arena is exhausted. */
+static bool read_head(struct reading *reading)
+{
+    struct store *store = reading->reader->store;
+    pthread_rwlock_rdlock(&store->lock);
+    const struct series_row *row = series_row(&store->series, reading->id);
+    const struct head_series *series = head_get(&store->head, reading->id);
+    bool enough = true;
+    reading->histograms = row && row->kind == SERIES_HISTOGRAM;
+    if (series && series->count) {
+        if (series->first_ms <= reading->chunk_end_ms)
+            reading->chunk_end_ms = series->first_ms - 1;
+        enough = copy_open(reading, series);
+    }
+    find_days(reading, series);
+    if (reading->reader->days.count)
+        refresh_snapshot(reading->reader, series);
+    pthread_rwlock_unlock(&store->lock);
+    return enough;
+}
+
+/* --- both together --- */
+
+static int join(const struct reading *reading, struct store_column *out, struct error *err)
+{
+    const struct store_reader *reader = reading->reader;
+    const struct store_column *open = &reading->open;
+    size_t sealed = reader->count, count = sealed + open->count;
+    int64_t *times = arena_alloc(reading->arena, count * sizeof *times);
+    double *values = NULL;
+    const struct histogram **histograms = NULL;
+    if (reading->histograms)
+        histograms = arena_histograms(reading->arena, count);
+    else
+        values = arena_alloc(reading->arena, count * sizeof *values);
+    if (!times || (!values && !histograms))
+        return exhausted(err);
+    memcpy(times, reader->times, sealed * sizeof *times);
+    if (values)
+        memcpy(values, reader->values, sealed * sizeof *values);
+    else
+        memcpy(histograms, reader->histograms, sealed * sizeof *histograms);
+    if (open->count) {
+        memcpy(times + sealed, open->times, open->count * sizeof *times);
+        if (values)
+            memcpy(values + sealed, open->values, open->count * sizeof *values);
+        else
+            memcpy(histograms + sealed, open->histograms, open->count * sizeof *histograms);
+    }
+    *out = (struct store_column){
+        .count = count, .times = times, .values = values, .histograms = histograms};
+    return 0;
+}
+
+int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms, int64_t end_ms,
+               struct arena *arena, struct store_column *out, struct error *err)
+{
+    struct reading reading = {.reader = reader,
+                              .id = series,
+                              .start_ms = start_ms,
+                              .end_ms = end_ms,
+                              .chunk_end_ms = end_ms,
+                              .arena = arena};
+    reader->count = 0;
+    if (!read_head(&reading))
+        return exhausted(err);
+    for (size_t i = 0; i < reader->days.count; i++)
+        if (read_day(&reading, reader->days.at[i], err))
+            return -1;
+    if (reader->count)
+        return join(&reading, out, err);
+    *out = reading.open;
+    return 0;
+}
+
+/* --- the newest sample --- */
+
+/* Positions on the last chunk of the series on that day. */
+static bool seek_last_chunk(struct kv_iterator *it, uint32_t id, uint32_t day, struct chunk *chunk)
+{
+    struct chunk_key key = {.partition = day, .series = id, .offset_ms = UINT32_MAX};
+    struct key_bytes at = key_of_chunk(key);
+    return kv_seek_before(it, key_slice(&at)) && open_chunk(it, id, day, chunk);
+}
+
+int64_t store_sealed_until(struct store *store, uint32_t id)
+{
+    int64_t until = TIME_NONE;
+    struct kv_iterator *it = NULL;
+    for (size_t i = store->partitions.count; i-- && until == TIME_NONE;) {
+        const struct partition *partition = &store->partitions.at[i];
+        struct chunk chunk;
+        if (!roaring_bitmap_contains(partition->active, id))
+            continue;
+        if (!it)
+            it = kv_iterate(store->kv, KV_CHUNK, SLICE(""), SLICE(""));
+        if (seek_last_chunk(it, id, partition->day, &chunk))
+            until = chunk.end_ms == INT64_MIN ? chunk.start_ms : chunk.end_ms;
+    }
+    kv_iterator_free(it);
+    return until;
+}
+
+/* The last sample of the column that is no stale marker. */
+static bool last_of_column(const struct store_column *column, double *value,
+                           const struct histogram **histogram)
+{
+    for (size_t i = column->count; i--;) {
+        if (column->values && !is_stale_nan(column->values[i])) {
+            *value = column->values[i];
+            return true;
+        }
+        if (column->histograms && column->histograms[i]) {
+            *histogram = column->histograms[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The same for one chunk. */
+static bool last_of_chunk(const struct chunk *chunk, struct arena *arena, double *value,
+                          const struct histogram **histogram)
+{
+    if (!chunk->histograms) {
+        *value = chunk->summary.last;
+        return chunk->summary.count > 0;
+    }
+    const struct histogram **at = arena_histograms(arena, chunk->count);
+    struct store_column column = {.count = chunk->count, .histograms = at};
+    return at && chunk_histograms(chunk, arena, at) && last_of_column(&column, value, histogram);
+}
+
+bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
+                const struct histogram **histogram)
+{
+    struct store_reader *reader = store_reader_new(store);
+    struct reading reading = {.reader = reader,
+                              .id = series,
+                              .start_ms = INT64_MIN,
+                              .end_ms = INT64_MAX,
+                              .chunk_end_ms = INT64_MAX,
+                              .arena = arena};
+    bool found = read_head(&reading) && last_of_column(&reading.open, value, histogram);
+    for (size_t i = reader->days.count; i-- && !found;) {
+        uint32_t day = reader->days.at[i];
+        struct chunk chunk;
+        bool more = seek_last_chunk(reader->chunks, series, day, &chunk);
+        while (more && !(found = last_of_chunk(&chunk, arena, value, histogram)))
+            more = kv_previous(reader->chunks) && open_chunk(reader->chunks, series, day, &chunk);
+    }
+    store_reader_free(reader);
+    return found;
+}

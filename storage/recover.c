@@ -1,0 +1,161 @@
+/* recover: replays the head log, so that after kill -9 the head is what it was.
+ *
+ * Records come in the order they were written. Samples are appended without asking; a SEALED record
+ * drops what its chunks hold. The log begins at the oldest record that an open sample needs.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/column.h"
+#include "storage/key.h"
+#include "storage/store_state.h"
+
+static int damaged(struct slice key, struct error *err)
+{
+    uint64_t sequence = 0;
+    if (!bytes_cut_u64be(&key, &sequence))
+        sequence = 0;
+    return error_set(err, ERROR_INTERNAL,
+                     "record %llu of the head log is damaged; restore a backup",
+                     (unsigned long long)sequence);
+}
+
+static struct head_series *entry(struct store *store, uint32_t id)
+{
+    struct head_series *series = head_get(&store->head, id);
+    return series ? series : head_make(&store->head, id, TIME_UNKNOWN);
+}
+
+static void replay_sealed(struct store *store, const struct headlog_reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++) {
+        uint32_t id = (uint32_t)reader->series[i];
+        if (!series_row(&store->series, id))
+            continue;
+        struct head_series *series = entry(store, id);
+        if (series->count)
+            head_clear(&store->head, series);
+        series->sealed_ms = reader->times[i];
+        series->staged_ms = series->sealed_ms;
+    }
+}
+
+static void replay_code(struct store *store, struct head_series *series, int64_t time_ms,
+                        struct slice code)
+{
+    if (!series->histograms) {
+        series->histograms = alloc_zeroed(1, sizeof *series->histograms);
+        buffer_init(&series->histograms->codes, SIZE_MAX);
+        histogram_init(&series->histograms->staged);
+        series->histograms->code_full = true;
+    }
+    head_append_histogram(&store->head, series, time_ms, code);
+}
+
+static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+{
+    for (size_t i = 0; i < reader->count; i++) {
+        uint64_t bits;
+        struct slice code;
+        if (!headlog_next(reader, &bits, &code))
+            return false;
+        uint32_t id = (uint32_t)reader->series[i];
+        const struct series_row *row = series_row(&store->series, id);
+        if (!row) /* forgotten since: what is logged of it is past retention */
+            continue;
+        struct head_series *series = entry(store, id);
+        if ((series->count && reader->times[i] <= series->last_ms) ||
+            (code.len > 0) != (row->kind == SERIES_HISTOGRAM))
+            return false;
+        if (series->count == 0) {
+            series->first_sequence = sequence;
+            series->touched_s = (uint32_t)(reader->wall_ms / 1000);
+        } else if (!code.len) {
+            bits ^= double_bits(head_last_value(series));
+        }
+        if (code.len)
+            replay_code(store, series, reader->times[i], code);
+        else
+            head_append_value(&store->head, series, reader->times[i], double_of_bits(bits));
+    }
+    return true;
+}
+
+static int replay(struct store *store, struct slice key, struct slice value, struct error *err)
+{
+    struct headlog_reader reader = {.count = 0};
+    struct slice rest = key;
+    uint64_t sequence = 0;
+    bool sound = bytes_cut_u64be(&rest, &sequence) && headlog_open(&reader, value);
+    if (sound && reader.kind == HEADLOG_SEALED)
+        replay_sealed(store, &reader);
+    else if (sound)
+        sound = replay_samples(store, &reader, sequence);
+    headlog_release(&reader);
+    store->headlog_next = sequence + 1;
+    return sound ? 0 : damaged(key, err);
+}
+
+/* Rebuilds what the writer knows of a series from its open samples. */
+static bool finish_series(struct head_series *series)
+{
+    if (series->count == 0)
+        return true;
+    series->staged_ms = series->last_ms;
+    if (!series->histograms) {
+        series->staged_bits = double_bits(head_last_value(series));
+        return true;
+    }
+    struct slice rest = buffer_slice(&series->histograms->codes);
+    bool stale, sound = true;
+    for (uint32_t i = 0; sound && i < series->count; i++)
+        sound = histogram_code_cut(&rest, &series->histograms->staged, &stale);
+    series->histograms->code_full = true;
+    return sound && rest.len == 0;
+}
+
+static int finish(struct store *store, struct error *err)
+{
+    for (uint32_t id = 0; id < store->head.capacity; id++) {
+        struct head_series *series = head_get(&store->head, id);
+        if (!series)
+            continue;
+        if (!finish_series(series))
+            return error_set(err, ERROR_INTERNAL,
+                             "the open histograms of series %u are damaged; restore a backup", id);
+        store_note_due(store, id, series);
+    }
+    return 0;
+}
+
+static int read_low(struct store *store, struct error *err)
+{
+    struct buffer value;
+    buffer_init(&value, 64);
+    int status = kv_get(store->kv, KV_META, SLICE("headlog"), &value, err);
+    struct slice rest = buffer_slice(&value);
+    if (status == 1)
+        status = bytes_cut_u64le(&rest, &store->headlog_low)
+                     ? 0
+                     : error_set(err, ERROR_INTERNAL,
+                                 "the head log's mark is damaged; restore a backup");
+    buffer_release(&value);
+    store->headlog_next = store->headlog_low;
+    return status;
+}
+
+int store_recover_head(struct store *store, struct error *err)
+{
+    if (read_low(store, err))
+        return -1;
+    struct key_bytes low = key_of_u64(store->headlog_low);
+    struct kv_iterator *it = kv_iterate(store->kv, KV_HEADLOG, key_slice(&low), SLICE(""));
+    int status = 0;
+    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it))
+        status = replay(store, kv_key(it), kv_value(it), err);
+    if (!status)
+        status = kv_iterator_check(it, err);
+    kv_iterator_free(it);
+    return status ? status : finish(store, err);
+}

@@ -1,0 +1,168 @@
+/* select: from matchers to series, label names and label values.
+ *
+ * Index first, then time: a series stays when one of the days asked for has chunks of it or its
+ * open samples reach into the range. All under the shared lock; what is returned is a copy.
+ */
+#include <stdlib.h>
+
+#include "storage/key.h"
+#include "storage/store_state.h"
+
+static int too_large(struct error *err)
+{
+    return error_set(err, ERROR_LIMIT,
+                     "the selector matches more series than the query's memory budget holds; use a "
+                     "narrower one");
+}
+
+/* --- series --- */
+
+struct selecting {
+    const struct store *store;
+    struct arena *arena;
+    struct store_series *at;
+    size_t count;
+    bool failed;
+};
+
+static bool take(uint32_t id, void *arg)
+{
+    struct selecting *selecting = arg;
+    const struct series_row *row = series_row(&selecting->store->series, id);
+    struct slice bytes = arena_copy(selecting->arena, series_labels(row));
+    struct store_series *series = &selecting->at[selecting->count];
+    *series = (struct store_series){.id = id, .kind = (enum series_kind)row->kind};
+    if (!bytes.at || !labels_decode(bytes, selecting->arena, &series->labels)) {
+        selecting->failed = true;
+        return false;
+    }
+    selecting->count++;
+    return true;
+}
+
+static bool head_overlaps(const struct head_series *series, int64_t start_ms, int64_t end_ms)
+{
+    return series && series->count && series->first_ms <= end_ms && series->last_ms >= start_ms;
+}
+
+/* Removes the ids that have no samples in the range. */
+static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_t start_ms,
+                        int64_t end_ms)
+{
+    int64_t from = start_ms < 0 ? 0 : start_ms > TIME_MS_MAX ? TIME_MS_MAX : start_ms;
+    int64_t to = end_ms < 0 ? 0 : end_ms > TIME_MS_MAX ? TIME_MS_MAX : end_ms;
+    roaring_bitmap_t *sealed =
+        partitions_union(&store->partitions, partition_of(from), partition_of(to));
+    roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, sealed);
+    roaring_uint32_iterator_t it;
+    for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it))
+        if (!head_overlaps(head_get(&store->head, it.current_value), start_ms, end_ms))
+            roaring_bitmap_remove(ids, it.current_value);
+    roaring_bitmap_free(rest);
+    roaring_bitmap_free(sealed);
+}
+
+static int compare_series(const void *a, const void *b)
+{
+    return labels_compare(((const struct store_series *)a)->labels,
+                          ((const struct store_series *)b)->labels);
+}
+
+int store_select(struct store *store, const struct matcher *matchers, size_t count,
+                 int64_t start_ms, int64_t end_ms, struct arena *arena, struct store_selection *out,
+                 struct error *err)
+{
+    struct selecting selecting = {.store = store, .arena = arena};
+    pthread_rwlock_rdlock(&store->lock);
+    roaring_bitmap_t *ids = postings_select(&store->postings, matchers, count);
+    keep_active(store, ids, start_ms, end_ms);
+    size_t most = roaring_bitmap_get_cardinality(ids);
+    selecting.at = arena_zeroed(arena, most, sizeof *selecting.at);
+    if (selecting.at)
+        roaring_iterate(ids, take, &selecting);
+    pthread_rwlock_unlock(&store->lock);
+    roaring_bitmap_free(ids);
+    if (!selecting.at || selecting.failed)
+        return too_large(err);
+    qsort(selecting.at, selecting.count, sizeof *selecting.at, compare_series);
+    *out = (struct store_selection){selecting.at, selecting.count};
+    return 0;
+}
+
+/* --- names and values --- */
+
+struct listing {
+    struct arena *arena;
+    struct slice *at;
+    size_t count;
+    size_t capacity;
+    bool failed;
+};
+
+static void list_text(void *arg, struct slice text)
+{
+    struct listing *listing = arg;
+    if (listing->failed)
+        return;
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity ? listing->capacity * 2 : 64;
+        struct slice *grown = arena_alloc(listing->arena, capacity * sizeof *grown);
+        if (!grown) {
+            listing->failed = true;
+            return;
+        }
+        if (listing->count)
+            memcpy(grown, listing->at, listing->count * sizeof *grown);
+        listing->at = grown;
+        listing->capacity = capacity;
+    }
+    struct slice copy = arena_copy(listing->arena, text);
+    listing->failed = !copy.at;
+    listing->at[listing->count] = copy;
+    listing->count += !listing->failed;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+/* name NULL: the label names. */
+static int list(struct store *store, const struct slice *name, const struct matcher *matchers,
+                size_t count, struct listing *listing)
+{
+    roaring_bitmap_t *ids = NULL;
+    pthread_rwlock_rdlock(&store->lock);
+    if (count)
+        ids = postings_select(&store->postings, matchers, count);
+    if (name)
+        postings_values(&store->postings, *name, ids, list_text, listing);
+    else
+        postings_names(&store->postings, ids, list_text, listing);
+    pthread_rwlock_unlock(&store->lock);
+    if (ids)
+        roaring_bitmap_free(ids);
+    if (listing->count)
+        qsort(listing->at, listing->count, sizeof *listing->at, compare_text);
+    return listing->failed ? -1 : 0;
+}
+
+int store_label_names(struct store *store, const struct matcher *matchers, size_t count,
+                      struct arena *arena, struct slice_list *out, struct error *err)
+{
+    struct listing listing = {.arena = arena};
+    if (list(store, NULL, matchers, count, &listing))
+        return too_large(err);
+    *out = (struct slice_list){listing.at, listing.count};
+    return 0;
+}
+
+int store_label_values(struct store *store, struct slice name, const struct matcher *matchers,
+                       size_t count, struct arena *arena, struct slice_list *out, struct error *err)
+{
+    struct listing listing = {.arena = arena};
+    if (list(store, &name, matchers, count, &listing))
+        return too_large(err);
+    *out = (struct slice_list){listing.at, listing.count};
+    return 0;
+}

@@ -1,0 +1,246 @@
+/* store: opening, closing, documents and facts; see store_state.h for where the rest is.
+ *
+ *   batch --commit--> KV_HEADLOG + head --seal--> KV_CHUNK + KV_POSTINGS --retention--> nothing
+ *     |-------------> KV_SERIES + postings
+ *     |-------------> KV_LOGS (logstore)
+ *     '-------------> KV_DOCS
+ *
+ *   KV_META   "format" -> u32le 1;  "headlog" -> u64le, the first sequence still needed
+ *   KV_DOCS   the key and value as given
+ *
+ * One RocksDB batch a commit carries all four, so a batch is there whole or not at all. Samples
+ * become visible to readers after the write, never before.
+ */
+#include "storage/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/base/log.h"
+#include "storage/chunk.h"
+#include "storage/store_state.h"
+
+#define FORMAT_VERSION        1
+#define CHUNK_SAMPLES_DEFAULT 360
+#define LABELS_BYTES_MAX      ((size_t)1 << 16)
+
+#define DROPPED(why)                                                                               \
+    {                                                                                              \
+        .name = "lapwing_samples_dropped_total", .kind = METRIC_COUNTER,                           \
+        .labels = "reason=\"" why "\"", .help = "Samples the store did not take, by reason."       \
+    }
+#define COUNTER(text, what)                                                                        \
+    {                                                                                              \
+        .name = "lapwing_store_" text, .kind = METRIC_COUNTER, .help = what                        \
+    }
+#define GAUGE(text, what)                                                                          \
+    {                                                                                              \
+        .name = "lapwing_store_" text, .kind = METRIC_GAUGE, .help = what                          \
+    }
+
+struct metric store_metrics[STORE_METRIC_COUNT] = {
+    [STORE_SAMPLES] = COUNTER("samples_total", "Samples committed."),
+    [STORE_DROPPED_ORDER] = DROPPED("out_of_order"),
+    [STORE_DROPPED_TIME] = DROPPED("bad_time"),
+    [STORE_DROPPED_SERIES] = DROPPED("unknown_series"),
+    [STORE_DROPPED_KIND] = DROPPED("wrong_kind"),
+    [STORE_DROPPED_RETENTION] = DROPPED("past_retention"),
+    [STORE_CHUNKS] = COUNTER("chunks_sealed_total", "Chunks written."),
+    [STORE_CHUNK_SAMPLES] = COUNTER("chunk_samples_total", "Samples in the chunks written."),
+    [STORE_CHUNK_BYTES] = COUNTER("chunk_bytes_total", "Bytes of the chunks written."),
+    [STORE_CHUNKS_DAMAGED] = COUNTER("chunks_damaged_total", "Chunks that failed their checksum."),
+    [STORE_SEAL_SECONDS] = {.name = "lapwing_store_seal_seconds_total",
+                            .kind = METRIC_COUNTER,
+                            .help = "Time spent sealing chunks.",
+                            .scale = 1e-9},
+    [STORE_HEADLOG_BYTES] = COUNTER("headlog_bytes_total", "Bytes written to the head log."),
+    [STORE_PARTITIONS_DROPPED] = COUNTER("partitions_dropped_total", "Days past retention."),
+    [STORE_SERIES_REMOVED] = COUNTER("series_removed_total", "Series without data, forgotten."),
+    [STORE_SERIES] = GAUGE("series", "Series known."),
+    [STORE_HEAD_SERIES] = GAUGE("head_series", "Series being written."),
+    [STORE_HEAD_SAMPLES] = GAUGE("head_samples", "Samples not sealed yet."),
+};
+
+void id_list_push(struct id_list *list, uint32_t id)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 64;
+        list->at = alloc_resize(list->at, list->capacity, sizeof *list->at);
+    }
+    list->at[list->count++] = id;
+}
+
+/* --- opening --- */
+
+static int check_format(struct kv *kv, struct error *err)
+{
+    struct buffer value;
+    struct kv_batch *batch = kv_batch_new();
+    uint32_t version = 0;
+    buffer_init(&value, 64);
+    int status = kv_get(kv, KV_META, SLICE("format"), &value, err);
+    if (status == 0) {
+        buffer_append_u32le(&value, FORMAT_VERSION);
+        kv_batch_put(kv, batch, KV_META, SLICE("format"), buffer_slice(&value));
+        status = kv_write(kv, batch, true, err);
+    } else if (status == 1) {
+        struct slice rest = buffer_slice(&value);
+        status = 0;
+        if (!bytes_cut_u32le(&rest, &version) || version != FORMAT_VERSION)
+            status = error_set(err, ERROR_BAD_DATA,
+                               "the data directory has format %u, this lapwingd reads %u; use the "
+                               "version that wrote it, or another directory",
+                               version, FORMAT_VERSION);
+    }
+    kv_batch_free(batch);
+    buffer_release(&value);
+    return status;
+}
+
+static void build_postings(struct store *store)
+{
+    struct arena arena;
+    struct labels labels;
+    arena_init(&arena, LABELS_BYTES_MAX);
+    for (uint32_t id = 0; id < store->series.count; id++) {
+        const struct series_row *row = series_row(&store->series, id);
+        arena_reset(&arena);
+        if (row && labels_decode(series_labels(row), &arena, &labels))
+            postings_add(&store->postings, id, labels);
+    }
+    arena_release(&arena);
+}
+
+static int load(struct store *store, const struct store_options *options, struct error *err)
+{
+    struct logstore_options logs = {.retention_ms = options->retention_logs_ms};
+    if (kv_open(options->path, &store->kv, err) || check_format(store->kv, err) ||
+        series_load(&store->series, store->kv, err) ||
+        partitions_load(&store->partitions, store->kv, err))
+        return -1;
+    build_postings(store);
+    store->series_known_from = store->series.count;
+    return store_recover_head(store, err) || logstore_open(store->kv, &logs, &store->logs, err) ? -1
+                                                                                                : 0;
+}
+
+static void init_lock(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    /* A stream of queries must not keep the writer out. */
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
+int store_open(const struct store_options *options, struct store **out, struct error *err)
+{
+    struct store *store = alloc_zeroed(1, sizeof *store);
+    int64_t start = clock_monotonic_ns();
+    metric_register(store_metrics, STORE_METRIC_COUNT);
+    store->retention_ms = options->retention_raw_ms;
+    store->chunk_samples =
+        options->chunk_samples ? (size_t)options->chunk_samples : CHUNK_SAMPLES_DEFAULT;
+    assert(store->chunk_samples > 1 && store->chunk_samples <= CHUNK_SAMPLES_MAX);
+    init_lock(&store->lock);
+    series_init(&store->series, (size_t)options->series_max);
+    postings_init(&store->postings);
+    if (load(store, options, err)) {
+        store_close(store);
+        return error_wrap(err, "cannot open the store in %s", options->path);
+    }
+    log_info("store_open", "path=%s series=%zu head_samples=%llu took_ms=%.1f", options->path,
+             store->series.ids.count, (unsigned long long)store->head.samples,
+             (double)(clock_monotonic_ns() - start) / 1e6);
+    *out = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    logstore_close(store->logs);
+    head_release(&store->head);
+    partitions_release(&store->partitions);
+    postings_release(&store->postings);
+    series_release(&store->series);
+    free(store->due.at);
+    kv_close(store->kv);
+    pthread_rwlock_destroy(&store->lock);
+    free(store);
+}
+
+/* --- looking after it --- */
+
+int store_maintain(struct store *store, int64_t now_ms, struct error *err)
+{
+    if (store_seal_due(store, err) || store_sweep(store, now_ms, err))
+        return error_wrap(err, "cannot seal chunks");
+    if (store_retain(store, now_ms, err))
+        return error_wrap(err, "cannot drop old samples");
+    metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.ids.count);
+    metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
+    metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);
+    return logstore_maintain(store->logs, now_ms, false, err);
+}
+
+struct logstore *store_logs(struct store *store)
+{
+    return store->logs;
+}
+
+void store_stats(struct store *store, struct store_stats *out)
+{
+    *out = (struct store_stats){0};
+    pthread_rwlock_rdlock(&store->lock);
+    out->series = store->series.ids.count;
+    out->head_samples = store->head.samples;
+    out->memory_bytes = store->head.series * sizeof(struct head_series) +
+                        store->head.samples * sizeof(double) +
+                        store->series.capacity * sizeof *store->series.rows +
+                        store->series.ids.capacity * sizeof *store->series.ids.entries;
+    pthread_rwlock_unlock(&store->lock);
+    for (int family = 0; family < KV_FAMILY_COUNT; family++) {
+        out->disk_bytes +=
+            kv_property(store->kv, (enum kv_family)family, "rocksdb.total-sst-files-size");
+        out->memory_bytes +=
+            kv_property(store->kv, (enum kv_family)family, "rocksdb.cur-size-all-mem-tables");
+    }
+    out->memory_bytes += kv_property(store->kv, KV_CHUNK, "rocksdb.block-cache-usage");
+}
+
+/* --- documents --- */
+
+int store_get(struct store *store, struct slice key, struct buffer *out, struct error *err)
+{
+    return kv_get(store->kv, KV_DOCS, key, out, err);
+}
+
+/* Positions on the first key to visit. */
+static bool scan_start(struct kv_iterator *it, const struct store_scan *scan)
+{
+    if (!scan->from.len)
+        return scan->backward ? kv_seek_last(it) : kv_seek_first(it);
+    return scan->backward ? kv_seek_before(it, scan->from) : kv_seek(it, scan->from);
+}
+
+int store_scan(struct store *store, const struct store_scan *scan,
+               bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
+               struct error *err)
+{
+    struct buffer end;
+    buffer_init(&end, SIZE_MAX);
+    kv_prefix_end(scan->prefix, &end);
+    struct kv_iterator *it = kv_iterate(store->kv, KV_DOCS, scan->prefix, buffer_slice(&end));
+    buffer_release(&end);
+    bool more = scan_start(it, scan);
+    while (more && visit(arg, kv_key(it), kv_value(it)))
+        more = scan->backward ? kv_previous(it) : kv_next(it);
+    int status = kv_iterator_check(it, err);
+    kv_iterator_free(it);
+    return status;
+}

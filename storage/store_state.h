@@ -1,0 +1,90 @@
+/* store_state: what the files of the store share; nobody outside storage/ includes it.
+ *
+ *   store.c         open, close, documents, facts           select.c     index -> selection
+ *   commit.c        batch -> head log -> head               read.c       head + chunks -> columns
+ *   recover.c       head log -> head                        seal.c       head -> chunks
+ *   retention.c     days leave, and the series that lived only in them
+ *
+ * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
+ * hold it shared. What is below "writer only" is nobody else's business.
+ */
+#ifndef STORAGE_STORE_STATE_H
+#define STORAGE_STORE_STATE_H
+
+#include <pthread.h>
+
+#include "storage/base/metric.h"
+#include "storage/head.h"
+#include "storage/headlog.h"
+#include "storage/kv.h"
+#include "storage/logstore.h"
+#include "storage/partition.h"
+#include "storage/series.h"
+#include "storage/store.h"
+
+enum store_metric {
+    STORE_SAMPLES,
+    STORE_DROPPED_ORDER,
+    STORE_DROPPED_TIME,
+    STORE_DROPPED_SERIES,
+    STORE_DROPPED_KIND,
+    STORE_DROPPED_RETENTION,
+    STORE_CHUNKS,
+    STORE_CHUNK_SAMPLES,
+    STORE_CHUNK_BYTES,
+    STORE_CHUNKS_DAMAGED,
+    STORE_SEAL_SECONDS,
+    STORE_HEADLOG_BYTES,
+    STORE_PARTITIONS_DROPPED,
+    STORE_SERIES_REMOVED,
+    STORE_SERIES,
+    STORE_HEAD_SERIES,
+    STORE_HEAD_SAMPLES,
+    STORE_METRIC_COUNT,
+};
+extern struct metric store_metrics[STORE_METRIC_COUNT];
+
+struct id_list {
+    uint32_t *at;
+    size_t count;
+    size_t capacity;
+};
+void id_list_push(struct id_list *list, uint32_t id);
+
+struct store {
+    struct kv *kv;
+    struct logstore *logs;
+    size_t chunk_samples;
+    int64_t retention_ms; /* 0 = for ever */
+
+    pthread_rwlock_t lock;
+    struct series series;
+    struct postings postings;
+    struct partitions partitions;
+    struct head head;
+    uint64_t seal_count; /* rises whenever samples move from the head to chunks */
+
+    /* writer only */
+    uint32_t series_known_from; /* ids from here on were made by this process */
+    uint64_t headlog_next;      /* sequence of the next record */
+    uint64_t headlog_low;       /* records below are gone */
+    struct id_list due;         /* series whose open samples fill a chunk */
+    int64_t swept_ms;           /* when stragglers were last looked for */
+};
+
+/* commit.c, recover.c: brings the entry in line for appending; may look among the chunks. */
+struct head_series *store_head_entry(struct store *store, uint32_t id);
+/* seal.c: puts the series on the due list when its open samples suffice for a chunk. */
+void store_note_due(struct store *store, uint32_t id, struct head_series *series);
+
+/* recover.c */
+MUST_USE int store_recover_head(struct store *store, struct error *err);
+/* read.c: the newest sealed sample time of a series, or TIME_NONE. */
+int64_t store_sealed_until(struct store *store, uint32_t id);
+/* seal.c */
+MUST_USE int store_seal_due(struct store *store, struct error *err);
+MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err);
+/* retention.c */
+MUST_USE int store_retain(struct store *store, int64_t now_ms, struct error *err);
+
+#endif

@@ -1,0 +1,631 @@
+/* store: against a plain list of samples, through seals, reopening, retention and kill -9. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/base/metric.h"
+#include "storage/column.h"
+#include "storage/store.h"
+
+#define START_MS ((int64_t)1700000000000)
+#define DAY_MS   ((int64_t)86400000)
+
+static char path[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    clock_set_ms(START_MS);
+    snprintf(path, sizeof path, "/tmp/store_test.XXXXXX");
+    return mkdtemp(path) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    return system(command);
+}
+
+static struct store *open_with(struct store_options options)
+{
+    struct store *store = NULL;
+    struct error err = {0};
+    options.path = path;
+    options.series_max = options.series_max ? options.series_max : 10000;
+    if (store_open(&options, &store, &err))
+        fail_msg("%s", err.text);
+    return store;
+}
+
+static struct store *open_store(void)
+{
+    return open_with((struct store_options){.chunk_samples = 20});
+}
+
+static void commit(struct store *store, struct store_batch *batch)
+{
+    struct error err = {0};
+    if (store_commit(store, batch, false, &err))
+        fail_msg("%s", err.text);
+}
+
+/* {__name__=name, job=job, i=number} */
+static uint32_t intern(struct store *store, struct store_batch *batch, const char *name, int number,
+                       enum series_kind kind)
+{
+    char text[16];
+    uint32_t id;
+    struct error err = {0};
+    snprintf(text, sizeof text, "%d", number);
+    struct label labels[] = {{SLICE(LABEL_NAME), slice_of_string(name)},
+                             {SLICE("i"), slice_of_string(text)},
+                             {SLICE("job"), number % 2 ? SLICE("odd") : SLICE("even")}};
+    if (store_intern(store, batch, (struct labels){labels, 3}, kind, &id, &err))
+        fail_msg("%s", err.text);
+    return id;
+}
+
+struct found_metric {
+    const char *name, *labels;
+    double value;
+};
+
+static void find_metric(const struct metric *metric, void *arg)
+{
+    struct found_metric *found = arg;
+    if (strcmp(metric->name, found->name) == 0 && metric->labels &&
+        strstr(metric->labels, found->labels))
+        found->value = metric_value(metric);
+}
+
+static double dropped(const char *reason)
+{
+    struct found_metric found = {"lapwing_samples_dropped_total", reason, -1};
+    metric_each(find_metric, &found);
+    return found.value;
+}
+
+/* --- the model: all samples of all series in plain arrays --- */
+
+#define MODEL_SERIES  40
+#define MODEL_SAMPLES 3000
+
+struct model_series {
+    uint32_t id;
+    enum series_kind kind;
+    size_t count;
+    int64_t times[MODEL_SAMPLES];
+    double values[MODEL_SAMPLES];
+    const struct histogram *histograms[MODEL_SAMPLES];
+    struct histogram running;
+};
+
+struct model {
+    struct model_series series[MODEL_SERIES];
+    struct arena arena;
+    int64_t now_ms;
+};
+
+static struct model *model_new(void)
+{
+    struct model *model = alloc_zeroed(1, sizeof *model);
+    arena_init(&model->arena, (size_t)1 << 30);
+    model->now_ms = START_MS;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        model->series[i].kind = (enum series_kind)(1 + i % 4);
+        histogram_init(&model->series[i].running);
+    }
+    return model;
+}
+
+static void model_free(struct model *model)
+{
+    for (size_t i = 0; i < MODEL_SERIES; i++)
+        histogram_release(&model->series[i].running);
+    arena_release(&model->arena);
+    free(model);
+}
+
+static double model_value(const struct model_series *series, size_t shape)
+{
+    double last = series->count ? series->values[series->count - 1] : 0;
+    if (lrand48() % 50 == 0)
+        return stale_nan();
+    switch (shape % 5) {
+    case 0:
+        return 7;
+    case 1:
+        return (isnan(last) ? 0 : last) + (double)(lrand48() % 5);
+    case 2:
+        return (double)(lrand48() % 1000) / 100;
+    case 3:
+        return drand48();
+    }
+    return lrand48() % 10 ? (double)(lrand48() % 3) : -0.0;
+}
+
+static void model_histogram(struct model *model, struct model_series *series,
+                            struct store_batch *batch)
+{
+    size_t n = series->count;
+    series->running.min = series->running.max = NAN;
+    for (long i = lrand48() % 6; i; i--)
+        histogram_add(&series->running, exp(drand48() * 5), 1);
+    series->histograms[n] = lrand48() % 30 ? histogram_copy(&model->arena, &series->running) : NULL;
+    if (series->histograms[n])
+        store_batch_histogram(batch, series->id, series->times[n], series->histograms[n]);
+    else
+        store_batch_value(batch, series->id, series->times[n], stale_nan());
+}
+
+/* One more sample, to the model and to the batch. */
+static void model_append(struct model *model, size_t i, int64_t time_ms, struct store_batch *batch)
+{
+    struct model_series *series = &model->series[i];
+    assert_true(series->count < MODEL_SAMPLES);
+    series->times[series->count] = time_ms;
+    if (series->kind == SERIES_HISTOGRAM) {
+        model_histogram(model, series, batch);
+    } else {
+        series->values[series->count] = model_value(series, i);
+        store_batch_value(batch, series->id, time_ms, series->values[series->count]);
+    }
+    series->count++;
+}
+
+static void model_tick(struct model *model, struct store *store)
+{
+    struct store_batch *batch = store_batch_new(store);
+    model->now_ms += lrand48() % 10 ? 10000 : lrand48() % 7000000;
+    clock_set_ms(model->now_ms);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        if (lrand48() % 10 < (long)(i % 3))
+            continue;
+        model->series[i].id = intern(store, batch, "m", (int)i, model->series[i].kind);
+        if (i % 7 == 0) /* several a tick */
+            model_append(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
+        model_append(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
+    }
+    commit(store, batch);
+    store_batch_free(batch);
+}
+
+static void assert_column(const struct model_series *series, size_t from, size_t to,
+                          const struct store_column *column)
+{
+    assert_int_equal(column->count, to - from);
+    for (size_t i = 0; i < column->count; i++) {
+        assert_true(column->times[i] == series->times[from + i]);
+        if (series->kind != SERIES_HISTOGRAM) {
+            assert_true(double_bits(column->values[i]) == double_bits(series->values[from + i]));
+            continue;
+        }
+        const struct histogram *want = series->histograms[from + i], *got = column->histograms[i];
+        assert_true(!want == !got);
+        assert_true(!want || histogram_equal(want, got));
+    }
+}
+
+static void check_last(const struct model_series *series, struct store *store, struct arena *arena)
+{
+    double value = 0;
+    const struct histogram *histogram = NULL;
+    size_t i = series->count;
+    while (i && (series->kind == SERIES_HISTOGRAM ? !series->histograms[i - 1]
+                                                  : is_stale_nan(series->values[i - 1])))
+        i--;
+    assert_true(store_last(store, series->id, arena, &value, &histogram) == (i > 0));
+    if (i && series->kind == SERIES_HISTOGRAM)
+        assert_true(histogram_equal(histogram, series->histograms[i - 1]));
+    else if (i)
+        assert_true(double_bits(value) == double_bits(series->values[i - 1]));
+}
+
+/* Every series whole, a random part of each, and the newest sample. */
+static void model_check(const struct model *model, struct store *store, struct store_reader *reader)
+{
+    struct arena arena;
+    struct store_column column;
+    struct error err = {0};
+    arena_init(&arena, (size_t)1 << 30);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        const struct model_series *series = &model->series[i];
+        if (series->count == 0)
+            continue;
+        arena_reset(&arena);
+        if (store_read(reader, series->id, INT64_MIN, INT64_MAX, &arena, &column, &err))
+            fail_msg("%s", err.text);
+        assert_column(series, 0, series->count, &column);
+        size_t from = (size_t)lrand48() % series->count;
+        size_t to = from + (size_t)lrand48() % (series->count - from);
+        int64_t start = series->times[from] - (from ? lrand48() % 2 : 0);
+        if (from && start == series->times[from - 1])
+            start++;
+        assert_int_equal(
+            store_read(reader, series->id, start, series->times[to], &arena, &column, &err), 0);
+        assert_column(series, from, to + 1, &column);
+        check_last(series, store, &arena);
+    }
+    arena_release(&arena);
+}
+
+static void reads_what_was_written(void **state)
+{
+    (void)state;
+    struct model *model = model_new();
+    struct store *store = open_store();
+    struct store_reader *reader = store_reader_new(store);
+    struct error err = {0};
+    for (int tick = 0; tick < 700; tick++) {
+        model_tick(model, store);
+        if (lrand48() % 3 == 0)
+            assert_int_equal(store_maintain(store, model->now_ms, &err), 0);
+        if (lrand48() % 40 == 0)
+            model_check(model, store, reader);
+        if (lrand48() % 150 == 0)
+            assert_int_equal(store_seal(store, &err), 0);
+        if (lrand48() % 40 == 0) {
+            store_reader_free(reader);
+            store_close(store);
+            store = open_store();
+            reader = store_reader_new(store);
+            model_check(model, store, reader);
+        }
+    }
+    model_check(model, store, reader);
+    store_reader_free(reader);
+    store_close(store);
+    model_free(model);
+}
+
+/* --- order, kinds and limits --- */
+
+static void late_samples_are_dropped_and_counted(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    double before = dropped("out_of_order");
+    store_batch_value(batch, id, START_MS, 1);
+    store_batch_value(batch, id, START_MS, 2);
+    store_batch_value(batch, id, START_MS - 1, 3);
+    store_batch_value(batch, id, START_MS + 1, 4);
+    commit(store, batch);
+    assert_true(dropped("out_of_order") == before + 2);
+    assert_int_equal(store_seal(store, &err), 0);
+    store_batch_free(batch);
+    store_close(store);
+    for (int round = 0; round < 2;
+         round++) { /* what is sealed counts as well, after reopening too */
+        store = open_store();
+        batch = store_batch_new(store);
+        store_batch_value(batch, id, START_MS + 1, 5);
+        store_batch_value(batch, id, START_MS + 2 + round, 6);
+        store_batch_value(batch, id, -1, 6);
+        store_batch_value(batch, 999, START_MS + 9, 6);
+        commit(store, batch);
+        assert_true(dropped("out_of_order") == before + 3 + round);
+        store_batch_free(batch);
+        store_close(store);
+    }
+    assert_true(dropped("bad_time") == 2);
+    assert_true(dropped("unknown_series") == 2);
+}
+
+static void kinds_do_not_mix(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    struct histogram histogram;
+    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE), other;
+    struct label labels[] = {
+        {SLICE(LABEL_NAME), SLICE("m")}, {SLICE("i"), SLICE("1")}, {SLICE("job"), SLICE("odd")}};
+    assert_int_equal(
+        store_intern(store, batch, (struct labels){labels, 3}, SERIES_HISTOGRAM, &other, &err), -1);
+    assert_int_equal(err.kind, ERROR_BAD_DATA);
+    histogram_init(&histogram);
+    store_batch_histogram(batch, id, START_MS, &histogram);
+    commit(store, batch);
+    assert_true(dropped("wrong_kind") == 1);
+    store_batch_free(batch);
+    store_close(store);
+}
+
+static void series_are_limited(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_with((struct store_options){.series_max = 3});
+    struct store_batch *batch = store_batch_new(store);
+    struct label label = {SLICE(LABEL_NAME), SLICE("one too many")};
+    uint32_t id;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(intern(store, batch, "m", i, SERIES_GAUGE), i);
+    assert_int_equal(intern(store, batch, "m", 1, SERIES_GAUGE), 1);
+    assert_int_equal(
+        store_intern(store, batch, (struct labels){&label, 1}, SERIES_GAUGE, &id, &err), -1);
+    assert_int_equal(err.kind, ERROR_LIMIT);
+    store_batch_free(batch);
+    store_close(store);
+}
+
+static void a_small_arena_is_an_error(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena arena;
+    struct store_column column;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    for (int i = 0; i < 100; i++)
+        store_batch_value(batch, id, START_MS + i, i * i % 7);
+    commit(store, batch);
+    store_batch_free(batch);
+    struct store_reader *reader = store_reader_new(store);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        arena_init(&arena, 1000);
+        assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), -1);
+        assert_int_equal(err.kind, ERROR_LIMIT);
+        arena_release(&arena);
+        assert_int_equal(store_seal(store, &err), 0);
+    }
+    store_reader_free(reader);
+    store_close(store);
+}
+
+/* --- retention --- */
+
+static size_t selected(struct store *store, int64_t start_ms, int64_t end_ms)
+{
+    struct arena arena;
+    struct store_selection selection = {0};
+    struct error err = {0};
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(store_select(store, NULL, 0, start_ms, end_ms, &arena, &selection, &err), 0);
+    arena_release(&arena);
+    return selection.count;
+}
+
+static void old_days_leave_with_their_series(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store_options options = {.chunk_samples = 20, .retention_raw_ms = 3 * DAY_MS};
+    struct store *store = open_with(options);
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(store, batch, "stays", 0, SERIES_GAUGE);
+    for (int day = 0; day < 8; day++) {
+        clock_set_ms(START_MS + day * DAY_MS);
+        for (int i = 0; i < 50; i++)
+            store_batch_value(batch, id, START_MS + day * DAY_MS + i * 1000, i);
+        uint32_t churned = intern(store, batch, "churns", day, SERIES_GAUGE);
+        store_batch_value(batch, churned, START_MS + day * DAY_MS, 1);
+        commit(store, batch);
+        assert_int_equal(store_seal(store, &err), 0);
+        clock_set_ms(START_MS + day * DAY_MS + 2 * 3600000);
+        assert_int_equal(store_maintain(store, clock_now_ms(), &err), 0);
+    }
+    assert_int_equal(selected(store, START_MS, START_MS), 0);
+    assert_int_equal(selected(store, START_MS + 7 * DAY_MS, INT64_MAX), 2);
+    struct store_stats stats;
+    store_stats(store, &stats);
+    assert_in_range(stats.series, 4, 6); /* the one that stays, and the last days' */
+    store_batch_free(batch);
+    store_close(store);
+    store = open_with(options);
+    store_stats(store, &stats);
+    assert_in_range(stats.series, 4, 6);
+    assert_int_equal(selected(store, START_MS, START_MS + DAY_MS), 0);
+    assert_int_equal(selected(store, START_MS + 7 * DAY_MS, INT64_MAX), 2);
+    store_close(store);
+}
+
+static void churned_series_are_passed_over(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    for (int day = 0; day < 3; day++) {
+        for (int i = 0; i < 10; i++)
+            store_batch_value(batch, intern(store, batch, "m", day * 10 + i, SERIES_GAUGE),
+                              START_MS + day * DAY_MS, 1);
+        commit(store, batch);
+        if (day < 2)
+            assert_int_equal(store_seal(store, &err), 0);
+    }
+    assert_int_equal(selected(store, 0, INT64_MAX), 30);
+    assert_int_equal(selected(store, START_MS, START_MS), 10);
+    assert_int_equal(selected(store, START_MS + DAY_MS, START_MS + 2 * DAY_MS), 20);
+    assert_int_equal(selected(store, START_MS + 2 * DAY_MS, INT64_MAX), 10);
+    assert_int_equal(selected(store, START_MS + 3 * DAY_MS, INT64_MAX), 0);
+    store_batch_free(batch);
+    store_close(store);
+}
+
+/* --- documents --- */
+
+static bool collect_key(void *arg, struct slice key, struct slice value)
+{
+    buffer_append_slice(arg, key);
+    buffer_append_slice(arg, value);
+    buffer_append_char(arg, ' ');
+    return ((struct buffer *)arg)->len < 14;
+}
+
+static void assert_scan(struct store *store, struct store_scan scan, const char *want)
+{
+    struct buffer out;
+    struct error err = {0};
+    buffer_init(&out, 1000);
+    assert_int_equal(store_scan(store, &scan, collect_key, &out, &err), 0);
+    buffer_append_char(&out, 0);
+    assert_string_equal(out.at, want);
+    buffer_release(&out);
+}
+
+static void documents_are_put_read_and_scanned(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct buffer out;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    static const char *const keys[] = {"a1", "a2", "a3", "b1", "b2", "c"};
+    assert_true(store_batch_is_empty(batch));
+    for (size_t i = 0; i < 6; i++)
+        store_batch_put(batch, slice_of_string(keys[i]), SLICE("x"));
+    assert_false(store_batch_is_empty(batch));
+    commit(store, batch);
+    assert_true(store_batch_is_empty(batch));
+    store_batch_delete(batch, SLICE("a2"));
+    commit(store, batch);
+    store_batch_free(batch);
+    buffer_init(&out, 100);
+    assert_int_equal(store_get(store, SLICE("a2"), &out, &err), 0);
+    assert_int_equal(store_get(store, SLICE("a3"), &out, &err), 1);
+    buffer_release(&out);
+    assert_scan(store, (struct store_scan){.prefix = SLICE("a")}, "a1x a3x ");
+    assert_scan(store, (struct store_scan){.prefix = SLICE("b"), .backward = true}, "b2x b1x ");
+    assert_scan(store, (struct store_scan){.prefix = SLICE("a"), .from = SLICE("a2")}, "a3x ");
+    assert_scan(store,
+                (struct store_scan){.prefix = SLICE("a"), .from = SLICE("a2"), .backward = true},
+                "a1x ");
+    assert_scan(store, (struct store_scan){.prefix = SLICE("")}, "a1x a3x b1x b2x ");
+    store_close(store);
+}
+
+/* --- kill -9 --- */
+
+#define KILL_SERIES 30
+
+/* The child: commits ticks for ever, and tells the pipe about each one that is committed. */
+static void commit_for_ever(int report, int64_t tick)
+{
+    struct error err = {0};
+    struct store *store = open_with((struct store_options){.chunk_samples = 8});
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t ids[KILL_SERIES];
+    for (int i = 0; i < KILL_SERIES; i++)
+        ids[i] = intern(store, batch, "k", i, i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM);
+    for (;; tick++) {
+        struct histogram histogram;
+        histogram_init(&histogram);
+        histogram_add(&histogram, 5, (double)(tick + 1));
+        clock_set_ms(START_MS + tick * 10000);
+        for (int i = 0; i < KILL_SERIES; i++) {
+            if (i % 5)
+                store_batch_value(batch, ids[i], START_MS + tick * 10000, (double)(tick * i));
+            else
+                store_batch_histogram(batch, ids[i], START_MS + tick * 10000, &histogram);
+        }
+        histogram_release(&histogram);
+        if (store_commit(store, batch, false, &err) ||
+            write(report, &tick, sizeof tick) != sizeof tick ||
+            store_maintain(store, clock_now_ms(), &err))
+            _exit(1);
+    }
+}
+
+/* Starts the child, kills it after a random number of reports; the last reported tick. */
+static int64_t run_and_kill(int64_t first)
+{
+    int ends[2];
+    int64_t last = first - 1, stop = first + lrand48() % 60;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        commit_for_ever(ends[1], first);
+    }
+    close(ends[1]);
+    while (last < stop && read(ends[0], &last, sizeof last) == sizeof last)
+        ;
+    usleep((useconds_t)(lrand48() % 3000)); /* anywhere: in a commit, in a seal */
+    kill(child, SIGKILL);
+    while (read(ends[0], &last, sizeof last) == sizeof last)
+        ; /* what it reported before it died was committed, too */
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    return last;
+}
+
+static void assert_tick(const struct store_column *column, size_t at, int i, int64_t tick)
+{
+    assert_true(column->times[at] == START_MS + tick * 10000);
+    if (i % 5)
+        assert_true(column->values[at] == (double)(tick * i));
+    else
+        assert_true(column->histograms[at]->count == (double)(tick + 1));
+}
+
+/* Every reported tick is there exactly once; at most one more that was not reported. */
+static int64_t check_survivors(int64_t reported)
+{
+    struct error err = {0};
+    struct arena arena;
+    struct store *store = open_with((struct store_options){.chunk_samples = 8});
+    struct store_batch *batch = store_batch_new(store);
+    struct store_reader *reader = store_reader_new(store);
+    size_t ticks = 0;
+    arena_init(&arena, (size_t)1 << 28);
+    for (int i = 0; i < KILL_SERIES; i++) {
+        struct store_column column;
+        uint32_t id = intern(store, batch, "k", i, i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM);
+        assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+        ticks = i ? ticks : column.count;
+        assert_int_equal(column.count, ticks);
+        for (size_t at = 0; at < column.count; at++)
+            assert_tick(&column, at, i, (int64_t)at);
+    }
+    assert_in_range(ticks, (uintmax_t)reported + 1, (uintmax_t)reported + 2);
+    arena_release(&arena);
+    store_reader_free(reader);
+    store_batch_free(batch);
+    store_close(store);
+    return (int64_t)ticks;
+}
+
+static void nothing_committed_is_lost_to_kill_9(void **state)
+{
+    (void)state;
+    int64_t next = 0;
+    for (int round = 0; round < 12; round++)
+        next = check_survivors(run_and_kill(next));
+}
+
+int main(void)
+{
+    srand48(3);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(reads_what_was_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(late_samples_are_dropped_and_counted, setup, teardown),
+        cmocka_unit_test_setup_teardown(kinds_do_not_mix, setup, teardown),
+        cmocka_unit_test_setup_teardown(series_are_limited, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_small_arena_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(old_days_leave_with_their_series, setup, teardown),
+        cmocka_unit_test_setup_teardown(churned_series_are_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(documents_are_put_read_and_scanned, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_committed_is_lost_to_kill_9, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
