@@ -14,8 +14,8 @@
 #include "storage/store.h"
 
 #define ALERT_STATE_PREFIX "alertstate/"
-#define ALERTS_PER_RULE    10000
-#define ALERT_LABELS_BYTES 65536 /* of one alert's labels, or annotations, encoded */
+#define ALERTS_PER_RULE    ((size_t)10000)
+#define ALERT_LABELS_BYTES ((size_t)65536) /* of one alert's labels, or annotations, encoded */
 
 struct alert_instance {
     struct alert_state state;

@@ -83,7 +83,7 @@ static int build_labels(struct evaluation *x, const struct promql_series *series
     bool overflow = key.overflow;
     buffer_release(&key);
     if (overflow)
-        return error_set(err, ERROR_LIMIT, "an alert's labels take more than %d bytes",
+        return error_set(err, ERROR_LIMIT, "an alert's labels take more than %zu bytes",
                          ALERT_LABELS_BYTES);
     return 0;
 }
@@ -94,7 +94,7 @@ static void build_annotations(struct evaluation *x, const struct promql_series *
     const struct labels *annotations = &x->run->rule->annotations;
     struct template_data data = {series->labels, value_of(series)};
     struct buffer bytes;
-    buffer_init(&bytes, 2 * RULE_LABELS_MAX * (size_t)TEMPLATE_OUTPUT_MAX);
+    buffer_init(&bytes, (size_t)2 * RULE_LABELS_MAX * TEMPLATE_OUTPUT_MAX);
     for (size_t i = 0; i < annotations->count; i++) {
         buffer_append_prefixed(&bytes, annotations->at[i].name);
         buffer_append_prefixed(&bytes, template_expand(annotations->at[i].value, &data, &x->work));
@@ -174,7 +174,7 @@ static int check_limit(const struct evaluation *x, struct error *err)
 static int collect_alerts(struct evaluation *x, struct error *err)
 {
     if (x->result.count > ALERTS_PER_RULE)
-        return error_set(err, ERROR_LIMIT, "the rule would give %zu alerts, more than %d",
+        return error_set(err, ERROR_LIMIT, "the rule would give %zu alerts, more than %zu",
                          x->result.count, ALERTS_PER_RULE);
     x->commit.changes = arena_zeroed(&x->work, x->result.count + x->run->instances.count + 1,
                                      sizeof *x->commit.changes);

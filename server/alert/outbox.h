@@ -12,10 +12,10 @@
 #include "storage/base/buffer.h"
 
 #define OUTBOX_PREFIX       "outbox/"
-#define OUTBOX_COUNT_MAX    1000
+#define OUTBOX_COUNT_MAX    ((size_t)1000)
 #define OUTBOX_BODY_MAX     ((size_t)2 << 20) /* bytes */
-#define OUTBOX_KEPT_MS      (24 * 60 * 60 * 1000)
-#define OUTBOX_RETRY_MAX_MS (60 * 60 * 1000)
+#define OUTBOX_KEPT_MS      (24 * INT64_C(3600000))
+#define OUTBOX_RETRY_MAX_MS INT64_C(3600000)
 
 struct outbox_message {
     uint64_t sequence; /* order, and with it the identity towards the receiver */

@@ -236,7 +236,7 @@ static int parse_expr(struct reader *r, struct rule *rule, struct error *err)
                          r->name, r->expr->line, r->expr->column,
                          SLICE_ARG(slice_head(rule->name, 80)), value_type_name(rule->plan->type));
     struct buffer text;
-    buffer_init(&text, QUERY_TEXT_MAX * 4);
+    buffer_init(&text, (size_t)QUERY_TEXT_MAX * 4);
     plan_print(rule->plan, &text);
     rule->query = arena_copy(&set->arena, buffer_slice(&text));
     buffer_release(&text);

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ALERT_RESOLVED_KEPT_MS (15 * 60 * 1000)
-#define ALERT_REPEAT_MS        (4 * 60 * 60 * 1000)
+#define ALERT_RESOLVED_KEPT_MS (15 * INT64_C(60000))
+#define ALERT_REPEAT_MS        (4 * INT64_C(3600000))
 
 enum alert_phase { ALERT_INACTIVE, ALERT_PENDING, ALERT_FIRING, ALERT_RESOLVED };
 enum alert_word { ALERT_SAY_NOTHING, ALERT_SAY_FIRING, ALERT_SAY_RESOLVED };

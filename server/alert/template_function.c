@@ -84,7 +84,7 @@ static int humanize(struct arena *arena, const struct template_value *args, int 
                     struct template_value *out, struct error *err)
 {
     (void)count;
-    double value;
+    double value = 0;
     if (to_number(&args[0], &value, err) < 0)
         return -1;
     out->string = with_prefix(arena, value, 1000, "");
@@ -95,7 +95,7 @@ static int humanize_1024(struct arena *arena, const struct template_value *args,
                          struct template_value *out, struct error *err)
 {
     (void)count;
-    double value;
+    double value = 0;
     if (to_number(&args[0], &value, err) < 0)
         return -1;
     out->string = with_prefix(arena, value, 1024, "");
@@ -106,7 +106,7 @@ static int humanize_duration(struct arena *arena, const struct template_value *a
                              struct template_value *out, struct error *err)
 {
     (void)count;
-    double value;
+    double value = 0;
     if (to_number(&args[0], &value, err) < 0)
         return -1;
     const char *sign = value < 0 ? "-" : "";
@@ -133,7 +133,7 @@ static int humanize_percentage(struct arena *arena, const struct template_value 
                                struct template_value *out, struct error *err)
 {
     (void)count;
-    double value;
+    double value = 0;
     if (to_number(&args[0], &value, err) < 0)
         return -1;
     out->string = arena_format(arena, "%.4g%%", value * 100);
@@ -144,18 +144,26 @@ static int humanize_timestamp(struct arena *arena, const struct template_value *
                               struct template_value *out, struct error *err)
 {
     (void)count;
-    double value;
+    double value = 0;
     struct tm parts;
     if (to_number(&args[0], &value, err) < 0)
         return -1;
-    time_t seconds = fabs(value) < 1e11 ? (time_t)floor(value) : 0;
-    if (!isfinite(value) || fabs(value) >= 1e11 || !gmtime_r(&seconds, &parts)) {
+    if (!(fabs(value) < 1e11)) {
         out->string = arena_format(arena, "%.4g", value);
         return 0;
     }
-    char text[64];
-    size_t len = strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S +0000 UTC", &parts);
-    out->string = arena_copy(arena, slice_make(text, len));
+    int64_t ms = llround(value * 1000), fraction = (ms % 1000 + 1000) % 1000;
+    time_t seconds = (time_t)((ms - fraction) / 1000);
+    char text[64], decimals[16] = "";
+    if (!gmtime_r(&seconds, &parts))
+        return error_set(err, ERROR_EXECUTION, "the time is out of range");
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+    if (fraction) {
+        int len = snprintf(decimals, sizeof decimals, ".%03d", (int)fraction);
+        while (decimals[len - 1] == '0')
+            decimals[--len] = 0;
+    }
+    out->string = arena_format(arena, "%s%s +0000 UTC", text, decimals);
     return 0;
 }
 

@@ -12,7 +12,7 @@
 
 #include "server/net/http.h"
 
-#define ALERT_ROUTE_COUNT 3
-extern const struct http_route alert_routes[ALERT_ROUTE_COUNT];
+extern const struct http_route alert_routes[];
+extern const size_t alert_route_count;
 
 #endif

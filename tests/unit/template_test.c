@@ -71,7 +71,10 @@ static void functions(void **state)
     expands(59.5, "{{ $value | humanizeDuration }}", "59.5s");
     expands(0.0025, "{{ $value | humanizeDuration }}", "2.5ms");
     expands(0, "{{ $value | humanizeDuration }}", "0s");
-    expands(1435065584.128, "{{ $value | humanizeTimestamp }}", "2015-06-23 13:19:44 +0000 UTC");
+    expands(-3.5, "{{ $value | humanizeTimestamp }}", "1969-12-31 23:59:56.5 +0000 UTC");
+    expands(1234567, "{{ $value | humanize1024 }}", "1.177Mi");
+    expands(1435065584.128, "{{ $value | humanizeTimestamp }}",
+            "2015-06-23 13:19:44.128 +0000 UTC");
     expands(1, "{{ $labels.instance | toUpper | toLower | printf \"%s!\" }}", "web-1!");
     expands(1, "{{ toUpper (printf \"%s-x\" $labels.instance) }}", "WEB-1-X");
 }
