@@ -20,11 +20,18 @@
 #define WAIT_MAX_MS     1000 /* so that steps of the wall clock are noticed */
 #define FLUSHES_AWAITED 3    /* before a restored alert may be resolved by missing */
 
+/* A reload: new rules, new settings. */
+struct reload {
+    struct rule_set *set;
+    char *webhook_url;
+    int64_t webhook_timeout_ms;
+};
+
 struct alerts {
     struct alert_board *board;
     struct sender *sender;
     struct evaluator evaluator; /* alert thread */
-    struct queue *commands;     /* struct rule_set, owned: replaces the one in use */
+    struct queue *commands;     /* struct reload, owned */
     char *external_url;
     pthread_t thread;
 };
@@ -66,13 +73,24 @@ static void run_group(struct alerts *alerts, struct group_run *group)
     }
 }
 
-static void obey(struct alerts *alerts, struct rule_set *owned)
+static void reload_free(struct reload *reload)
 {
-    if (!owned)
+    rule_set_free(reload->set);
+    free(reload->webhook_url);
+    free(reload);
+}
+
+static void obey(struct alerts *alerts, struct reload *reload)
+{
+    if (!reload)
         return;
-    board_replace(alerts->board, owned);
+    struct sender_options options = {reload->webhook_url, reload->webhook_timeout_ms};
+    log_info("rules_reloaded", "groups=%zu rules=%zu", reload->set->count, reload->set->rule_count);
+    sender_configure(alerts->sender, &options);
+    board_replace(alerts->board, reload->set);
+    reload->set = NULL;
     schedule_all(alerts->board);
-    log_info("rules_loaded", "groups=%zu rules=%zu", owned->count, owned->rule_count);
+    reload_free(reload);
 }
 
 /* A clock set back would leave groups waiting for a time long gone. */
@@ -98,8 +116,8 @@ static void *run(void *arg)
         else
             run_group(alerts, next);
     }
-    for (struct rule_set *set; (set = queue_try_pop(alerts->commands));)
-        rule_set_free(set);
+    for (struct reload *reload; (reload = queue_try_pop(alerts->commands));)
+        reload_free(reload);
     return NULL;
 }
 
@@ -182,8 +200,12 @@ int alerts_reload(struct alerts *alerts, const struct config *config, struct err
     struct rule_set *set;
     if (load(config, &set, err) < 0)
         return -1;
-    if (queue_push(alerts->commands, set) < 0) {
-        rule_set_free(set);
+    struct reload *reload = alloc_zeroed(1, sizeof *reload);
+    reload->set = set;
+    reload->webhook_url = alloc_string(config->alerting.webhook.url);
+    reload->webhook_timeout_ms = config->alerting.webhook.timeout_ms;
+    if (queue_push(alerts->commands, reload) < 0) {
+        reload_free(reload);
         return error_set(err, ERROR_UNAVAILABLE, "the server is stopping");
     }
     return 0;

@@ -18,8 +18,8 @@ MUST_USE int alerts_open(const struct config *config, struct store *store, struc
                          struct alerts **out, struct error *err);
 /* For --check-config: only reads the rules. */
 MUST_USE int alerts_check(const struct config *config, struct error *err);
-/* Reads the rules again and, when all of them are good, swaps them in after the evaluation in
- * progress; alerts keep their states. Any thread. */
+/* Reads the rules again and, when all of them are good, swaps them and alerting.* in after the
+ * evaluation in progress; alerts keep their states. Any thread. */
 MUST_USE int alerts_reload(struct alerts *alerts, const struct config *config, struct error *err);
 /* Finishes the evaluation and the send in flight (at most 10 s) and joins. The writer must still
  * be running. NULL is fine. */

@@ -62,15 +62,23 @@ static const struct channel {
     void (*format)(const struct message *message, struct buffer *out);
 } channels[] = {{"webhook", webhook_format}};
 
+/* What the alert thread hands over. */
+struct incoming {
+    char *webhook_url; /* owned; NULL: a new entry, otherwise new settings */
+    int64_t webhook_timeout_ms;
+    struct outbox_entry entry;
+};
+
 struct sender {
     struct store *store;
     struct writer *writer;
-    char *webhook_url;
-    int64_t webhook_timeout_ms;
+    bool has_channel;       /* alert thread */
     uint64_t next_sequence; /* alert thread */
     atomic_size_t waiting;  /* messages in the outbox or on their way into it */
-    struct queue *incoming; /* struct outbox_entry, owned */
+    struct queue *incoming; /* struct incoming, owned */
     struct outbox outbox;   /* notify thread from here on */
+    char *webhook_url;
+    int64_t webhook_timeout_ms;
     struct notify_client *client;
     struct buffer document;
     atomic_bool cancel;
@@ -81,7 +89,7 @@ struct sender {
 
 bool sender_has_channel(const struct sender *sender)
 {
-    return sender->webhook_url[0] != 0;
+    return sender->has_channel;
 }
 
 size_t sender_room(const struct sender *sender)
@@ -115,12 +123,24 @@ int sender_compose(struct sender *sender, const struct message *content, struct 
 
 void sender_add(struct sender *sender, const struct outbox_message *message)
 {
-    struct outbox_entry *entry = alloc_zeroed(1, sizeof *entry);
-    entry->sequence = message->sequence;
-    entry->group = message->group;
+    struct incoming *incoming = alloc_zeroed(1, sizeof *incoming);
+    incoming->entry.sequence = message->sequence;
+    incoming->entry.group = message->group;
     atomic_fetch_add(&sender->waiting, 1);
-    if (queue_push(sender->incoming, entry) < 0)
-        free(entry); /* closing: the document waits for the next start */
+    if (queue_push(sender->incoming, incoming) < 0)
+        free(incoming); /* closing: the document waits for the next start */
+}
+
+void sender_configure(struct sender *sender, const struct sender_options *options)
+{
+    struct incoming *incoming = alloc_zeroed(1, sizeof *incoming);
+    sender->has_channel = options->webhook_url[0] != 0;
+    incoming->webhook_url = alloc_string(options->webhook_url);
+    incoming->webhook_timeout_ms = options->webhook_timeout_ms;
+    if (queue_push(sender->incoming, incoming) < 0) {
+        free(incoming->webhook_url);
+        free(incoming);
+    }
 }
 
 void sender_drop(const char *reason)
@@ -187,7 +207,7 @@ static void send_message(struct sender *sender, struct outbox_entry *entry,
     snprintf(key, sizeof key, "lapwing-%016llx", (unsigned long long)message->sequence);
     struct notify_post post = {sender->webhook_url, key, message->body, sender->webhook_timeout_ms,
                                &sender->cancel};
-    if (sender_has_channel(sender))
+    if (sender->webhook_url[0])
         notify_send(sender->client, &post, &result);
     if (atomic_load(&sender->cancel) && result.outcome == NOTIFY_RETRY)
         return;
@@ -231,12 +251,25 @@ static void attempt(struct sender *sender, struct outbox_entry *entry)
     buffer_release(&key);
 }
 
-static void take(struct sender *sender, struct outbox_entry *incoming)
+/* New settings may be the repair that everything waits for: all of it is due. */
+static void take_settings(struct sender *sender, struct incoming *incoming)
+{
+    free(sender->webhook_url);
+    sender->webhook_url = incoming->webhook_url;
+    sender->webhook_timeout_ms = incoming->webhook_timeout_ms;
+    for (size_t i = 0; i < sender->outbox.count; i++)
+        sender->outbox.at[i].due_ms = steady_ms();
+}
+
+static void take(struct sender *sender, struct incoming *incoming)
 {
     if (!incoming)
         return;
-    incoming->due_ms = steady_ms();
-    outbox_add(&sender->outbox, *incoming);
+    incoming->entry.due_ms = steady_ms();
+    if (incoming->webhook_url)
+        take_settings(sender, incoming);
+    else
+        outbox_add(&sender->outbox, incoming->entry);
     free(incoming);
 }
 
@@ -245,8 +278,8 @@ static void *run(void *arg)
     struct sender *sender = arg;
     while (!queue_is_closed(sender->incoming)) {
         int64_t wait_ms;
-        for (struct outbox_entry *e; (e = queue_try_pop(sender->incoming));)
-            take(sender, e);
+        for (struct incoming *i; (i = queue_try_pop(sender->incoming));)
+            take(sender, i);
         struct outbox_entry *entry = outbox_next(&sender->outbox, steady_ms(), &wait_ms);
         metric_set(&sender_metrics[OUTBOX_LENGTH], (int64_t)sender->outbox.count);
         if (entry)
@@ -256,8 +289,8 @@ static void *run(void *arg)
                  queue_pop_timeout(sender->incoming,
                                    wait_ms < 0 || wait_ms > IDLE_WAIT_MS ? IDLE_WAIT_MS : wait_ms));
     }
-    for (struct outbox_entry *e; (e = queue_try_pop(sender->incoming));)
-        free(e);
+    for (struct incoming *i; (i = queue_try_pop(sender->incoming));)
+        take(sender, i);
     return NULL;
 }
 
@@ -294,6 +327,7 @@ int sender_open(struct store *store, struct writer *writer, const struct sender_
     struct store_scan scan = {.prefix = SLICE(OUTBOX_PREFIX)};
     sender->store = store;
     sender->writer = writer;
+    sender->has_channel = options->webhook_url[0] != 0;
     sender->webhook_url = alloc_string(options->webhook_url);
     sender->webhook_timeout_ms = options->webhook_timeout_ms;
     /* Starting from the clock keeps keys apart from those of messages long delivered. */

@@ -2,7 +2,8 @@
  *
  * It learns of a message after the batch that wrote it was committed, sends it, and deletes it or
  * notes the failed attempt. What an earlier run left behind is tried again at once.
- * Thread: "notify" owns everything inside; sender_room and sender_add are for the alert thread.
+ * Thread: "notify" owns everything inside; the functions between open and close
+ * are for the alert thread.
  */
 #ifndef SERVER_ALERT_SENDER_H
 #define SERVER_ALERT_SENDER_H
@@ -22,10 +23,8 @@ struct sender_options {
 MUST_USE int sender_open(struct store *store, struct writer *writer,
                          const struct sender_options *options, struct sender **out,
                          struct error *err);
-/* Lets the attempt in flight end, for at most 10 s, and joins. The rest stays in the outbox. NULL
- * is fine. */
-void sender_close(struct sender *sender);
-
+/* New settings; what waits is tried with them at once. */
+void sender_configure(struct sender *sender, const struct sender_options *options);
 /* Whether anybody is to be told at all. */
 bool sender_has_channel(const struct sender *sender);
 /* Messages that may still be added; 0 = the outbox is full. */
@@ -38,5 +37,9 @@ MUST_USE int sender_compose(struct sender *sender, const struct message *content
 void sender_add(struct sender *sender, const struct outbox_message *message);
 /* Counts and logs a message that cannot be sent at all, or not now. */
 void sender_drop(const char *reason);
+
+/* Lets the attempt in flight end, for at most 10 s, and joins. The rest stays in the outbox. NULL
+ * is fine. */
+void sender_close(struct sender *sender);
 
 #endif
