@@ -36,8 +36,8 @@ lint: ## formatting, layers, clang-tidy
 	@tests/deps.sh lint
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
 	@tests/layers.sh
-	@git ls-files 'storage/*.c' 'query/*.c' 'server/*.c' 'clients/*.c' | \
-	  xargs -P2 -n8 clang-tidy --quiet -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
+	@git ls-files 'storage/*.c' 'query/*.c' 'server/*.c' 'clients/*.c' | xargs -P2 -I{} \
+	  clang-tidy --quiet {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
 
 fuzz: ## fuzz every target for FUZZ_SECONDS each
 	@tests/deps.sh lint
