@@ -46,8 +46,11 @@ fuzz: ## fuzz every target for FUZZ_SECONDS each
 # Coverage-guided, with the sources instrumented; finds land in build/fuzz/NAME.
 fuzz-%: $(FUZZ_DIR)/%_fuzz
 	@mkdir -p $(FUZZ_DIR)/$*
-	$(FUZZ_DIR)/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
-	  -artifact_prefix=$(FUZZ_DIR)/$*- -print_final_stats=1 $(FUZZ_DIR)/$* tests/fuzz/corpus/$* 2>&1 | tail -n 12
+	@$(FUZZ_DIR)/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 \
+	  -rss_limit_mb=2048 -artifact_prefix=$(FUZZ_DIR)/$*- -print_final_stats=1 $(FUZZ_DIR)/$* \
+	  tests/fuzz/corpus/$* >$(FUZZ_DIR)/$*.log 2>&1; status=$$?; \
+	  echo "fuzz $*: exit $$status, $$(grep -a executed_units $(FUZZ_DIR)/$*.log)"; \
+	  [ $$status -eq 0 ] || tail -n 40 $(FUZZ_DIR)/$*.log; exit $$status
 
 FUZZ_FLAGS = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -I.
 FUZZ_OBJ := $(SERVER_SRC:%.c=$(FUZZ_DIR)/%.o) $(FUZZ_DIR)/storage/base/json_simd.o
