@@ -32,14 +32,16 @@ static int split_address(const char *address, char *host, size_t host_size, cons
     return 0;
 }
 
-static int open_bound(const struct addrinfo *info, int type)
+static int open_bound(const struct addrinfo *info, int type, bool shared)
 {
     const int on = 1;
     int fd = socket(info->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    /* A second daemon must not share a TCP port unnoticed, so only datagrams spread. */
-    setsockopt(fd, SOL_SOCKET, type == SOCK_STREAM ? SO_REUSEADDR : SO_REUSEPORT, &on, sizeof on);
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (type == SOCK_STREAM)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 &&
         (type != SOCK_STREAM || listen(fd, BACKLOG) == 0))
         return fd;
@@ -49,7 +51,7 @@ static int open_bound(const struct addrinfo *info, int type)
     return -1;
 }
 
-int socket_open(const char *address, int type, int *fd, struct error *err)
+static int open_address(const char *address, int type, bool shared, int *fd, struct error *err)
 {
     char host[256];
     const char *port;
@@ -60,13 +62,23 @@ int socket_open(const char *address, int type, int *fd, struct error *err)
     if (status)
         return error_set(err, ERROR_BAD_DATA, "cannot resolve \"%s\": %s", address,
                          gai_strerror(status));
-    *fd = open_bound(info, type);
+    *fd = open_bound(info, type, shared);
     int saved = errno;
     freeaddrinfo(info);
     if (*fd < 0)
         return error_set(err, ERROR_UNAVAILABLE, "cannot listen on %s %s: %s",
                          type == SOCK_STREAM ? "tcp" : "udp", address, strerror(saved));
     return 0;
+}
+
+int socket_open(const char *address, int type, int *fd, struct error *err)
+{
+    return open_address(address, type, true, fd, err);
+}
+
+int socket_open_alone(const char *address, int *fd, struct error *err)
+{
+    return open_address(address, SOCK_STREAM, false, fd, err);
 }
 
 int socket_open_unix(const char *path, int *fd, struct error *err)

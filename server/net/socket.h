@@ -1,6 +1,6 @@
 /* socket: bound sockets from "host:port", all non-blocking and close-on-exec.
  *
- * Several datagram sockets may share one address (SO_REUSEPORT): the kernel then spreads senders over them.
+ * Several sockets may share one address (SO_REUSEPORT): the kernel then spreads senders over them.
  * Any thread.
  */
 #ifndef SERVER_NET_SOCKET_H
@@ -12,6 +12,8 @@
 
 /* type: SOCK_DGRAM, or SOCK_STREAM (then listening). A host name is resolved; port 0 = any. */
 MUST_USE int socket_open(const char *address, int type, int *fd, struct error *err);
+/* A listening TCP socket that shares its address with nobody, so that a second daemon notices. */
+MUST_USE int socket_open_alone(const char *address, int *fd, struct error *err);
 /* A datagram socket at this path; a stale file in its place is removed. */
 MUST_USE int socket_open_unix(const char *path, int *fd, struct error *err);
 /* "host:port" as bound; -1 when it is no IP socket. */
