@@ -1,0 +1,180 @@
+/* main: the table of contents.
+ *
+ *     flags ─▶ print something (--version, --print-config, ...)        exit 0
+ *           └▶ server_open ─▶ server_run ─▶ server_close               exit 0
+ *     A mistake in a flag: exit 2; in the configuration or at start: exit 1; one sentence on stderr.
+ */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/alert/manager.h"
+#include "server/server.h"
+#include "server/version.h"
+#include "storage/base/log.h"
+
+#define TEXT_MAX         ((size_t)1 << 20)
+#define CONFIG_ARENA_MAX ((size_t)32 << 20)
+
+enum action { SERVE, CHECK_CONFIG, PRINT_CONFIG, DOCUMENT_CONFIG, VERSION, HELP };
+
+struct flag {
+    const char *name;
+    const char *value; /* what its argument is called; NULL = takes none */
+    enum action action;
+    const char *help;
+};
+
+static const struct flag flags[] = {
+    {"--config", "FILE", SERVE, "read the configuration from FILE (default: none, all defaults)"},
+    {"--data", "DIR", SERVE, "keep the data in DIR (default: data_dir, which is ./data)"},
+    {"--check-config", NULL, CHECK_CONFIG,
+     "read the configuration and the rules, and say what is wrong"},
+    {"--print-config", NULL, PRINT_CONFIG, "print the configuration with all defaults filled in"},
+    {"--document-config", NULL, DOCUMENT_CONFIG, "print docs/CONFIG.md"},
+    {"--version", NULL, VERSION, "print the version"},
+    {"--help", NULL, HELP, "print this"},
+};
+#define FLAG_COUNT (sizeof flags / sizeof flags[0])
+
+static int fail_usage(const char *problem, const char *argument)
+{
+    fprintf(stderr, "lapwingd: %s %s; see lapwingd --help\n", problem, argument);
+    return 2;
+}
+
+/* Splits "--name=value"; sets *value to what follows the '=' or the next argument. */
+static const struct flag *find_flag(char **argv, int *i, const char **value)
+{
+    size_t len = strcspn(argv[*i], "=");
+    for (size_t f = 0; f < FLAG_COUNT; f++) {
+        if (strlen(flags[f].name) != len || strncmp(flags[f].name, argv[*i], len) != 0)
+            continue;
+        if (argv[*i][len] == '=')
+            *value = argv[*i] + len + 1;
+        else if (flags[f].value)
+            *value = argv[++*i];
+        return &flags[f];
+    }
+    return NULL;
+}
+
+/* 0, or the exit status after a mistake. */
+static int read_flags(char **argv, struct server_options *options, enum action *action)
+{
+    for (int i = 1; argv[i]; i++) {
+        const char *value = NULL, *argument = argv[i];
+        const struct flag *flag = find_flag(argv, &i, &value);
+        if (!flag)
+            return fail_usage("unknown option", argument);
+        if (flag->value && (!value || !*value))
+            return fail_usage("a value must follow", flag->name);
+        if (!flag->value && value)
+            return fail_usage("no value may follow", flag->name);
+        if (strcmp(flag->name, "--config") == 0)
+            options->config_path = value;
+        else if (strcmp(flag->name, "--data") == 0)
+            options->data_dir = value;
+        else
+            *action = flag->action;
+    }
+    return 0;
+}
+
+static int print_text(struct buffer *text)
+{
+    fwrite(text->at, 1, text->len, stdout);
+    buffer_release(text);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+static int print_help(void)
+{
+    struct buffer text;
+    buffer_init(&text, TEXT_MAX);
+    buffer_append_string(&text, "usage: lapwingd [options]\n\n"
+                                "One daemon for metrics, logs, errors and alerts. Options:\n");
+    for (size_t i = 0; i < FLAG_COUNT; i++)
+        buffer_append_format(&text, "  %-17s %-5s %s\n", flags[i].name,
+                             flags[i].value ? flags[i].value : "", flags[i].help);
+    buffer_append_string(&text, "\nSIGTERM stops it without loss, SIGHUP reads the rules again.\n");
+    return print_text(&text);
+}
+
+static int print_document(void)
+{
+    struct buffer text;
+    buffer_init(&text, TEXT_MAX);
+    config_document(&text);
+    return print_text(&text);
+}
+
+static int report(const struct error *err)
+{
+    fprintf(stderr, "lapwingd: %s\n", err->text);
+    return 1;
+}
+
+static int show_config(const struct server_options *options, enum action action)
+{
+    struct arena arena;
+    struct config config;
+    struct error err = {0};
+    struct buffer text;
+    arena_init(&arena, CONFIG_ARENA_MAX);
+    buffer_init(&text, TEXT_MAX);
+    int status = server_configure(options, &arena, &config, &err);
+    if (status == 0 && action == CHECK_CONFIG)
+        status = alerts_check(&config, &err);
+    if (status != 0)
+        status = report(&err);
+    else if (action == CHECK_CONFIG)
+        buffer_append_format(&text, "%s is valid\n",
+                             options->config_path ? options->config_path : "the default");
+    else
+        config_print(&config, &text);
+    arena_release(&arena);
+    return status != 0 ? status : print_text(&text);
+}
+
+static int serve(const struct server_options *options)
+{
+    struct server *server;
+    struct error err = {0};
+    if (server_open(options, &server, &err) != 0) {
+        log_error("start", "error=\"%s\"", err.text);
+        return 1;
+    }
+    server_run(server);
+    server_close(server);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct server_options options = {0};
+    enum action action = SERVE;
+    (void)argc;
+    /* glibc gives each thread an arena of its own, and each keeps what its thread once used; two
+     * are plenty for the few threads here that allocate often. */
+    mallopt(M_ARENA_MAX, 2);
+    int status = read_flags(argv, &options, &action);
+    if (status != 0)
+        return status;
+    switch (action) {
+    case HELP:
+        return print_help();
+    case VERSION:
+        puts("lapwingd " LAPWING_VERSION);
+        return 0;
+    case DOCUMENT_CONFIG:
+        return print_document();
+    case CHECK_CONFIG:
+    case PRINT_CONFIG:
+        return show_config(&options, action);
+    case SERVE:
+        break;
+    }
+    return serve(&options);
+}

@@ -1,0 +1,389 @@
+/* server: the wiring. Reads like the drawing:
+ *
+ *     sockets            state (writer thread)      store            surfaces
+ *     ingest  ─┐         ┌─ registry ─┐
+ *     logtcp  ─┼─▶ writer ┼─ issues    ┼──▶ store ◀──────────────── http (workers)
+ *     http    ─┘         └─ batches   ─┘      ▲
+ *     alerts ──────────────────────────────────┘ ──▶ webhook
+ *
+ * Parts open from the store outwards and close from the sockets inwards (server_close is the list),
+ * so whatever a part hands on still finds somebody to take it.
+ *
+ * To add a part: a member, an open_x in server_open's chain, and its close in server_close.
+ */
+#include "server/server.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "server/alert/manager.h"
+#include "server/api/alerts.h"
+#include "server/api/health.h"
+#include "server/api/import.h"
+#include "server/api/issues.h"
+#include "server/api/logs.h"
+#include "server/api/prometheus.h"
+#include "server/api/sentry.h"
+#include "server/ingest/ingest.h"
+#include "server/ingest/issue.h"
+#include "server/ingest/logtcp.h"
+#include "server/version.h"
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/base/log.h"
+
+#define CONFIG_ARENA_MAX ((size_t)32 << 20)
+#define WRITER_QUEUE_MAX 1024
+#define HTTP_QUEUE_MAX   1024
+#define ISSUES_MAX       20000
+#define ISSUE_CACHE_MAX  1000
+#define MAINTAIN_SECONDS 60
+
+enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
+
+struct server {
+    const char *config_path;
+    struct arena arena; /* the configuration's strings */
+    struct config config;
+    struct event_base *base;
+    struct event *signals[SIGNAL_COUNT];
+    struct event *maintain_timer;
+    struct writer_job maintain_job;
+    _Atomic bool maintaining;
+
+    struct store *store;
+    struct registry *registry;
+    struct writer *writer;
+    struct issues *issues;
+    struct alerts *alerts;
+    struct http_server *http;
+    struct logtcp *logtcp;
+    struct ingest *ingest;
+    struct stats *stats;
+
+    struct health_api health_api;
+    struct prometheus_api prometheus_api;
+    struct import_api import_api;
+    struct logs_api logs_api;
+};
+
+int server_configure(const struct server_options *options, struct arena *arena, struct config *out,
+                     struct error *err)
+{
+    if (config_load(options->config_path, arena, out, err) != 0)
+        return -1;
+    if (options->data_dir)
+        out->data_dir = options->data_dir;
+    return 0;
+}
+
+/* --- opening, from the store outwards --- */
+
+static int open_store(struct server *server, struct error *err)
+{
+    const struct config *config = &server->config;
+    struct store_options options = {
+        .path = config->data_dir,
+        .series_max = config->limits.series,
+        .retention_raw_ms = config->retention.raw_ms,
+        .retention_logs_ms = config->retention.logs_ms,
+    };
+    if (store_open(&options, &server->store, err) != 0)
+        return -1;
+    server->stats = stats_new(server->store);
+    return 0;
+}
+
+static int open_state(struct server *server, struct error *err)
+{
+    const struct config *config = &server->config;
+    struct registry_options registry = {
+        .idle_timeout_ms = config->statsd.idle_timeout_ms,
+        .series_max = config->limits.series,
+        .series_per_metric_max = config->limits.series_per_metric,
+        .flush_interval_ms = config->statsd.flush_interval_ms,
+    };
+    struct issues_options issues = {
+        .retention_ms = config->retention.errors_ms,
+        .issues_max = ISSUES_MAX,
+        .cache_max = ISSUE_CACHE_MAX,
+    };
+    server->registry = registry_new(server->store, &registry);
+    server->writer = writer_start(server->store, WRITER_QUEUE_MAX);
+    return issues_open(server->store, server->writer, server->registry, &issues, &server->issues,
+                       err);
+}
+
+static int open_http(struct server *server, struct error *err)
+{
+    const struct config *config = &server->config;
+    struct http_options options = {
+        .listen = config->http.listen,
+        .body_max = config->http.body_max,
+        .inflated_max = config->http.inflated_max,
+        .connection_max = config->http.connection_max,
+        .timeout_ms = config->http.timeout_ms,
+        .workers = (size_t)config->http.workers,
+        .queue_max = HTTP_QUEUE_MAX,
+    };
+    return http_open(server->base, &options, &server->http, err);
+}
+
+static int open_alerts(struct server *server, struct error *err)
+{
+    return alerts_open(&server->config, server->store, server->writer, &server->alerts, err);
+}
+
+static int open_logs(struct server *server, struct error *err)
+{
+    const struct config *config = &server->config;
+    struct logtcp_options options = {
+        .listen = config->logs.json_tcp,
+        .line_max = config->logs.line_max,
+        .connection_max = config->logs.connection_max,
+        .retention_ms = config->retention.logs_ms,
+    };
+    return *options.listen ? logtcp_open(&options, server->writer, &server->logtcp, err) : 0;
+}
+
+/* Writer thread, once a tick. */
+static void on_tick(void *arg, struct registry *registry)
+{
+    struct server *server = arg;
+    stats_feed(server->stats, registry);
+}
+
+static int open_ingest(struct server *server, struct error *err)
+{
+    struct ingest_parts parts = {
+        .config = &server->config,
+        .store = server->store,
+        .writer = server->writer,
+        .registry = server->registry,
+        .on_tick = on_tick,
+        .arg = server,
+    };
+    return ingest_open(&parts, &server->ingest, err);
+}
+
+/* --- routes --- */
+
+static int reload(struct server *server, struct error *err);
+
+static void post_reload(const struct http_request *request, struct http_reply *reply)
+{
+    struct error err = {0};
+    if (reload(request->context, &err) != 0)
+        http_refuse_text(reply, &err);
+}
+
+static const struct http_route admin_routes[] = {
+    {.methods = HTTP_POST | HTTP_PUT,
+     .pattern = "/-/reload",
+     .handle = post_reload,
+     .refuse = http_refuse_text},
+};
+
+static void add_routes(struct server *server)
+{
+    struct http_server *http = server->http;
+    const struct config *config = &server->config;
+    server->health_api.store = server->store;
+    server->health_api.stats = server->stats;
+    server->health_api.data_dir = config->data_dir;
+    server->health_api.start_ns = clock_monotonic_ns();
+    server->prometheus_api =
+        (struct prometheus_api){server->store, config, .start_ms = clock_real_ms()};
+    server->import_api = (struct import_api){server->store, server->writer, config};
+    server->logs_api =
+        (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
+    import_init();
+
+    http_add_routes(http, health_routes, health_route_count, &server->health_api);
+    http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
+    http_add_routes(http, import_routes, import_route_count, &server->import_api);
+    http_add_routes(http, alert_routes, alert_route_count, server->alerts);
+    http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
+    http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
+    issues_add_routes(http, server->issues);
+    sentry_add_routes(http, server->issues);
+}
+
+/* --- signals and timers --- */
+
+/* Any thread. What cannot change while running keeps its value. */
+static int reload(struct server *server, struct error *err)
+{
+    struct arena arena;
+    struct config fresh;
+    struct server_options options = {.config_path = server->config_path};
+    arena_init(&arena, CONFIG_ARENA_MAX);
+    int status = server_configure(&options, &arena, &fresh, err);
+    if (status == 0)
+        status = alerts_reload(server->alerts, &fresh, err);
+    arena_release(&arena);
+    if (status == 0)
+        log_info("reload", "result=ok");
+    else
+        log_error("reload", "result=refused error=\"%s\"", err->text);
+    return status;
+}
+
+static void on_stop(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct server *server = arg;
+    (void)what;
+    log_info("stop", "signal=%d", (int)signal_number);
+    event_base_loopbreak(server->base);
+}
+
+static void on_reload(evutil_socket_t signal_number, short what, void *arg)
+{
+    struct error err = {0};
+    int status = reload(arg, &err);
+    (void)status; /* logged */
+    (void)signal_number;
+    (void)what;
+}
+
+static int run_maintain(struct writer_job *job, struct store_batch *batch, struct error *err)
+{
+    struct server *server =
+        (struct server *)(void *)((char *)job - offsetof(struct server, maintain_job));
+    return issues_maintain(server->issues, batch, clock_now_ms(), err);
+}
+
+static void maintained(struct writer_job *job, int status, const struct error *err)
+{
+    struct server *server =
+        (struct server *)(void *)((char *)job - offsetof(struct server, maintain_job));
+    if (status != 0)
+        log_error("maintain", "error=\"%s\"", err->text);
+    atomic_store(&server->maintaining, false);
+}
+
+static void on_maintain(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *server = arg;
+    (void)fd;
+    (void)what;
+    if (atomic_exchange(&server->maintaining, true))
+        return; /* the last one still waits for the writer */
+    server->maintain_job = (struct writer_job){.run = run_maintain, .done = maintained};
+    if (writer_try_submit(server->writer, &server->maintain_job) != 0)
+        atomic_store(&server->maintaining, false);
+}
+
+static void add_events(struct server *server)
+{
+    struct timeval minute = {MAINTAIN_SECONDS, 0};
+    signal(SIGPIPE, SIG_IGN);
+    server->signals[SIGNAL_TERM] = evsignal_new(server->base, SIGTERM, on_stop, server);
+    server->signals[SIGNAL_INT] = evsignal_new(server->base, SIGINT, on_stop, server);
+    server->signals[SIGNAL_HUP] = evsignal_new(server->base, SIGHUP, on_reload, server);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        evsignal_add(server->signals[i], NULL);
+    server->maintain_timer = event_new(server->base, -1, EV_PERSIST, on_maintain, server);
+    evtimer_add(server->maintain_timer, &minute);
+}
+
+/* Async-signal-safe: nothing is flushed, as with kill -9, which the store survives. */
+static void exit_at_once(int signal_number)
+{
+    (void)signal_number;
+    _exit(1);
+}
+
+static void heed_second_signal(struct server *server)
+{
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        event_free(server->signals[i]);
+    signal(SIGTERM, exit_at_once);
+    signal(SIGINT, exit_at_once);
+    signal(SIGHUP, SIG_IGN);
+}
+
+/* --- the life of the server --- */
+
+/* One address a field; a listener that is off has none. */
+static void log_address(struct buffer *line, const char *name, const char *configured, int port)
+{
+    const char *colon = strrchr(configured, ':');
+    if (colon && port > 0)
+        buffer_append_format(line, "%s=%.*s:%d ", name, (int)(colon - configured), configured,
+                             port);
+}
+
+static void log_ready(struct server *server)
+{
+    const struct config *config = &server->config;
+    struct buffer line;
+    buffer_init(&line, 1024);
+    log_address(&line, "http", config->http.listen, http_port(server->http));
+    log_address(&line, "statsd_udp", config->statsd.udp, ingest_udp_port(server->ingest));
+    log_address(&line, "statsd_tcp", config->statsd.tcp, ingest_tcp_port(server->ingest));
+    if (server->logtcp)
+        log_address(&line, "logs_tcp", config->logs.json_tcp, logtcp_port(server->logtcp));
+    log_info("ready", SLICE_FMT "pid=%d", SLICE_ARG(buffer_slice(&line)), (int)getpid());
+    buffer_release(&line);
+}
+
+int server_open(const struct server_options *options, struct server **out, struct error *err)
+{
+    struct server *server = alloc_zeroed(1, sizeof *server);
+    server->config_path = options->config_path;
+    arena_init(&server->arena, CONFIG_ARENA_MAX);
+    server->base = event_base_new();
+    assert(server->base);
+    if (server_configure(options, &server->arena, &server->config, err) != 0 ||
+        open_store(server, err) != 0 || open_state(server, err) != 0 ||
+        open_alerts(server, err) != 0 || open_http(server, err) != 0 ||
+        open_logs(server, err) != 0 || open_ingest(server, err) != 0) {
+        server_close(server);
+        return -1;
+    }
+    log_set_level((enum log_level)server->config.log_level);
+    add_routes(server);
+    add_events(server);
+    *out = server;
+    return 0;
+}
+
+void server_run(struct server *server)
+{
+    atomic_store(&server->health_api.phase, HEALTH_READY);
+    log_ready(server);
+    event_base_dispatch(server->base);
+    atomic_store(&server->health_api.phase, HEALTH_STOPPING);
+    heed_second_signal(server);
+    event_free(server->maintain_timer);
+}
+
+void server_close(struct server *server)
+{
+    if (!server)
+        return;
+    int64_t start_ns = clock_monotonic_ns();
+    bool opened = server->ingest != NULL;
+    ingest_close(server->ingest);
+    logtcp_close(server->logtcp);
+    http_close(server->http);
+    alerts_close(server->alerts);
+    writer_stop(server->writer);
+    issues_close(server->issues);
+    registry_free(server->registry);
+    stats_free(server->stats);
+    if (server->store)
+        store_close(server->store);
+    event_base_free(server->base);
+    arena_release(&server->arena);
+    free(server);
+    if (opened)
+        log_info("stopped", "took_ms=%lld",
+                 (long long)((clock_monotonic_ns() - start_ns) / 1000000));
+}
