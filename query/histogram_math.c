@@ -35,10 +35,36 @@ struct side_pair {
     double sign;
 };
 
+/* Both sides at one schema, which is nearly always so. */
+static size_t pair_combine_same(const struct side_pair *pair, struct histogram_bucket *out)
+{
+    const struct histogram_bucket *a = pair->a->at, *b = pair->b->at;
+    const struct histogram_bucket *a_end = a + pair->a->count, *b_end = b + pair->b->count;
+    size_t count = 0;
+    while (a < a_end || b < b_end) {
+        int32_t a_index = a < a_end ? a->index : INT32_MAX;
+        int32_t b_index = b < b_end ? b->index : INT32_MAX;
+        int32_t index = a_index < b_index ? a_index : b_index;
+        double sum = 0;
+        if (a_index == index)
+            sum = (a++)->count;
+        if (b_index == index)
+            sum += pair->sign * (b++)->count;
+        if (sum == 0)
+            continue;
+        if (out)
+            out[count] = (struct histogram_bucket){index, sum};
+        count++;
+    }
+    return count;
+}
+
 /* Returns the number of buckets; writes them when `out` is given. */
 static size_t pair_combine(const struct side_pair *pair, struct histogram_bucket *out)
 {
     size_t i = 0, j = 0, count = 0;
+    if (pair->a_steps == 0 && pair->b_steps == 0)
+        return pair_combine_same(pair, out);
     while (i < pair->a->count || j < pair->b->count) {
         int32_t a_index =
             i < pair->a->count ? coarser(pair->a->at[i].index, pair->a_steps) : INT32_MAX;
@@ -131,10 +157,26 @@ struct histogram *histogram_scale(struct arena *arena, const struct histogram *h
     return out;
 }
 
+/* At one schema, and most often with the very same buckets. */
+static bool side_fell_same(const struct histogram_side *before, const struct histogram_side *after)
+{
+    const struct histogram_bucket *now = after->at, *end = now + after->count;
+    for (size_t i = 0; i < before->count; i++) {
+        while (now < end && now->index < before->at[i].index)
+            now++;
+        bool there = now < end && now->index == before->at[i].index;
+        if (before->at[i].count > (there ? now->count : 0))
+            return true;
+    }
+    return false;
+}
+
 static bool side_fell(const struct histogram_side *before, const struct histogram_side *after,
                       int steps)
 {
     size_t j = 0;
+    if (steps == 0)
+        return side_fell_same(before, after);
     for (size_t i = 0; i < before->count;) {
         int32_t index = coarser(before->at[i].index, steps);
         double was = side_take(before, &i, steps, index);
