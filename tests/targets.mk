@@ -10,6 +10,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/liblapwing.a
 # Replays corpora and past crashes with the server's own compiler and flags.
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblapwing.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 test-binaries: binaries $(BUILD)/lapwingd $(BUILD)/lapwing $(UNIT_BIN) $(FUZZ_BIN)
 
