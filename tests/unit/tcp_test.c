@@ -1,0 +1,199 @@
+/* tcp: lines over connections, whatever the pieces they arrive in. */
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+
+#include "server/net/socket.h"
+#include "server/net/tcp.h"
+#include "storage/base/buffer.h"
+
+#define LINE_MAX_BYTES 100
+
+struct fixture {
+    struct event_base *base;
+    struct tcp_lines *tcp;
+    struct buffer lines; /* what was delivered, calls ended by '$' */
+    struct metric metrics[TCP_METRIC_COUNT];
+    int port;
+};
+
+static void on_lines(void *arg, struct slice lines)
+{
+    struct fixture *fixture = arg;
+    buffer_append_slice(&fixture->lines, lines);
+    buffer_append_char(&fixture->lines, '$');
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct error err;
+    int fd;
+    assert_int_equal(socket_open("127.0.0.1:0", SOCK_STREAM, &fd, &err), 0);
+    fixture->port = socket_port(fd);
+    fixture->base = event_base_new();
+    buffer_init(&fixture->lines, 1 << 20);
+    fixture->tcp = tcp_lines_open(fixture->base, fd,
+                                  &(struct tcp_options){.connection_max = 3,
+                                                        .line_max = LINE_MAX_BYTES,
+                                                        .metrics = fixture->metrics,
+                                                        .lines = on_lines,
+                                                        .arg = fixture});
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    tcp_lines_close(fixture->tcp);
+    event_base_free(fixture->base);
+    buffer_release(&fixture->lines);
+    free(fixture);
+    return 0;
+}
+
+static void turn(struct fixture *fixture)
+{
+    for (int i = 0; i < 3; i++)
+        event_base_loop(fixture->base, EVLOOP_NONBLOCK);
+}
+
+static int dial(struct fixture *fixture)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fixture->port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    turn(fixture);
+    return fd;
+}
+
+static void say(struct fixture *fixture, int fd, const char *text)
+{
+    size_t len = strlen(text);
+    assert_int_equal(write(fd, text, len), len);
+    turn(fixture);
+}
+
+static void expect(struct fixture *fixture, const char *want)
+{
+    buffer_append_char(&fixture->lines, 0);
+    assert_string_equal(fixture->lines.at, want);
+    buffer_reset(&fixture->lines);
+}
+
+static void joins_pieces(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = dial(fixture);
+    say(fixture, fd, "a:1|");
+    expect(fixture, "");
+    say(fixture, fd, "c\nb:2|c\nc:");
+    expect(fixture, "a:1|c\nb:2|c\n$");
+    say(fixture, fd, "3");
+    say(fixture, fd, "|c\n");
+    expect(fixture, "c:3|c\n$");
+    close(fd);
+    turn(fixture);
+    expect(fixture, "");
+}
+
+static void takes_the_tail_at_close(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = dial(fixture);
+    say(fixture, fd, "a:1|c\nb:2|c");
+    expect(fixture, "a:1|c\n$");
+    close(fd);
+    turn(fixture);
+    expect(fixture, "b:2|c$");
+    assert_int_equal(metric_value(&fixture->metrics[TCP_OPEN]), 0);
+}
+
+static void skips_a_line_too_long(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[LINE_MAX_BYTES + 2];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    int fd = dial(fixture);
+    say(fixture, fd, text);
+    say(fixture, fd, text);
+    say(fixture, fd, "still the same\nb:2|c\n");
+    expect(fixture, "b:2|c\n$");
+    assert_int_equal(metric_value(&fixture->metrics[TCP_LINES_TOO_LONG]), 1);
+    close(fd);
+}
+
+static void keeps_connections_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    int first = dial(fixture), second = dial(fixture);
+    say(fixture, first, "a:1");
+    say(fixture, second, "b:2");
+    say(fixture, first, "|c\n");
+    say(fixture, second, "|c\n");
+    expect(fixture, "a:1|c\n$b:2|c\n$");
+    close(first);
+    close(second);
+}
+
+static void refuses_beyond_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    char byte;
+    int fds[4];
+    for (int i = 0; i < 4; i++)
+        fds[i] = dial(fixture);
+    assert_int_equal(metric_value(&fixture->metrics[TCP_OPEN]), 3);
+    assert_int_equal(metric_value(&fixture->metrics[TCP_REFUSED]), 1);
+    assert_int_equal(read(fds[3], &byte, 1), 0);
+    close(fds[0]);
+    turn(fixture);
+    int again = dial(fixture);
+    say(fixture, again, "a:1|c\n");
+    expect(fixture, "a:1|c\n$");
+    close(again);
+    for (int i = 1; i < 4; i++)
+        close(fds[i]);
+}
+
+static void close_reads_what_the_kernel_holds(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fixture->port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int open = dial(fixture), waiting = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(waiting, (const struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(write(open, "a:1|c", 5), 5);
+    assert_int_equal(write(waiting, "b:1|c\n", 6), 6);
+    tcp_lines_close(fixture->tcp);
+    fixture->tcp = NULL;
+    buffer_append_char(&fixture->lines, 0);
+    assert_non_null(strstr(fixture->lines.at, "a:1|c$"));
+    assert_non_null(strstr(fixture->lines.at, "b:1|c\n$"));
+    close(open);
+    close(waiting);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(joins_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_the_tail_at_close, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(skips_a_line_too_long, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_connections_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_beyond_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(close_reads_what_the_kernel_holds, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
