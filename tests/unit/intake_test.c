@@ -1,0 +1,284 @@
+/* aggregate: random traffic through several tables with swaps and folds at random moments gives
+ * the same series as a naive model that applies one line after the other. */
+#include <ftw.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "server/ingest/aggregate.h"
+
+#define NAMES  7
+#define HOSTS  40
+#define LINES  20000
+#define TABLES 3
+#define TICK   1000
+
+static const struct aggregate_options roomy = {
+    .entries_max = 100000,
+    .key_bytes_max = 1 << 24,
+    .sketch_bytes_max = 1 << 26,
+    .gauge_delta = true,
+};
+
+struct fixture {
+    char path[64];
+    struct store *store;
+    struct registry *registry;
+    struct arena arena;
+    int64_t tick_ms;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct error err = {0};
+    strcpy(fixture->path, "/tmp/aggregate_test.XXXXXX");
+    assert_non_null(mkdtemp(fixture->path));
+    const struct store_options store_options = {
+        .path = fixture->path, .series_max = 100000, .retention_raw_ms = 1ll << 50};
+    const struct registry_options options = {.idle_timeout_ms = 1ll << 40,
+                                             .series_per_metric_max = 100000,
+                                             .series_max = 100000,
+                                             .flush_interval_ms = TICK};
+    if (store_open(&store_options, &fixture->store, &err))
+        fail_msg("%s", err.text);
+    fixture->registry = registry_new(fixture->store, &options);
+    arena_init(&fixture->arena, 1 << 26);
+    fixture->tick_ms = 1000000 * (int64_t)TICK;
+    *state = fixture;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    registry_free(fixture->registry);
+    store_close(fixture->store);
+    arena_release(&fixture->arena);
+    nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(fixture);
+    return 0;
+}
+
+static void flush(struct fixture *fixture)
+{
+    struct error err = {0};
+    struct store_batch *batch = store_batch_new(fixture->store);
+    registry_flush(fixture->registry, batch, fixture->tick_ms += TICK);
+    if (!store_batch_is_empty(batch) && store_commit(fixture->store, batch, false, &err))
+        fail_msg("%s", err.text);
+    store_batch_free(batch);
+}
+
+static void add_line(struct aggregate *aggregate, const char *line)
+{
+    struct statsd_metric metric;
+    assert_int_equal(statsd_parse(slice_of_string(line), &metric), STATSD_ACCEPTED);
+    aggregate_add(aggregate, &metric, 1);
+}
+
+/* The last sample of name{host=...}; histograms fill *histogram. */
+static double last(struct fixture *fixture, const char *name, const char *host,
+                   const struct histogram **histogram)
+{
+    struct matcher matchers[2];
+    struct store_selection selection;
+    struct error err;
+    double value = NAN;
+    const struct histogram *ignored;
+    assert_int_equal(
+        matcher_init(&matchers[0], MATCH_EQUAL, SLICE(LABEL_NAME), slice_of_string(name), &err), 0);
+    assert_int_equal(
+        matcher_init(&matchers[1], MATCH_EQUAL, SLICE("host"), slice_of_string(host), &err), 0);
+    assert_int_equal(
+        store_select(fixture->store, matchers, 2, 0, INT64_MAX, &fixture->arena, &selection, &err),
+        0);
+    if (selection.count != 1)
+        return NAN;
+    store_last(fixture->store, selection.at[0].id, &fixture->arena, &value,
+               histogram ? histogram : &ignored);
+    return value;
+}
+
+static void equals_the_naive_model(void **state)
+{
+    struct fixture *fixture = *state;
+    static double counts[NAMES][HOSTS], gauges[NAMES][HOSTS], sums[NAMES][HOSTS];
+    static double observations[NAMES][HOSTS];
+    struct aggregate *tables[TABLES];
+    for (int i = 0; i < TABLES; i++)
+        tables[i] = aggregate_new(&roomy);
+    srandom(42);
+    for (int i = 0; i < LINES; i++) {
+        int name = (int)random() % NAMES, host = (int)random() % HOSTS;
+        int value = (int)random() % 1000;
+        char line[128];
+        /* A sender keeps its socket, so one gauge always comes to the same worker. */
+        struct aggregate *table = tables[host % TABLES];
+        switch (random() % 4) {
+        case 0:
+            snprintf(line, sizeof line, "count%d:%d:1|c|@0.5|#host:h%d", name, value, host);
+            counts[name][host] += 2 * (value + 1);
+            break;
+        case 1:
+            snprintf(line, sizeof line, "gauge%d:%d|g|#host:h%d", name, value, host);
+            gauges[name][host] = value;
+            break;
+        case 2:
+            snprintf(line, sizeof line, "gauge%d:-%d|g|#host:h%d", name, value, host);
+            gauges[name][host] -= value;
+            break;
+        default:
+            snprintf(line, sizeof line, "timer%d:%d|ms|@0.25|#host:h%d", name, value, host);
+            sums[name][host] += 4 * value;
+            observations[name][host] += 4;
+            table = tables[random() % TABLES];
+            break;
+        }
+        add_line(table, line);
+        if (random() % 100 == 0)
+            (void)!aggregate_swap(tables[random() % TABLES]);
+        if (random() % 100 == 0)
+            aggregate_fold(tables[random() % TABLES], fixture->registry);
+        if (random() % 1000 == 0)
+            flush(fixture);
+    }
+    for (int i = 0; i < TABLES; i++) {
+        aggregate_fold(tables[i], fixture->registry);
+        assert_true(aggregate_swap(tables[i]));
+        assert_false(aggregate_swap(tables[i]));
+        aggregate_fold(tables[i], fixture->registry);
+    }
+    flush(fixture);
+    for (int name = 0; name < NAMES; name++) {
+        for (int host = 0; host < HOSTS; host++) {
+            char text[32], tag[16];
+            const struct histogram *histogram = NULL;
+            snprintf(tag, sizeof tag, "h%d", host);
+            snprintf(text, sizeof text, "count%d", name);
+            assert_true(last(fixture, text, tag, NULL) == counts[name][host]);
+            snprintf(text, sizeof text, "gauge%d", name);
+            assert_true(last(fixture, text, tag, NULL) == gauges[name][host]);
+            snprintf(text, sizeof text, "timer%d", name);
+            last(fixture, text, tag, &histogram);
+            assert_non_null(histogram);
+            assert_true(histogram->count == observations[name][host]);
+            assert_true(histogram->sum == sums[name][host]);
+        }
+    }
+    for (int i = 0; i < TABLES; i++)
+        aggregate_free(tables[i]);
+}
+
+static void sets_merge_over_tables(void **state)
+{
+    struct fixture *fixture = *state;
+    struct aggregate *tables[2] = {aggregate_new(&roomy), aggregate_new(&roomy)};
+    for (int tick = 0; tick < 3; tick++) {
+        add_line(tables[0], "users:ann|s|#host:a");
+        add_line(tables[0], "users:bob|s|#host:a");
+        add_line(tables[1], "users:bob|s|#host:a");
+        for (int i = 0; i < 2; i++) {
+            assert_true(aggregate_swap(tables[i]));
+            aggregate_fold(tables[i], fixture->registry);
+        }
+        flush(fixture);
+        assert_true(last(fixture, "users", "a", NULL) == 2);
+    }
+    aggregate_free(tables[0]);
+    aggregate_free(tables[1]);
+}
+
+static void raw_keys_of_one_series_meet(void **state)
+{
+    struct fixture *fixture = *state;
+    struct aggregate *table = aggregate_new(&roomy);
+    add_line(table, "a:1|c|#host:x,k:v");
+    add_line(table, "a:2|c|#k:v,host:x");
+    add_line(table, "a:4|c|#host:y,k:v,host:x");
+    assert_int_equal(aggregate_entry_count(table), 3);
+    assert_true(aggregate_swap(table));
+    aggregate_fold(table, fixture->registry);
+    assert_int_equal(registry_series_count(fixture->registry), 1);
+    flush(fixture);
+    assert_true(last(fixture, "a", "x", NULL) == 7);
+    aggregate_free(table);
+}
+
+static void absolute_gauges_keep_their_sign(void **state)
+{
+    struct fixture *fixture = *state;
+    struct aggregate_options options = roomy;
+    options.gauge_delta = false;
+    struct aggregate *table = aggregate_new(&options);
+    add_line(table, "g:5|g|#host:x");
+    add_line(table, "g:-3|g|#host:x");
+    assert_true(aggregate_swap(table));
+    aggregate_fold(table, fixture->registry);
+    flush(fixture);
+    assert_true(last(fixture, "g", "x", NULL) == -3);
+    aggregate_free(table);
+}
+
+static void limits_drop_new_series_only(void **state)
+{
+    struct fixture *fixture = *state;
+    struct aggregate_options options = roomy;
+    options.entries_max = 2;
+    struct aggregate *table = aggregate_new(&options);
+    for (int i = 0; i < 3; i++) {
+        add_line(table, "a:1|c|#host:x");
+        add_line(table, "b:1|c|#host:x");
+        add_line(table, "c:1|c|#host:x");
+    }
+    assert_true(aggregate_swap(table));
+    aggregate_fold(table, fixture->registry);
+    flush(fixture);
+    assert_true(last(fixture, "b", "x", NULL) == 3);
+    assert_true(isnan(last(fixture, "c", "x", NULL)));
+    aggregate_free(table);
+}
+
+static void idle_entries_leave(void **state)
+{
+    struct fixture *fixture = *state;
+    struct aggregate *table = aggregate_new(&roomy);
+    for (int i = 0; i < 5000; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "once%d:1|ms", i);
+        add_line(table, line);
+    }
+    for (int tick = 0; tick < 60; tick++) {
+        add_line(table, "steady:1|c|#host:x");
+        assert_true(aggregate_swap(table));
+        aggregate_fold(table, fixture->registry);
+    }
+    assert_int_equal(aggregate_entry_count(table), 1);
+    flush(fixture);
+    assert_true(last(fixture, "steady", "x", NULL) == 60);
+    aggregate_free(table);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(equals_the_naive_model),      CASE(sets_merge_over_tables),
+        CASE(raw_keys_of_one_series_meet), CASE(absolute_gauges_keep_their_sign),
+        CASE(limits_drop_new_series_only), CASE(idle_entries_leave),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,354 @@
+/* registry: totals, bases and cumulative histograms over ticks, restarts, silence and limits,
+ * against a real store in a directory of its own. */
+#include <ftw.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "server/ingest/registry.h"
+
+#define TICK 10000
+#define T0   (1000000 * (int64_t)TICK)
+
+struct fixture {
+    char path[64];
+    struct store_options store_options;
+    struct registry_options options;
+    struct store *store;
+    struct registry *registry;
+    struct arena arena;
+};
+
+static void open_all(struct fixture *fixture)
+{
+    struct error err = {0};
+    if (store_open(&fixture->store_options, &fixture->store, &err))
+        fail_msg("%s", err.text);
+    fixture->registry = registry_new(fixture->store, &fixture->options);
+}
+
+static void close_all(struct fixture *fixture)
+{
+    registry_free(fixture->registry);
+    store_close(fixture->store);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    strcpy(fixture->path, "/tmp/registry_test.XXXXXX");
+    assert_non_null(mkdtemp(fixture->path));
+    fixture->store_options = (struct store_options){
+        .path = fixture->path, .series_max = 100, .retention_raw_ms = 1ll << 50};
+    fixture->options = (struct registry_options){.idle_timeout_ms = 3 * TICK,
+                                                 .series_per_metric_max = 5,
+                                                 .series_max = 100,
+                                                 .flush_interval_ms = TICK};
+    arena_init(&fixture->arena, 1 << 24);
+    open_all(fixture);
+    *state = fixture;
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    close_all(fixture);
+    arena_release(&fixture->arena);
+    nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(fixture);
+    return 0;
+}
+
+static void flush(struct fixture *fixture, int64_t tick_ms)
+{
+    struct error err = {0};
+    struct store_batch *batch = store_batch_new(fixture->store);
+    registry_flush(fixture->registry, batch, tick_ms);
+    if (!store_batch_is_empty(batch) && store_commit(fixture->store, batch, false, &err))
+        fail_msg("%s", err.text);
+    store_batch_free(batch);
+}
+
+/* Labels of "name" or "name,key,value". */
+struct named {
+    struct label pairs[2];
+    struct labels labels;
+};
+
+static struct labels named(struct named *out, const char *name, const char *key, const char *value)
+{
+    out->pairs[0] = (struct label){SLICE(LABEL_NAME), slice_of_string(name)};
+    out->pairs[1] = (struct label){slice_of_string(key), slice_of_string(value)};
+    out->labels = (struct labels){out->pairs, key ? 2 : 1};
+    return out->labels;
+}
+
+static void count(struct fixture *fixture, const char *name, double n)
+{
+    struct named at;
+    registry_count(fixture->registry, named(&at, name, NULL, NULL), n);
+}
+
+/* All samples of the series whose label `key` is `value` ("" = absent), as "tick:value ..." with
+ * ticks relative to T0; histograms show count/sum. */
+static const char *samples(struct fixture *fixture, const char *name, const char *key,
+                           const char *value)
+{
+    struct matcher matchers[2];
+    struct store_selection selection;
+    struct store_column column;
+    struct error err = {0};
+    struct buffer text;
+    assert_int_equal(
+        matcher_init(&matchers[0], MATCH_EQUAL, SLICE(LABEL_NAME), slice_of_string(name), &err), 0);
+    assert_int_equal(
+        matcher_init(&matchers[1], MATCH_EQUAL, slice_of_string(key), slice_of_string(value), &err),
+        0);
+    arena_reset(&fixture->arena);
+    assert_int_equal(
+        store_select(fixture->store, matchers, 2, 0, INT64_MAX, &fixture->arena, &selection, &err),
+        0);
+    if (selection.count != 1)
+        return selection.count ? "several" : "none";
+    struct store_reader *reader = store_reader_new(fixture->store);
+    assert_int_equal(
+        store_read(reader, selection.at[0].id, 0, INT64_MAX, &fixture->arena, &column, &err), 0);
+    buffer_init(&text, 4096);
+    for (size_t i = 0; i < column.count; i++) {
+        const char *space = i ? " " : "";
+        long long tick = (column.times[i] - T0) / TICK;
+        if (selection.at[0].kind == SERIES_HISTOGRAM && !column.histograms[i])
+            buffer_append_format(&text, "%s%lld:end", space, tick);
+        else if (selection.at[0].kind == SERIES_HISTOGRAM)
+            buffer_append_format(&text, "%s%lld:%g/%g", space, tick, column.histograms[i]->count,
+                                 column.histograms[i]->sum);
+        else if (is_stale_nan(column.values[i]))
+            buffer_append_format(&text, "%s%lld:end", space, tick);
+        else
+            buffer_append_format(&text, "%s%lld:%.12g", space, tick, column.values[i]);
+    }
+    const char *out = arena_copy_string(&fixture->arena, buffer_slice(&text)).at;
+    buffer_release(&text);
+    store_reader_free(reader);
+    return out;
+}
+
+static void counters_begin_at_zero_and_repeat(void **state)
+{
+    struct fixture *fixture = *state;
+    count(fixture, "a", 3);
+    flush(fixture, T0 + TICK);
+    flush(fixture, T0 + 2 * TICK);
+    count(fixture, "a", 2.5);
+    flush(fixture, T0 + 3 * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:5.5");
+}
+
+static void idle_series_end_and_come_back(void **state)
+{
+    struct fixture *fixture = *state;
+    count(fixture, "a", 3);
+    for (int tick = 1; tick <= 6; tick++)
+        flush(fixture, T0 + tick * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end");
+    assert_int_equal(registry_series_count(fixture->registry), 0);
+    count(fixture, "a", 4);
+    flush(fixture, T0 + 9 * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end 8:3 9:7");
+}
+
+static void totals_survive_a_restart(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named g, moved;
+    count(fixture, "a", 3);
+    registry_gauge(fixture->registry, named(&g, "g", NULL, NULL), 10);
+    flush(fixture, T0 + TICK);
+    close_all(fixture);
+    open_all(fixture);
+    count(fixture, "a", 1);
+    registry_gauge_add(fixture->registry, named(&g, "g", NULL, NULL), -4);
+    registry_gauge_add(fixture->registry, named(&moved, "moved", NULL, NULL), -4);
+    flush(fixture, T0 + 2 * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:4");
+    assert_string_equal(samples(fixture, "g", "x", ""), "1:10 2:6");
+    assert_string_equal(samples(fixture, "moved", "x", ""), "2:-4");
+    close_all(fixture);
+    open_all(fixture);
+    count(fixture, "a", 1);
+    flush(fixture, T0 + 8 * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:4 7:4 8:5");
+}
+
+static void observe(struct fixture *fixture, double value)
+{
+    struct named h;
+    struct histogram delta;
+    histogram_init(&delta);
+    histogram_add(&delta, value, 1);
+    registry_histogram(fixture->registry, named(&h, "h", NULL, NULL), &delta);
+    histogram_release(&delta);
+}
+
+static void histograms_are_cumulative(void **state)
+{
+    struct fixture *fixture = *state;
+    observe(fixture, 5);
+    observe(fixture, 7);
+    flush(fixture, T0 + TICK);
+    flush(fixture, T0 + 2 * TICK);
+    observe(fixture, 1);
+    flush(fixture, T0 + 3 * TICK);
+    close_all(fixture);
+    open_all(fixture);
+    observe(fixture, 2);
+    flush(fixture, T0 + 4 * TICK);
+    assert_string_equal(samples(fixture, "h", "x", ""), "0:0/0 1:2/12 2:2/12 3:3/13 4:4/15");
+}
+
+static void gauges_set_and_move(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named at;
+    struct labels g = named(&at, "g", NULL, NULL);
+    registry_gauge_add(fixture->registry, g, 2);
+    flush(fixture, T0 + TICK);
+    registry_gauge(fixture->registry, g, 0);
+    registry_gauge_add(fixture->registry, g, -5);
+    flush(fixture, T0 + 2 * TICK);
+    registry_gauge(fixture->registry, g, INFINITY);
+    flush(fixture, T0 + 3 * TICK);
+    assert_string_equal(samples(fixture, "g", "x", ""), "1:2 2:-5 3:-5");
+}
+
+static void sets_speak_only_when_they_have_members(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named at;
+    struct labels s = named(&at, "s", NULL, NULL);
+    struct distinct first, second;
+    distinct_init(&first);
+    distinct_init(&second);
+    distinct_add(&first, SLICE("ann"));
+    distinct_add(&first, SLICE("bob"));
+    distinct_add(&second, SLICE("bob"));
+    registry_set(fixture->registry, s, &first);
+    registry_set(fixture->registry, s, &second);
+    flush(fixture, T0 + TICK);
+    flush(fixture, T0 + 2 * TICK);
+    registry_set(fixture->registry, s, &second);
+    flush(fixture, T0 + 3 * TICK);
+    assert_string_equal(samples(fixture, "s", "x", ""), "1:2 3:1");
+    distinct_release(&first);
+    distinct_release(&second);
+}
+
+static void a_second_type_gets_a_label(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named at;
+    count(fixture, "a", 3);
+    registry_gauge(fixture->registry, named(&at, "a", NULL, NULL), 7);
+    flush(fixture, T0 + TICK);
+    registry_gauge(fixture->registry, named(&at, "a", NULL, NULL), 8);
+    flush(fixture, T0 + 2 * TICK);
+    assert_string_equal(samples(fixture, "a", "statsd_type", ""), "0:0 1:3 2:3");
+    assert_string_equal(samples(fixture, "a", "statsd_type", "gauge"), "1:7 2:8");
+}
+
+static void beyond_the_metric_limit_totals_stay_right(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 12; i++) {
+        struct named at;
+        char user[16];
+        snprintf(user, sizeof user, "u%d", i);
+        registry_count(fixture->registry, named(&at, "a", "user", user), 1);
+    }
+    count(fixture, "b", 1);
+    flush(fixture, T0 + TICK);
+    assert_string_equal(samples(fixture, "a", "user", "u4"), "0:0 1:1");
+    assert_string_equal(samples(fixture, "a", "user", "u5"), "none");
+    assert_string_equal(samples(fixture, "a", "__overflow__", "true"), "0:0 1:7");
+    assert_string_equal(samples(fixture, "b", "x", ""), "0:0 1:1");
+}
+
+static void what_the_store_refuses_goes_to_overflow(void **state)
+{
+    struct fixture *fixture = *state;
+    close_all(fixture);
+    fixture->store_options.series_max = 3;
+    open_all(fixture);
+    /* The overflow series is known to the store before the limit is reached. */
+    for (int round = 0; round < 2; round++) {
+        struct named at;
+        registry_count(fixture->registry, named(&at, "a", "__overflow__", "true"), 1);
+        registry_count(fixture->registry, named(&at, "a", "user", "u0"), 1);
+        registry_count(fixture->registry, named(&at, "a", "user", "u1"), 1);
+        registry_count(fixture->registry, named(&at, "a", "user", "u2"), 5);
+        flush(fixture, T0 + (round + 1) * TICK);
+    }
+    assert_string_equal(samples(fixture, "a", "user", "u0"), "0:0 1:1 2:2");
+    assert_string_equal(samples(fixture, "a", "user", "u2"), "none");
+    assert_string_equal(samples(fixture, "a", "__overflow__", "true"), "0:0 1:6 2:12");
+}
+
+static void infinite_sums_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    count(fixture, "a", 1e308);
+    count(fixture, "a", 1.5e308);
+    count(fixture, "a", 0);
+    flush(fixture, T0 + TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:1e+308");
+}
+
+static void refs_end_with_their_series(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named at;
+    struct labels a = named(&at, "a", NULL, NULL);
+    assert_false(registry_holds(fixture->registry, (struct registry_ref){0}));
+    struct registry_ref ref = registry_lookup(fixture->registry, a, SERIES_COUNTER);
+    registry_count_at(fixture->registry, ref, 1);
+    for (int tick = 1; tick <= 5; tick++) {
+        assert_int_equal(registry_holds(fixture->registry, ref), tick <= 4);
+        flush(fixture, T0 + tick * TICK);
+    }
+    struct registry_ref again = registry_lookup(fixture->registry, a, SERIES_COUNTER);
+    assert_true(registry_holds(fixture->registry, again));
+    assert_false(registry_holds(fixture->registry, ref));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(counters_begin_at_zero_and_repeat),
+        CASE(idle_series_end_and_come_back),
+        CASE(totals_survive_a_restart),
+        CASE(histograms_are_cumulative),
+        CASE(gauges_set_and_move),
+        CASE(sets_speak_only_when_they_have_members),
+        CASE(a_second_type_gets_a_label),
+        CASE(beyond_the_metric_limit_totals_stay_right),
+        CASE(what_the_store_refuses_goes_to_overflow),
+        CASE(infinite_sums_are_refused),
+        CASE(refs_end_with_their_series),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
