@@ -128,10 +128,10 @@ static const struct option config_options[] = {
         .path = "statsd.workers",
         .type = OPTION_INT,
         .offset = AT(statsd.workers),
-        .fallback = "2",
-        .min = 1,
+        .fallback = "0",
+        .min = 0,
         .max = 64,
-        .help = "Threads that read statsd sockets, each with sockets and a table of its own.",
+        .help = "Threads that read statsd, each with sockets of its own; 0 = one a processor core.",
     },
     {
         .path = "statsd.flush_interval",

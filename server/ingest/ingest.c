@@ -27,7 +27,7 @@
 #include "storage/base/log.h"
 #include "storage/base/metric.h"
 
-#define WORKERS_MAX      16
+#define WORKERS_MAX      64 /* as statsd.workers allows */
 #define LAG_MS           2000
 #define WAIT_STEP_MS     1000 /* looks at the clock at least this often, in case it jumps */
 #define KEY_BYTES_MAX    ((size_t)256 << 20)

@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -88,7 +87,7 @@ int socket_open_unix(const char *path, int *fd, struct error *err)
     if (strlen(path) >= sizeof address.sun_path)
         return error_set(err, ERROR_BAD_DATA, "the socket path %s is longer than %zu bytes", path,
                          sizeof address.sun_path - 1);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (stat(path, &at_path) == 0 && S_ISSOCK(at_path.st_mode))
         unlink(path);
     *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -118,8 +117,15 @@ int socket_address(int fd, char out[SOCKET_ADDRESS_MAX])
 
 int socket_port(int fd)
 {
-    char address[SOCKET_ADDRESS_MAX];
-    if (socket_address(fd, address))
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_in6 ipv6;
+    } address;
+    socklen_t len = sizeof address;
+    if (getsockname(fd, &address.any, &len))
         return -1;
-    return atoi(strrchr(address, ':') + 1);
+    if (address.any.sa_family == AF_INET6)
+        return ntohs(address.ipv6.sin6_port);
+    return address.any.sa_family == AF_INET ? ntohs(address.ipv4.sin_port) : -1;
 }
