@@ -148,37 +148,26 @@ static void *flusher_main(void *arg)
 
 /* --- opening --- */
 
-static int open_udp(struct ingest *ingest, const char *address, int *fd, struct error *err)
+/* A socket of worker `index`; the first settles the port, the others join it. */
+static int open_socket(const char *address, int type, int first_fd, int *fd, struct error *err)
 {
-    if (socket_open(address, SOCK_DGRAM, fd, err))
-        return error_wrap(err, "statsd.udp");
-    udp_set_receive_buffer(*fd, ingest->parts.config->statsd.receive_buffer_bytes);
-    ingest->udp_port = socket_port(*fd);
-    return 0;
+    if (!*address)
+        return 0;
+    return first_fd < 0 ? socket_open(address, type, fd, err)
+                        : socket_open_again(first_fd, type, fd, err);
 }
 
-/* Opens the sockets of one worker. The first settles the ports; the others share its addresses. */
-static int open_sockets(struct ingest *ingest, char udp[SOCKET_ADDRESS_MAX],
-                        char tcp[SOCKET_ADDRESS_MAX], struct worker_options *out, struct error *err)
+static int open_sockets(const struct config *config, const struct worker_options *first,
+                        struct worker_options *out, struct error *err)
 {
-    const struct config *config = ingest->parts.config;
-    bool first = out->index == 0;
-    const char *udp_address = first ? config->statsd.udp : udp;
-    const char *tcp_address = first ? config->statsd.tcp : tcp;
-    if (*udp_address && open_udp(ingest, udp_address, &out->udp_fd, err))
-        return -1;
-    if (*tcp_address && socket_open(tcp_address, SOCK_STREAM, &out->tcp_fd, err))
+    if (open_socket(config->statsd.udp, SOCK_DGRAM, first->udp_fd, &out->udp_fd, err))
+        return error_wrap(err, "statsd.udp");
+    if (out->udp_fd >= 0)
+        udp_set_receive_buffer(out->udp_fd, config->statsd.receive_buffer_bytes);
+    if (open_socket(config->statsd.tcp, SOCK_STREAM, first->tcp_fd, &out->tcp_fd, err))
         return error_wrap(err, "statsd.tcp");
-    if (!first)
-        return 0;
-    if (*udp_address && socket_address(out->udp_fd, udp))
-        return error_set(err, ERROR_INTERNAL, "statsd.udp: the socket has no address");
-    if (*tcp_address) {
-        if (socket_address(out->tcp_fd, tcp))
-            return error_set(err, ERROR_INTERNAL, "statsd.tcp: the socket has no address");
-        ingest->tcp_port = socket_port(out->tcp_fd);
-    }
-    if (*config->statsd.unix_path && socket_open_unix(config->statsd.unix_path, &out->unix_fd, err))
+    if (out->index == 0 && *config->statsd.unix_path &&
+        socket_open_unix(config->statsd.unix_path, &out->unix_fd, err))
         return error_wrap(err, "statsd.unix");
     return 0;
 }
@@ -205,7 +194,6 @@ static int open_workers(struct ingest *ingest, struct error *err)
 {
     const struct config *config = ingest->parts.config;
     struct worker_options options[WORKERS_MAX];
-    char udp[SOCKET_ADDRESS_MAX] = "", tcp[SOCKET_ADDRESS_MAX] = "";
     size_t count = worker_count(config), opened = 0;
     int status = 0;
     ingest->replies = queue_new(2 * WORKERS_MAX, NULL, NULL);
@@ -222,7 +210,11 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };
-        status = open_sockets(ingest, udp, tcp, &options[opened], err);
+        status = open_sockets(config, &options[0], &options[opened], err);
+    }
+    if (count && !status) {
+        ingest->udp_port = socket_port(options[0].udp_fd);
+        ingest->tcp_port = socket_port(options[0].tcp_fd);
     }
     for (size_t i = 0; i < opened; i++) {
         if (status)

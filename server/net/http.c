@@ -103,7 +103,7 @@ static void on_accept_pause(evutil_socket_t fd, short what, void *arg)
 static int open_listener(struct http_server *http, struct error *err)
 {
     int fd;
-    if (socket_open_alone(http->options.listen, &fd, err) != 0)
+    if (socket_open(http->options.listen, SOCK_STREAM, &fd, err) != 0)
         return error_wrap(err, "http.listen");
     http->port = socket_port(fd);
     http->listener = evconnlistener_new(http->base, on_accept, http,

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,26 +30,30 @@ static int split_address(const char *address, char *host, size_t host_size, cons
     return 0;
 }
 
-static int open_bound(const struct addrinfo *info, int type, bool shared)
+static int fail_closed(int fd)
 {
-    const int on = 1;
-    int fd = socket(info->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (shared)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (type == SOCK_STREAM)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 &&
-        (type != SOCK_STREAM || listen(fd, BACKLOG) == 0))
-        return fd;
     int saved = errno;
     close(fd);
     errno = saved;
     return -1;
 }
 
-static int open_address(const char *address, int type, bool shared, int *fd, struct error *err)
+static int open_bound(const struct sockaddr *address, socklen_t len, int type, bool shared)
+{
+    const int on = 1;
+    int fd = socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (type == SOCK_STREAM)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind(fd, address, len) || (type == SOCK_STREAM && listen(fd, BACKLOG)))
+        return fail_closed(fd);
+    return fd;
+}
+
+int socket_open(const char *address, int type, int *fd, struct error *err)
 {
     char host[256];
     const char *port;
@@ -61,7 +64,7 @@ static int open_address(const char *address, int type, bool shared, int *fd, str
     if (status)
         return error_set(err, ERROR_BAD_DATA, "cannot resolve \"%s\": %s", address,
                          gai_strerror(status));
-    *fd = open_bound(info, type, shared);
+    *fd = open_bound(info->ai_addr, info->ai_addrlen, type, false);
     int saved = errno;
     freeaddrinfo(info);
     if (*fd < 0)
@@ -70,14 +73,26 @@ static int open_address(const char *address, int type, bool shared, int *fd, str
     return 0;
 }
 
-int socket_open(const char *address, int type, int *fd, struct error *err)
-{
-    return open_address(address, type, true, fd, err);
-}
+union ip_address {
+    struct sockaddr any;
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6;
+};
 
-int socket_open_alone(const char *address, int *fd, struct error *err)
+int socket_open_again(int fd, int type, int *out, struct error *err)
 {
-    return open_address(address, SOCK_STREAM, false, fd, err);
+    const int on = 1;
+    union ip_address address;
+    socklen_t len = sizeof address;
+    /* Only after its bind may others join the first socket: its bind was exclusive. */
+    *out = -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
+        getsockname(fd, &address.any, &len) == 0)
+        *out = open_bound(&address.any, len, type, true);
+    if (*out < 0)
+        return error_set(err, ERROR_UNAVAILABLE, "cannot open another socket on port %d: %s",
+                         socket_port(fd), strerror(errno));
+    return 0;
 }
 
 int socket_open_unix(const char *path, int *fd, struct error *err)
@@ -99,29 +114,9 @@ int socket_open_unix(const char *path, int *fd, struct error *err)
     return -1;
 }
 
-int socket_address(int fd, char out[SOCKET_ADDRESS_MAX])
-{
-    struct sockaddr_storage address;
-    socklen_t len = sizeof address;
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-    if (getsockname(fd, (struct sockaddr *)&address, &len) ||
-        getnameinfo((struct sockaddr *)&address, len, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV))
-        return -1;
-    if (address.ss_family == AF_INET6)
-        snprintf(out, SOCKET_ADDRESS_MAX, "[%.64s]:%.5s", host, port);
-    else
-        snprintf(out, SOCKET_ADDRESS_MAX, "%.64s:%.5s", host, port);
-    return 0;
-}
-
 int socket_port(int fd)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in ipv4;
-        struct sockaddr_in6 ipv6;
-    } address;
+    union ip_address address;
     socklen_t len = sizeof address;
     if (getsockname(fd, &address.any, &len))
         return -1;
