@@ -71,7 +71,7 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
     struct ingest *ingest = tick->ingest;
     (void)err;
     for (size_t i = 0; i < ingest->worker_count; i++)
-        aggregate_fold(worker_aggregate(ingest->workers[i]), ingest->parts.registry);
+        intake_fold(worker_intake(ingest->workers[i]), ingest->parts.registry);
     if (ingest->parts.on_tick)
         ingest->parts.on_tick(ingest->parts.arg, ingest->parts.registry);
     registry_flush(ingest->parts.registry, batch, tick->time_ms);
@@ -203,10 +203,10 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .tcp_fd = -1,
             .unix_fd = -1,
             .connection_max = config->statsd.connection_max,
-            .aggregate = {.entries_max = (size_t)config->limits.series,
-                          .key_bytes_max = KEY_BYTES_MAX,
-                          .sketch_bytes_max = SKETCH_BYTES_MAX,
-                          .gauge_delta = config->statsd.gauge_sign == GAUGE_SIGN_DELTA},
+            .intake = {.entries_max = (size_t)config->limits.series,
+                       .key_bytes_max = KEY_BYTES_MAX,
+                       .sketch_bytes_max = SKETCH_BYTES_MAX,
+                       .gauge_delta = config->statsd.gauge_sign == GAUGE_SIGN_DELTA},
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };
@@ -262,9 +262,9 @@ static int run_last_flush(void *arg, struct store_batch *batch, struct error *er
     const struct tick *tick = arg;
     struct ingest *ingest = tick->ingest;
     for (size_t i = 0; i < ingest->worker_count; i++) {
-        struct aggregate *aggregate = worker_aggregate(ingest->workers[i]);
-        aggregate_fold(aggregate, ingest->parts.registry);
-        aggregate_swap(aggregate);
+        struct intake *intake = worker_intake(ingest->workers[i]);
+        intake_fold(intake, ingest->parts.registry);
+        intake_swap(intake);
     }
     return run_flush(arg, batch, err);
 }

@@ -1,6 +1,6 @@
 /* worker: datagrams and lines -> parsed batch -> table.
  *
- *   recvmmsg --> 64 datagrams --> lines --> statsd_parse --> batch of 64 metrics --> aggregate_add
+ *   recvmmsg --> 64 datagrams --> lines --> statsd_parse --> batch of 64 metrics --> intake_add
  *
  * A wake-up costs more than a metric, and nobody waits for a statsd packet to be counted: so after
  * a read that emptied the socket the worker naps for NAP_US and reads again, until a nap brought
@@ -101,8 +101,8 @@ struct worker {
     struct event *udp_event, *unix_event, *wake_event;
     struct tcp_lines *tcp;
     struct udp_receiver *receiver;
-    struct aggregate *aggregate;
-    struct statsd_metric batch[AGGREGATE_BATCH_MAX];
+    struct intake *intake;
+    struct statsd_metric batch[INTAKE_BATCH_MAX];
     size_t batch_count;
     int64_t tallies[WORKER_METRIC_COUNT]; /* not yet published */
     uint32_t kernel_drops;                /* as of the last look */
@@ -124,7 +124,7 @@ static void publish(struct worker *worker)
 
 static void add_batch(struct worker *worker)
 {
-    aggregate_add(worker->aggregate, worker->batch, worker->batch_count);
+    intake_add(worker->intake, worker->batch, worker->batch_count);
     worker->batch_count = 0;
 }
 
@@ -148,7 +148,7 @@ static void take_lines(struct worker *worker, struct slice lines)
         worker->tallies[WORKER_METRICS]++;
         if (metric->ignored)
             tally_ignored(worker, metric->ignored);
-        if (++worker->batch_count == AGGREGATE_BATCH_MAX)
+        if (++worker->batch_count == INTAKE_BATCH_MAX)
             add_batch(worker);
     }
 }
@@ -229,7 +229,7 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
         return;
     if (atomic_exchange(&worker->swap_wanted, false)) {
         look_at_kernel_drops(worker);
-        aggregate_swap(worker->aggregate);
+        intake_swap(worker->intake);
         if (queue_try_push(worker->options.replies, worker))
             assert(!"the queue holds a reply of every worker");
     }
@@ -279,7 +279,7 @@ struct worker *worker_start(const struct worker_options *options)
     struct worker *worker = alloc_zeroed(1, sizeof *worker);
     metric_register(worker_metrics, WORKER_METRIC_COUNT);
     worker->options = *options;
-    worker->aggregate = aggregate_new(&options->aggregate);
+    worker->intake = intake_new(&options->intake);
     worker->receiver = udp_receiver_new();
     worker->base = base_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -325,9 +325,9 @@ void worker_stop(struct worker *worker)
     pthread_join(worker->thread, NULL);
 }
 
-struct aggregate *worker_aggregate(struct worker *worker)
+struct intake *worker_intake(struct worker *worker)
 {
-    return worker->aggregate;
+    return worker->intake;
 }
 
 void worker_free(struct worker *worker)
@@ -342,6 +342,6 @@ void worker_free(struct worker *worker)
     event_base_free(worker->base);
     close(worker->wake_fd);
     udp_receiver_free(worker->receiver);
-    aggregate_free(worker->aggregate);
+    intake_free(worker->intake);
     free(worker);
 }

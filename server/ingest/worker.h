@@ -2,12 +2,12 @@
  *
  * Each worker has an event loop, a UDP socket and a TCP listener of its own on the shared
  * addresses (SO_REUSEPORT), and a table of its own. The first also serves the unix socket.
- * Threads: open, request_swap, stop, free: the owner. The table: see server/ingest/aggregate.h.
+ * Threads: open, request_swap, stop, free: the owner. The table: see server/ingest/intake.h.
  */
 #ifndef SERVER_INGEST_WORKER_H
 #define SERVER_INGEST_WORKER_H
 
-#include "server/ingest/aggregate.h"
+#include "server/ingest/intake.h"
 #include "storage/base/queue.h"
 
 struct worker;
@@ -15,7 +15,7 @@ struct worker;
 struct worker_options {
     int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
     int64_t connection_max;      /* TCP, over all workers */
-    struct aggregate_options aggregate;
+    struct intake_options intake;
     struct queue *replies; /* gets the struct worker * after each swap asked for */
     unsigned index;
 };
@@ -27,7 +27,7 @@ struct worker *worker_start(const struct worker_options *options);
 void worker_request_swap(struct worker *worker);
 /* Reads what the kernel still holds, closes the sockets, ends the thread. The table stays. */
 void worker_stop(struct worker *worker);
-struct aggregate *worker_aggregate(struct worker *worker);
+struct intake *worker_intake(struct worker *worker);
 /* After worker_stop. */
 void worker_free(struct worker *worker);
 

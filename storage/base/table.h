@@ -2,7 +2,7 @@
  *
  * Keys are copied in. Open addressing, XXH3, linear probing; grows by doubling up to a maximum
  * number of entries given at init. One thread at a time. The statsd aggregation has its own, tuned
- * table (server/ingest/aggregate.c); everything else uses this one.
+ * table (server/ingest/intake.c); everything else uses this one.
  */
 #ifndef STORAGE_BASE_TABLE_H
 #define STORAGE_BASE_TABLE_H

@@ -1,4 +1,4 @@
-/* aggregate: random traffic through several tables with swaps and folds at random moments gives
+/* intake: random traffic through several tables with swaps and folds at random moments gives
  * the same series as a naive model that applies one line after the other. */
 #include <ftw.h>
 #include <math.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "server/ingest/aggregate.h"
+#include "server/ingest/intake.h"
 
 #define NAMES  7
 #define HOSTS  40
@@ -19,7 +19,7 @@
 #define TABLES 3
 #define TICK   1000
 
-static const struct aggregate_options roomy = {
+static const struct intake_options roomy = {
     .entries_max = 100000,
     .key_bytes_max = 1 << 24,
     .sketch_bytes_max = 1 << 26,
@@ -38,7 +38,7 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct error err = {0};
-    strcpy(fixture->path, "/tmp/aggregate_test.XXXXXX");
+    strcpy(fixture->path, "/tmp/intake_test.XXXXXX");
     assert_non_null(mkdtemp(fixture->path));
     const struct store_options store_options = {
         .path = fixture->path, .series_max = 100000, .retention_raw_ms = 1ll << 50};
@@ -82,11 +82,11 @@ static void flush(struct fixture *fixture)
     store_batch_free(batch);
 }
 
-static void add_line(struct aggregate *aggregate, const char *line)
+static void add_line(struct intake *intake, const char *line)
 {
     struct statsd_metric metric;
     assert_int_equal(statsd_parse(slice_of_string(line), &metric), STATSD_ACCEPTED);
-    aggregate_add(aggregate, &metric, 1);
+    intake_add(intake, &metric, 1);
 }
 
 /* The last sample of name{host=...}; histograms fill *histogram. */
@@ -117,16 +117,16 @@ static void equals_the_naive_model(void **state)
     struct fixture *fixture = *state;
     static double counts[NAMES][HOSTS], gauges[NAMES][HOSTS], sums[NAMES][HOSTS];
     static double observations[NAMES][HOSTS];
-    struct aggregate *tables[TABLES];
+    struct intake *tables[TABLES];
     for (int i = 0; i < TABLES; i++)
-        tables[i] = aggregate_new(&roomy);
+        tables[i] = intake_new(&roomy);
     srandom(42);
     for (int i = 0; i < LINES; i++) {
         int name = (int)random() % NAMES, host = (int)random() % HOSTS;
         int value = (int)random() % 1000;
         char line[128];
         /* A sender keeps its socket, so one gauge always comes to the same worker. */
-        struct aggregate *table = tables[host % TABLES];
+        struct intake *table = tables[host % TABLES];
         switch (random() % 4) {
         case 0:
             snprintf(line, sizeof line, "count%d:%d:1|c|@0.5|#host:h%d", name, value, host);
@@ -149,17 +149,17 @@ static void equals_the_naive_model(void **state)
         }
         add_line(table, line);
         if (random() % 100 == 0)
-            (void)!aggregate_swap(tables[random() % TABLES]);
+            (void)!intake_swap(tables[random() % TABLES]);
         if (random() % 100 == 0)
-            aggregate_fold(tables[random() % TABLES], fixture->registry);
+            intake_fold(tables[random() % TABLES], fixture->registry);
         if (random() % 1000 == 0)
             flush(fixture);
     }
     for (int i = 0; i < TABLES; i++) {
-        aggregate_fold(tables[i], fixture->registry);
-        assert_true(aggregate_swap(tables[i]));
-        assert_false(aggregate_swap(tables[i]));
-        aggregate_fold(tables[i], fixture->registry);
+        intake_fold(tables[i], fixture->registry);
+        assert_true(intake_swap(tables[i]));
+        assert_false(intake_swap(tables[i]));
+        intake_fold(tables[i], fixture->registry);
     }
     flush(fixture);
     for (int name = 0; name < NAMES; name++) {
@@ -179,82 +179,82 @@ static void equals_the_naive_model(void **state)
         }
     }
     for (int i = 0; i < TABLES; i++)
-        aggregate_free(tables[i]);
+        intake_free(tables[i]);
 }
 
 static void sets_merge_over_tables(void **state)
 {
     struct fixture *fixture = *state;
-    struct aggregate *tables[2] = {aggregate_new(&roomy), aggregate_new(&roomy)};
+    struct intake *tables[2] = {intake_new(&roomy), intake_new(&roomy)};
     for (int tick = 0; tick < 3; tick++) {
         add_line(tables[0], "users:ann|s|#host:a");
         add_line(tables[0], "users:bob|s|#host:a");
         add_line(tables[1], "users:bob|s|#host:a");
         for (int i = 0; i < 2; i++) {
-            assert_true(aggregate_swap(tables[i]));
-            aggregate_fold(tables[i], fixture->registry);
+            assert_true(intake_swap(tables[i]));
+            intake_fold(tables[i], fixture->registry);
         }
         flush(fixture);
         assert_true(last(fixture, "users", "a", NULL) == 2);
     }
-    aggregate_free(tables[0]);
-    aggregate_free(tables[1]);
+    intake_free(tables[0]);
+    intake_free(tables[1]);
 }
 
 static void raw_keys_of_one_series_meet(void **state)
 {
     struct fixture *fixture = *state;
-    struct aggregate *table = aggregate_new(&roomy);
+    struct intake *table = intake_new(&roomy);
     add_line(table, "a:1|c|#host:x,k:v");
     add_line(table, "a:2|c|#k:v,host:x");
     add_line(table, "a:4|c|#host:y,k:v,host:x");
-    assert_int_equal(aggregate_entry_count(table), 3);
-    assert_true(aggregate_swap(table));
-    aggregate_fold(table, fixture->registry);
+    assert_int_equal(intake_entry_count(table), 3);
+    assert_true(intake_swap(table));
+    intake_fold(table, fixture->registry);
     assert_int_equal(registry_series_count(fixture->registry), 1);
     flush(fixture);
     assert_true(last(fixture, "a", "x", NULL) == 7);
-    aggregate_free(table);
+    intake_free(table);
 }
 
 static void absolute_gauges_keep_their_sign(void **state)
 {
     struct fixture *fixture = *state;
-    struct aggregate_options options = roomy;
+    struct intake_options options = roomy;
     options.gauge_delta = false;
-    struct aggregate *table = aggregate_new(&options);
+    struct intake *table = intake_new(&options);
     add_line(table, "g:5|g|#host:x");
     add_line(table, "g:-3|g|#host:x");
-    assert_true(aggregate_swap(table));
-    aggregate_fold(table, fixture->registry);
+    assert_true(intake_swap(table));
+    intake_fold(table, fixture->registry);
     flush(fixture);
     assert_true(last(fixture, "g", "x", NULL) == -3);
-    aggregate_free(table);
+    intake_free(table);
 }
 
 static void limits_drop_new_series_only(void **state)
 {
     struct fixture *fixture = *state;
-    struct aggregate_options options = roomy;
+    struct intake_options options = roomy;
     options.entries_max = 2;
-    struct aggregate *table = aggregate_new(&options);
+    struct intake *table = intake_new(&options);
     for (int i = 0; i < 3; i++) {
         add_line(table, "a:1|c|#host:x");
         add_line(table, "b:1|c|#host:x");
         add_line(table, "c:1|c|#host:x");
     }
-    assert_true(aggregate_swap(table));
-    aggregate_fold(table, fixture->registry);
+    assert_true(intake_swap(table));
+    intake_fold(table, fixture->registry);
     flush(fixture);
     assert_true(last(fixture, "b", "x", NULL) == 3);
     assert_true(isnan(last(fixture, "c", "x", NULL)));
-    aggregate_free(table);
+    intake_free(table);
 }
 
 static void idle_entries_leave(void **state)
 {
     struct fixture *fixture = *state;
-    struct aggregate *table = aggregate_new(&roomy);
+    struct intake *table = intake_new(&roomy);
     for (int i = 0; i < 5000; i++) {
         char line[64];
         snprintf(line, sizeof line, "once%d:1|ms", i);
@@ -262,13 +262,13 @@ static void idle_entries_leave(void **state)
     }
     for (int tick = 0; tick < 60; tick++) {
         add_line(table, "steady:1|c|#host:x");
-        assert_true(aggregate_swap(table));
-        aggregate_fold(table, fixture->registry);
+        assert_true(intake_swap(table));
+        intake_fold(table, fixture->registry);
     }
-    assert_int_equal(aggregate_entry_count(table), 1);
+    assert_int_equal(intake_entry_count(table), 1);
     flush(fixture);
     assert_true(last(fixture, "steady", "x", NULL) == 60);
-    aggregate_free(table);
+    intake_free(table);
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

@@ -1,4 +1,4 @@
-/* aggregate: an open-addressed index over entries that never move.
+/* intake: an open-addressed index over entries that never move.
  *
  *   slots   [ hash entry* | hash entry* | ... ]        16 bytes each, at most 3/4 full
  *   entry   [ hash ref last name_len tags_len kind touched[2] | cell[0] | cell[1] | name tags ]
@@ -15,7 +15,7 @@
  * release and acquire. Entries idle for a while are evicted by the worker inside swap, a part of
  * the table each time, when the writer holds nothing.
  */
-#include "server/ingest/aggregate.h"
+#include "server/ingest/intake.h"
 
 #include <assert.h>
 #include <math.h>
@@ -37,29 +37,29 @@
 #define FOLD_AHEAD         8
 
 enum {
-    AGGREGATE_DROP_ENTRIES,
-    AGGREGATE_DROP_KEY_BYTES,
-    AGGREGATE_DROP_SKETCH_BYTES,
-    AGGREGATE_DROP_LABELS,
-    AGGREGATE_EVICTIONS,
-    AGGREGATE_METRIC_COUNT,
+    INTAKE_DROP_ENTRIES,
+    INTAKE_DROP_KEY_BYTES,
+    INTAKE_DROP_SKETCH_BYTES,
+    INTAKE_DROP_LABELS,
+    INTAKE_EVICTIONS,
+    INTAKE_METRIC_COUNT,
 };
 
-static struct metric aggregate_metrics[AGGREGATE_METRIC_COUNT] = {
-    [AGGREGATE_DROP_ENTRIES] = {.name = "lapwing_statsd_drops_total",
-                                .labels = "reason=\"series\"",
-                                .help = "Well-formed metrics dropped at a limit."},
-    [AGGREGATE_DROP_KEY_BYTES] = {.name = "lapwing_statsd_drops_total",
-                                  .labels = "reason=\"key_bytes\"",
-                                  .help = "Well-formed metrics dropped at a limit."},
-    [AGGREGATE_DROP_SKETCH_BYTES] = {.name = "lapwing_statsd_drops_total",
-                                     .labels = "reason=\"sketch_bytes\"",
-                                     .help = "Well-formed metrics dropped at a limit."},
-    [AGGREGATE_DROP_LABELS] = {.name = "lapwing_statsd_drops_total",
-                               .labels = "reason=\"too_many_tags\"",
+static struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
+    [INTAKE_DROP_ENTRIES] = {.name = "lapwing_statsd_drops_total",
+                             .labels = "reason=\"series\"",
+                             .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_DROP_KEY_BYTES] = {.name = "lapwing_statsd_drops_total",
+                               .labels = "reason=\"key_bytes\"",
                                .help = "Well-formed metrics dropped at a limit."},
-    [AGGREGATE_EVICTIONS] = {.name = "lapwing_statsd_evictions_total",
-                             .help = "Idle raw names dropped from the workers' tables."},
+    [INTAKE_DROP_SKETCH_BYTES] = {.name = "lapwing_statsd_drops_total",
+                                  .labels = "reason=\"sketch_bytes\"",
+                                  .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_DROP_LABELS] = {.name = "lapwing_statsd_drops_total",
+                            .labels = "reason=\"too_many_tags\"",
+                            .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_EVICTIONS] = {.name = "lapwing_statsd_evictions_total",
+                          .help = "Idle raw names dropped from the workers' tables."},
 };
 
 enum gauge_how { GAUGE_MOVED = 0, GAUGE_ASSIGNED = 1 };
@@ -96,8 +96,8 @@ struct side {
     size_t released; /* sketch bytes the writer freed while it had this side */
 };
 
-struct aggregate {
-    struct aggregate_options options;
+struct intake {
+    struct intake_options options;
     struct slot *slots;
     size_t capacity;
     size_t count;
@@ -114,18 +114,18 @@ struct aggregate {
 
 _Static_assert(offsetof(struct entry, key) == 64, "an entry's head is one cache line");
 
-struct aggregate *aggregate_new(const struct aggregate_options *options)
+struct intake *intake_new(const struct intake_options *options)
 {
-    metric_register(aggregate_metrics, AGGREGATE_METRIC_COUNT);
-    struct aggregate *aggregate = alloc_zeroed(1, sizeof *aggregate);
-    aggregate->options = *options;
-    aggregate->capacity = CAPACITY_MIN;
-    aggregate->slots = alloc_zeroed(CAPACITY_MIN, sizeof *aggregate->slots);
+    metric_register(intake_metrics, INTAKE_METRIC_COUNT);
+    struct intake *intake = alloc_zeroed(1, sizeof *intake);
+    intake->options = *options;
+    intake->capacity = CAPACITY_MIN;
+    intake->slots = alloc_zeroed(CAPACITY_MIN, sizeof *intake->slots);
     /* Names come from outside: a secret seed keeps chosen collisions from slowing the table. */
-    if (getrandom(&aggregate->seed, sizeof aggregate->seed, 0) != sizeof aggregate->seed)
+    if (getrandom(&intake->seed, sizeof intake->seed, 0) != sizeof intake->seed)
         abort();
-    arena_init(&aggregate->arena, LABEL_SCRATCH_MAX);
-    return aggregate;
+    arena_init(&intake->arena, LABEL_SCRATCH_MAX);
+    return intake;
 }
 
 static size_t sketch_bytes(const struct entry *entry)
@@ -159,26 +159,26 @@ static void entry_free(struct entry *entry)
     free(entry);
 }
 
-void aggregate_free(struct aggregate *aggregate)
+void intake_free(struct intake *intake)
 {
-    if (!aggregate)
+    if (!intake)
         return;
-    for (size_t i = 0; i < aggregate->capacity; i++)
-        if (aggregate->slots[i].entry)
-            entry_free(aggregate->slots[i].entry);
-    free(aggregate->slots);
-    free(aggregate->sides[0].touched);
-    free(aggregate->sides[1].touched);
-    arena_release(&aggregate->arena);
-    free(aggregate);
+    for (size_t i = 0; i < intake->capacity; i++)
+        if (intake->slots[i].entry)
+            entry_free(intake->slots[i].entry);
+    free(intake->slots);
+    free(intake->sides[0].touched);
+    free(intake->sides[1].touched);
+    arena_release(&intake->arena);
+    free(intake);
 }
 
 /* --- the index --- */
 
-static uint64_t metric_hash(const struct aggregate *aggregate, const struct statsd_metric *metric)
+static uint64_t metric_hash(const struct intake *intake, const struct statsd_metric *metric)
 {
     uint64_t hash = XXH3_64bits_withSeed(metric->name.at, metric->name.len,
-                                         aggregate->seed + (uint64_t)metric->type);
+                                         intake->seed + (uint64_t)metric->type);
     if (metric->tags.len)
         hash = XXH3_64bits_withSeed(metric->tags.at, metric->tags.len, hash);
     return hash;
@@ -193,35 +193,35 @@ static bool entry_is(const struct entry *entry, const struct statsd_metric *metr
             memcmp(entry->key + entry->name_len, metric->tags.at, metric->tags.len) == 0);
 }
 
-static void grow(struct aggregate *aggregate)
+static void grow(struct intake *intake)
 {
-    struct slot *old = aggregate->slots;
-    size_t old_capacity = aggregate->capacity;
-    aggregate->capacity *= 2;
-    aggregate->slots = alloc_zeroed(aggregate->capacity, sizeof *aggregate->slots);
-    size_t mask = aggregate->capacity - 1;
+    struct slot *old = intake->slots;
+    size_t old_capacity = intake->capacity;
+    intake->capacity *= 2;
+    intake->slots = alloc_zeroed(intake->capacity, sizeof *intake->slots);
+    size_t mask = intake->capacity - 1;
     for (size_t i = 0; i < old_capacity; i++) {
         if (!old[i].entry)
             continue;
         size_t at = old[i].hash & mask;
-        while (aggregate->slots[at].entry)
+        while (intake->slots[at].entry)
             at = (at + 1) & mask;
-        aggregate->slots[at] = old[i];
+        intake->slots[at] = old[i];
     }
     free(old);
 }
 
 /* NULL, counted, when a limit is reached. */
-static struct entry *entry_new(struct aggregate *aggregate, const struct statsd_metric *metric,
+static struct entry *entry_new(struct intake *intake, const struct statsd_metric *metric,
                                uint64_t hash)
 {
     size_t key_len = metric->name.len + metric->tags.len;
-    if (aggregate->count >= aggregate->options.entries_max) {
-        metric_add(&aggregate_metrics[AGGREGATE_DROP_ENTRIES], 1);
+    if (intake->count >= intake->options.entries_max) {
+        metric_add(&intake_metrics[INTAKE_DROP_ENTRIES], 1);
         return NULL;
     }
-    if (aggregate->key_bytes + key_len > aggregate->options.key_bytes_max) {
-        metric_add(&aggregate_metrics[AGGREGATE_DROP_KEY_BYTES], 1);
+    if (intake->key_bytes + key_len > intake->options.key_bytes_max) {
+        metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], 1);
         return NULL;
     }
     struct entry *entry = alloc_zeroed(1, sizeof *entry + key_len);
@@ -232,45 +232,45 @@ static struct entry *entry_new(struct aggregate *aggregate, const struct statsd_
     memcpy(entry->key, metric->name.at, metric->name.len);
     if (metric->tags.len)
         memcpy(entry->key + metric->name.len, metric->tags.at, metric->tags.len);
-    aggregate->count++;
-    aggregate->key_bytes += key_len;
+    intake->count++;
+    intake->key_bytes += key_len;
     return entry;
 }
 
-static struct entry *find_or_make(struct aggregate *aggregate, const struct statsd_metric *metric,
+static struct entry *find_or_make(struct intake *intake, const struct statsd_metric *metric,
                                   uint64_t hash)
 {
-    size_t mask = aggregate->capacity - 1, i = hash & mask;
-    for (; aggregate->slots[i].entry; i = (i + 1) & mask)
-        if (aggregate->slots[i].hash == hash && entry_is(aggregate->slots[i].entry, metric))
-            return aggregate->slots[i].entry;
-    struct entry *entry = entry_new(aggregate, metric, hash);
+    size_t mask = intake->capacity - 1, i = hash & mask;
+    for (; intake->slots[i].entry; i = (i + 1) & mask)
+        if (intake->slots[i].hash == hash && entry_is(intake->slots[i].entry, metric))
+            return intake->slots[i].entry;
+    struct entry *entry = entry_new(intake, metric, hash);
     if (!entry)
         return NULL;
-    aggregate->slots[i] = (struct slot){hash, entry};
-    if (aggregate->count * 4 > aggregate->capacity * 3)
-        grow(aggregate);
+    intake->slots[i] = (struct slot){hash, entry};
+    if (intake->count * 4 > intake->capacity * 3)
+        grow(intake);
     return entry;
 }
 
 /* --- adding --- */
 
-static void touch(struct aggregate *aggregate, struct entry *entry)
+static void touch(struct intake *intake, struct entry *entry)
 {
-    struct side *side = &aggregate->sides[aggregate->active];
+    struct side *side = &intake->sides[intake->active];
     if (side->count == side->capacity) {
         side->capacity = side->capacity ? side->capacity * 2 : CAPACITY_MIN;
         side->touched = alloc_resize(side->touched, side->capacity, sizeof *side->touched);
     }
     side->touched[side->count++] = entry;
-    entry->touched[aggregate->active] = true;
-    entry->last_swap = aggregate->swaps;
+    entry->touched[intake->active] = true;
+    entry->last_swap = intake->swaps;
 }
 
-static void add_gauge(const struct aggregate *aggregate, struct cell *cell,
+static void add_gauge(const struct intake *intake, struct cell *cell,
                       const struct statsd_metric *metric)
 {
-    if (metric->is_signed && aggregate->options.gauge_delta) {
+    if (metric->is_signed && intake->options.gauge_delta) {
         cell->value += metric->value;
         return;
     }
@@ -278,137 +278,136 @@ static void add_gauge(const struct aggregate *aggregate, struct cell *cell,
     cell->gauge = GAUGE_ASSIGNED;
 }
 
-static void add_timer(struct aggregate *aggregate, struct cell *cell, double value, double weight)
+static void add_timer(struct intake *intake, struct cell *cell, double value, double weight)
 {
     if (!cell->histogram) {
         cell->histogram = alloc_zeroed(1, sizeof *cell->histogram);
         histogram_init(cell->histogram);
-        aggregate->sketch_bytes += sizeof *cell->histogram;
+        intake->sketch_bytes += sizeof *cell->histogram;
     }
     size_t before = cell->histogram->positive.capacity + cell->histogram->negative.capacity;
     histogram_add(cell->histogram, value, weight);
     size_t after = cell->histogram->positive.capacity + cell->histogram->negative.capacity;
-    aggregate->sketch_bytes += (after - before) * sizeof(struct histogram_bucket);
+    intake->sketch_bytes += (after - before) * sizeof(struct histogram_bucket);
 }
 
-static void add_member(struct aggregate *aggregate, struct cell *cell, struct slice member)
+static void add_member(struct intake *intake, struct cell *cell, struct slice member)
 {
     if (!cell->set) {
         cell->set = alloc_zeroed(1, sizeof *cell->set);
         distinct_init(cell->set);
-        aggregate->sketch_bytes += sizeof *cell->set;
+        intake->sketch_bytes += sizeof *cell->set;
     }
     size_t before = distinct_bytes(cell->set);
     distinct_add(cell->set, member);
-    aggregate->sketch_bytes += distinct_bytes(cell->set) - before;
+    intake->sketch_bytes += distinct_bytes(cell->set) - before;
 }
 
-static void add_value(struct aggregate *aggregate, struct cell *cell,
-                      const struct statsd_metric *metric)
+static void add_value(struct intake *intake, struct cell *cell, const struct statsd_metric *metric)
 {
     switch (metric->type) {
     case STATSD_COUNTER:
         cell->value += metric->value * metric->weight;
         break;
     case STATSD_GAUGE:
-        add_gauge(aggregate, cell, metric);
+        add_gauge(intake, cell, metric);
         break;
     case STATSD_TIMER:
-        add_timer(aggregate, cell, metric->value, metric->weight);
+        add_timer(intake, cell, metric->value, metric->weight);
         break;
     case STATSD_SET:
-        add_member(aggregate, cell, metric->member);
+        add_member(intake, cell, metric->member);
         break;
     }
 }
 
-static void add_metric(struct aggregate *aggregate, struct statsd_metric *metric, uint64_t hash)
+static void add_metric(struct intake *intake, struct statsd_metric *metric, uint64_t hash)
 {
     bool sketch = metric->type == STATSD_TIMER || metric->type == STATSD_SET;
-    if (sketch && aggregate->sketch_bytes > aggregate->options.sketch_bytes_max) {
-        metric_add(&aggregate_metrics[AGGREGATE_DROP_SKETCH_BYTES], 1);
+    if (sketch && intake->sketch_bytes > intake->options.sketch_bytes_max) {
+        metric_add(&intake_metrics[INTAKE_DROP_SKETCH_BYTES], 1);
         return;
     }
-    struct entry *entry = find_or_make(aggregate, metric, hash);
+    struct entry *entry = find_or_make(intake, metric, hash);
     if (!entry)
         return;
-    if (!entry->touched[aggregate->active])
-        touch(aggregate, entry);
-    struct cell *cell = &entry->cells[aggregate->active];
+    if (!entry->touched[intake->active])
+        touch(intake, entry);
+    struct cell *cell = &entry->cells[intake->active];
     do {
-        add_value(aggregate, cell, metric);
+        add_value(intake, cell, metric);
     } while (statsd_cut_value(metric));
 }
 
-void aggregate_add(struct aggregate *aggregate, struct statsd_metric *metrics, size_t count)
+void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count)
 {
-    assert(count <= AGGREGATE_BATCH_MAX);
-    uint64_t hashes[AGGREGATE_BATCH_MAX];
-    size_t mask = aggregate->capacity - 1;
+    assert(count <= INTAKE_BATCH_MAX);
+    uint64_t hashes[INTAKE_BATCH_MAX];
+    size_t mask = intake->capacity - 1;
     for (size_t i = 0; i < count; i++) {
-        hashes[i] = metric_hash(aggregate, &metrics[i]);
-        __builtin_prefetch(&aggregate->slots[hashes[i] & mask]);
+        hashes[i] = metric_hash(intake, &metrics[i]);
+        __builtin_prefetch(&intake->slots[hashes[i] & mask]);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct entry *entry = aggregate->slots[hashes[i] & mask].entry;
+        const struct entry *entry = intake->slots[hashes[i] & mask].entry;
         __builtin_prefetch(entry);
         if (entry)
             __builtin_prefetch(entry->key);
     }
     for (size_t i = 0; i < count; i++)
-        add_metric(aggregate, &metrics[i], hashes[i]);
+        add_metric(intake, &metrics[i], hashes[i]);
 }
 
 /* --- ticks --- */
 
-static void remove_slot(struct aggregate *aggregate, size_t hole)
+static void remove_slot(struct intake *intake, size_t hole)
 {
-    struct entry *entry = aggregate->slots[hole].entry;
-    aggregate->count--;
-    aggregate->key_bytes -= (size_t)entry->name_len + entry->tags_len;
-    aggregate->sketch_bytes -= sketch_bytes(entry);
+    struct entry *entry = intake->slots[hole].entry;
+    intake->count--;
+    intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
+    intake->sketch_bytes -= sketch_bytes(entry);
     entry_free(entry);
-    aggregate->slots[hole].entry = NULL;
-    size_t mask = aggregate->capacity - 1;
-    for (size_t i = (hole + 1) & mask; aggregate->slots[i].entry; i = (i + 1) & mask) {
-        size_t home = aggregate->slots[i].hash & mask;
+    intake->slots[hole].entry = NULL;
+    size_t mask = intake->capacity - 1;
+    for (size_t i = (hole + 1) & mask; intake->slots[i].entry; i = (i + 1) & mask) {
+        size_t home = intake->slots[i].hash & mask;
         if (((i - home) & mask) < ((i - hole) & mask))
             continue; /* already between its home and the hole */
-        aggregate->slots[hole] = aggregate->slots[i];
-        aggregate->slots[i].entry = NULL;
+        intake->slots[hole] = intake->slots[i];
+        intake->slots[i].entry = NULL;
         hole = i;
     }
 }
 
-static void sweep(struct aggregate *aggregate)
+static void sweep(struct intake *intake)
 {
-    bool crowded = aggregate->count * 2 > aggregate->options.entries_max ||
-                   aggregate->key_bytes * 2 > aggregate->options.key_bytes_max ||
-                   aggregate->sketch_bytes * 2 > aggregate->options.sketch_bytes_max;
+    bool crowded = intake->count * 2 > intake->options.entries_max ||
+                   intake->key_bytes * 2 > intake->options.key_bytes_max ||
+                   intake->sketch_bytes * 2 > intake->options.sketch_bytes_max;
     uint32_t idle = crowded ? IDLE_SWAPS_CROWDED : IDLE_SWAPS;
-    for (size_t left = aggregate->capacity / SWEEP_PARTS; left; left--) {
-        size_t i = aggregate->sweep++ & (aggregate->capacity - 1);
-        const struct entry *entry = aggregate->slots[i].entry;
+    for (size_t left = intake->capacity / SWEEP_PARTS; left; left--) {
+        size_t i = intake->sweep++ & (intake->capacity - 1);
+        const struct entry *entry = intake->slots[i].entry;
         if (!entry || entry->touched[0] || entry->touched[1] ||
-            aggregate->swaps - entry->last_swap <= idle)
+            intake->swaps - entry->last_swap <= idle)
             continue;
-        remove_slot(aggregate, i);
-        aggregate->sweep--; /* another entry may have moved here */
-        metric_add(&aggregate_metrics[AGGREGATE_EVICTIONS], 1);
+        remove_slot(intake, i);
+        intake->sweep--; /* another entry may have moved here */
+        metric_add(&intake_metrics[INTAKE_EVICTIONS], 1);
     }
 }
 
-bool aggregate_swap(struct aggregate *aggregate)
+bool intake_swap(struct intake *intake)
 {
-    if (atomic_load_explicit(&aggregate->handed, memory_order_acquire))
+    if (atomic_load_explicit(&intake->handed, memory_order_acquire))
         return false;
-    struct side *back = &aggregate->sides[aggregate->active ^ 1];
-    aggregate->sketch_bytes -= back->released;
+    struct side *back = &intake->sides[intake->active ^ 1];
+    intake->sketch_bytes -= back->released;
     back->released = 0;
-    sweep(aggregate);
-    aggregate->swaps++;
-    aggregate->active ^= 1;
-    atomic_store_explicit(&aggregate->handed, true, memory_order_release);
+    sweep(intake);
+    intake->swaps++;
+    intake->active ^= 1;
+    atomic_store_explicit(&intake->handed, true, memory_order_release);
     return true;
 }
 
@@ -441,7 +440,7 @@ static size_t fold_cell(struct entry *entry, struct cell *cell, struct registry 
     return released;
 }
 
-static struct registry_ref resolve(struct aggregate *aggregate, const struct entry *entry,
+static struct registry_ref resolve(struct intake *intake, const struct entry *entry,
                                    struct registry *registry)
 {
     static const enum series_kind kinds[] = {
@@ -451,35 +450,35 @@ static struct registry_ref resolve(struct aggregate *aggregate, const struct ent
         [STATSD_SET] = SERIES_SET,
     };
     struct labels labels;
-    arena_reset(&aggregate->arena);
+    arena_reset(&intake->arena);
     if (statsd_labels(slice_make(entry->key, entry->name_len),
-                      slice_make(entry->key + entry->name_len, entry->tags_len), &aggregate->arena,
+                      slice_make(entry->key + entry->name_len, entry->tags_len), &intake->arena,
                       &labels))
         return registry_lookup(registry, labels, kinds[entry->type]);
-    metric_add(&aggregate_metrics[AGGREGATE_DROP_LABELS], 1);
+    metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
     return (struct registry_ref){0};
 }
 
-void aggregate_fold(struct aggregate *aggregate, struct registry *registry)
+void intake_fold(struct intake *intake, struct registry *registry)
 {
-    if (!atomic_load_explicit(&aggregate->handed, memory_order_acquire))
+    if (!atomic_load_explicit(&intake->handed, memory_order_acquire))
         return;
-    unsigned inactive = aggregate->active ^ 1;
-    struct side *side = &aggregate->sides[inactive];
+    unsigned inactive = intake->active ^ 1;
+    struct side *side = &intake->sides[inactive];
     for (size_t i = 0; i < side->count; i++) {
         struct entry *entry = side->touched[i];
         if (i + FOLD_AHEAD < side->count)
             __builtin_prefetch(side->touched[i + FOLD_AHEAD]);
         if (!registry_holds(registry, entry->ref))
-            entry->ref = resolve(aggregate, entry, registry);
+            entry->ref = resolve(intake, entry, registry);
         side->released += fold_cell(entry, &entry->cells[inactive], registry);
         entry->touched[inactive] = false;
     }
     side->count = 0;
-    atomic_store_explicit(&aggregate->handed, false, memory_order_release);
+    atomic_store_explicit(&intake->handed, false, memory_order_release);
 }
 
-size_t aggregate_entry_count(const struct aggregate *aggregate)
+size_t intake_entry_count(const struct intake *intake)
 {
-    return aggregate->count;
+    return intake->count;
 }

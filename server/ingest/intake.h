@@ -1,4 +1,4 @@
-/* aggregate: what one ingest worker has gathered since the last tick.
+/* intake: what one ingest worker has gathered since the last tick.
  *
  * A table keyed by raw bytes (name, tags as sent, type) with two sides. The worker adds to the
  * active side; at a tick it swaps, and the writer folds the other side into the registry while
@@ -8,33 +8,33 @@
  * Threads: add, swap: the ingest worker. fold: the writer, between a swap and the end of the fold.
  * new, free: when neither runs.
  */
-#ifndef SERVER_INGEST_AGGREGATE_H
-#define SERVER_INGEST_AGGREGATE_H
+#ifndef SERVER_INGEST_INTAKE_H
+#define SERVER_INGEST_INTAKE_H
 
 #include "server/ingest/registry.h"
 #include "server/wire/statsd.h"
 
-#define AGGREGATE_BATCH_MAX 64
+#define INTAKE_BATCH_MAX 64
 
-struct aggregate;
+struct intake;
 
-struct aggregate_options {
+struct intake_options {
     size_t entries_max;      /* series in the table */
     size_t key_bytes_max;    /* of all entries */
     size_t sketch_bytes_max; /* histograms and sets */
     bool gauge_delta;        /* "+1" and "-1" move a gauge; otherwise they set it */
 };
 
-struct aggregate *aggregate_new(const struct aggregate_options *options);
-void aggregate_free(struct aggregate *aggregate);
+struct intake *intake_new(const struct intake_options *options);
+void intake_free(struct intake *intake);
 
-/* Adds up to AGGREGATE_BATCH_MAX parsed metrics; they may be used up (packed values are cut). What
+/* Adds up to INTAKE_BATCH_MAX parsed metrics; they may be used up (packed values are cut). What
  * finds no room is dropped and counted. */
-void aggregate_add(struct aggregate *aggregate, struct statsd_metric *metrics, size_t count);
+void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count);
 /* Hands the active side to the writer. False while the writer still holds the other one. */
-bool aggregate_swap(struct aggregate *aggregate);
+bool intake_swap(struct intake *intake);
 /* Adds the side handed over, if any, to the registry, and gives it back empty. */
-void aggregate_fold(struct aggregate *aggregate, struct registry *registry);
-size_t aggregate_entry_count(const struct aggregate *aggregate);
+void intake_fold(struct intake *intake, struct registry *registry);
+size_t intake_entry_count(const struct intake *intake);
 
 #endif
