@@ -1,0 +1,243 @@
+"""The Prometheus HTTP API as its clients use it: promtool, curl, Grafana's habits."""
+import gzip
+import json
+import time
+
+import pytest
+
+from conftest import await_, run_command
+
+START = int(time.time()) // 60 * 60 - 3600
+SAMPLES = "\n".join(
+    ["# TYPE requests counter"]
+    + [f'requests_total{{job="{job}",code="200"}} {100 + i * step} {(START + 15 * i) * 1000}'
+       for job, step in [("api", 15), ("web", 30)] for i in range(41)]
+    + ["# TYPE api.load gauge"]
+    + [f"api.load {value} {(START + 15 * i) * 1000}"
+       for i, value in enumerate([0.5, -1, "NaN", "+Inf", 1e21, 1e-7])])
+END = START + 600
+
+
+@pytest.fixture
+def server(lapwing):
+    server = lapwing()
+    reply = server.http("/api/v1/import", SAMPLES)
+    assert reply.status == 200, reply.text
+    assert reply.json()["data"]["samples"] == 88
+    return server
+
+
+def test_promtool(server):
+    done = run_command("promtool", "query", "instant", f"--time={END + 1}", server.url,
+                       "sum by (job) (rate(requests_total[5m]))")
+    assert done.returncode == 0, done.stderr
+    for line, job, rate in zip(sorted(filter(None, done.stdout.splitlines())), ["api", "web"], [1, 2]):
+        series, value, at = line.replace(" => ", " ").split()
+        assert (series, at) == (f'{{job="{job}"}}', f"@[{END + 1}]")
+        assert float(value) == pytest.approx(rate, rel=1e-12)
+
+    done = run_command("promtool", "query", "range", f"--start={START + 301}", f"--end={START + 361}",
+                       "--step=30s", server.url, 'increase(requests_total{job="api"}[1m])')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("60 @[") == 3
+
+    done = run_command("promtool", "query", "series", "--match=requests_total", server.url)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split("\n"))[-2:] == [
+        '{__name__="requests_total", code="200", job="api"}',
+        '{__name__="requests_total", code="200", job="web"}']
+
+    done = run_command("promtool", "query", "labels", server.url, "job")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["api", "web"]
+
+
+def test_promtool_shows_errors(server):
+    done = run_command("promtool", "query", "instant", server.url, "sum(")
+    assert done.returncode != 0
+    assert "1:5: parse error: unclosed left parenthesis" in done.stderr
+
+
+def test_exact_bytes(server):
+    reply = server.get("/api/v1/query", query="api.load", time=START + 0.5)
+    assert reply.text == ('{"status":"success","data":{"resultType":"vector","result":[{"metric":'
+                          '{"__name__":"api.load"},"value":[%d.500,"0.5"]}]}}' % START)
+    assert reply.headers["Content-Type"].startswith("application/json")
+    reply = server.get("/api/v1/query_range", query="api.load", start=START, end=START + 75, step=15)
+    values = ['"0.5"', '"-1"', '"NaN"', '"+Inf"', '"1e+21"', '"1e-07"']
+    points = ",".join(f"[{START + 15 * i},{value}]" for i, value in enumerate(values))
+    assert reply.text == ('{"status":"success","data":{"resultType":"matrix","result":[{"metric":'
+                          '{"__name__":"api.load"},"values":[%s]}]}}' % points)
+    assert server.get("/api/v1/query", query="1e21", time="1700050000.5").text == (
+        '{"status":"success","data":{"resultType":"scalar","result":'
+        '[1700050000.5,"1000000000000000000000"]}}')
+    assert server.get("/api/v1/query", query="'x'", time="2023-11-15T12:06:40Z").text == (
+        '{"status":"success","data":{"resultType":"string","result":[1700050000,"x"]}}')
+
+
+def test_ways_to_ask(server):
+    form = f"query=sum(requests_total)&time={END}"
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    expected = server.get("/api/v1/query", query="sum(requests_total)", time=END).text
+    assert server.http("/api/v1/query", form, kind).text == expected
+    assert server.http("/api/v1/query?" + form).text == expected
+    assert server.http("/api/v1/query", gzip.compress(form.encode()),
+                       {**kind, "Content-Encoding": "gzip"}).text == expected
+    done = run_command("curl", "-sS", "--data-urlencode", "query=sum(requests_total)",
+                       "--data-urlencode", f"time={END}", server.url + "/api/v1/query")
+    assert done.stdout == expected
+    # What Grafana's health check asks.
+    assert server.get("/api/v1/query", query="1+1", time=4).json()["data"]["result"] == [4, "2"]
+
+
+BAD_REQUESTS = [
+    ("query", {}, 400, 'invalid parameter "query": 1:1: parse error: no expression found in input'),
+    ("query", {"query": "sum("}, 400,
+     'invalid parameter "query": 1:5: parse error: unclosed left parenthesis'),
+    ("query", {"query": "nosuch(1)"}, 400,
+     'invalid parameter "query": 1:1: parse error: unknown function with name "nosuch"'),
+    ("query", {"query": "1", "time": "x"}, 400,
+     'invalid parameter "time": invalid time value for \'time\': cannot parse "x" to a valid '
+     'timestamp'),
+    ("query", {"query": "1", "timeout": "x"}, 400,
+     'invalid parameter "timeout": cannot parse "x" to a valid duration'),
+    ("query_range", {"query": "1", "start": 1, "end": 2}, 400,
+     'invalid parameter "step": cannot parse "" to a valid duration'),
+    ("query_range", {"query": "1", "start": 1, "end": 2, "step": 0}, 400,
+     'invalid parameter "step": zero or negative query resolution step widths are not accepted. '
+     'Try a positive integer'),
+    ("query_range", {"query": "1", "start": 5, "end": 2, "step": 1}, 400,
+     'invalid parameter "end": end timestamp must not be before start time'),
+    ("query_range", {"query": "1", "end": 2, "step": 1}, 400,
+     'invalid parameter "start": cannot parse "" to a valid timestamp'),
+    ("query_range", {"query": "1", "start": 1, "end": 20000, "step": 1}, 400,
+     'exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query '
+     'resolution (?step=XX)'),
+    ("query_range", {"query": "a[5m]", "start": 1, "end": 2, "step": 1}, 400,
+     'invalid parameter "query": invalid expression type "range vector" for range query, must be '
+     'Scalar or instant Vector'),
+    ("series", {}, 400, "no match[] parameter provided"),
+    ("series", {"match[]": "sum(a)"}, 400,
+     'invalid parameter "match[]": 1:4: parse error: unexpected "("'),
+    ("labels", {"start": "x"}, 400,
+     'invalid parameter "start": invalid time value for \'start\': cannot parse "x" to a valid '
+     'timestamp'),
+]
+
+
+@pytest.mark.parametrize("path,params,status,text", BAD_REQUESTS)
+def test_refusals(server_for_refusals, path, params, status, text):
+    reply = server_for_refusals.get("/api/v1/" + path, **params)
+    assert reply.status == status
+    assert reply.json() == {"status": "error", "errorType": "bad_data", "error": text}
+
+
+@pytest.fixture(scope="module")
+def server_for_refusals(tmp_path_factory):
+    from conftest import Server
+    server = Server(tmp_path_factory.mktemp("refusals"), "").start()
+    yield server
+    server.close()
+
+
+def test_execution_error_is_422(server):
+    reply = server.get("/api/v1/query", query="requests_total + on (code) requests_total", time=END)
+    assert reply.status == 422
+    assert reply.json()["errorType"] == "execution"
+
+
+def test_lists(server):
+    names = server.get("/api/v1/label/__name__/values").json()["data"]
+    assert {"api.load", "requests_total"} <= set(names) and names == sorted(names)
+    assert server.get("/api/v1/label/job/values").json()["data"] == ["api", "web"]
+    assert server.get("/api/v1/label/job/values", **{"match[]": 'requests_total{job!="web"}'}) \
+        .json()["data"] == ["api"]
+    assert server.get("/api/v1/label/nosuch/values").json()["data"] == []
+    assert server.get("/api/v1/labels", **{"match[]": ["requests_total", "api.load"]}) \
+        .json()["data"] == ["__name__", "code", "job"]
+    both = server.get("/api/v1/series", **{"match[]": ["requests_total", 'requests_total{job="api"}',
+                                                       "api.load"]}).json()["data"]
+    assert both == [{"__name__": "api.load"},
+                    {"__name__": "requests_total", "code": "200", "job": "api"},
+                    {"__name__": "requests_total", "code": "200", "job": "web"}]
+    cut = server.get("/api/v1/series", **{"match[]": "requests_total", "limit": 1}).json()
+    assert len(cut["data"]) == 1 and cut["warnings"] == ["results truncated due to limit"]
+
+
+def test_limit_of_results(server):
+    cut = server.get("/api/v1/query", query="requests_total", time=END, limit=1).json()
+    assert len(cut["data"]["result"]) == 1
+    assert cut["warnings"] == ["results truncated due to limit"]
+
+
+def test_metadata(server):
+    data = server.get("/api/v1/metadata").json()["data"]
+    assert data["requests_total"] == [{"type": "counter", "help": "", "unit": ""}]
+    assert data["api.load"] == [{"type": "gauge", "help": "", "unit": ""}]
+    assert list(server.get("/api/v1/metadata", metric="api.load").json()["data"]) == ["api.load"]
+    assert len(server.get("/api/v1/metadata", limit=1).json()["data"]) == 1
+
+
+def test_status(server):
+    build = server.get("/api/v1/status/buildinfo").json()["data"]
+    assert build["version"].startswith("3.") and "features" not in build
+    assert "statsd" in server.get("/api/v1/status/config").json()["data"]["yaml"]
+    assert server.get("/api/v1/status/runtimeinfo").json()["data"]["startTime"].endswith("Z")
+    tsdb = server.get("/api/v1/status/tsdb").json()["data"]
+    assert tsdb["headStats"]["numSeries"] >= 3
+    assert {"name": "requests_total", "value": 2} in tsdb["seriesCountByMetricName"]
+    assert server.get("/api/v1/status/flags").json()["data"] == {}
+    assert server.get("/api/v1/targets").json()["data"]["activeTargets"] == []
+    assert server.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"] == []
+    assert server.get("/api/v1/query_exemplars", query="a", start=1, end=2).json()["data"] == []
+    assert server.get("/api/v1/format_query", query="sum(a)by(b)").json()["data"] == "sum by (b) (a)"
+
+
+def test_native_histogram_json(server):
+    """320 lies in the bucket (2^(532/64), 2^(533/64)]."""
+    server.statsd("api.latency:320|ms|#route:/buy")
+    await_(lambda: server.query("api.latency"), what="the timer")
+    series, = server.query("api.latency")
+    assert series["metric"] == {"__name__": "api.latency", "route": "/buy"}
+    _, histogram = series["histogram"]
+    assert histogram["count"] == "1" and histogram["sum"] == "320"
+    (rule, low, high, count), = histogram["buckets"]
+    assert rule == 0 and count == "1" and float(low) < 320 <= float(high) < float(low) * 1.012
+    now = time.time()
+    data = server.get("/api/v1/query_range", query="api.latency", start=now - 5, end=now,
+                      step=1).json()["data"]
+    assert "values" not in data["result"][0]
+    assert data["result"][0]["histograms"][0][1]["count"] == "1"
+
+
+def test_import_reports_what_it_left_out(server):
+    text = f"a 1 {END}000\na 2 {END}000\na 3 {END - 1}000\na x\nb{{c=\"d\" 1\na 4 {END + 1}000\n"
+    data = server.http("/api/v1/import", text).json()["data"]
+    assert (data["samples"], data["out_of_order"], data["rejected"]) == (2, 2, 2)
+    assert data["reasons"] == {"bad_value": 1, "bad_labels": 1}
+    assert data["first_error"].startswith("line 4: ")
+    again = server.http("/api/v1/import", text).json()["data"]
+    assert (again["samples"], again["out_of_order"]) == (0, 4)
+    reply = server.http("/api/v1/import", "nonsense")
+    assert reply.status == 400
+    assert reply.json()["error"].startswith("no line could be read; line 1: ")
+    assert server.metric("lapwing_import_samples_total") == 90
+
+
+def test_import_survives_a_kill(server):
+    before = server.get("/api/v1/query", query="requests_total", time=END).json()
+    server.kill()
+    server.start()
+    assert server.get("/api/v1/query", query="requests_total", time=END).json() == before
+    data = server.http("/api/v1/import", SAMPLES).json()["data"]
+    assert data["samples"] == 0 and data["out_of_order"] == 88
+
+
+def test_large_answer_and_large_query(server):
+    reply = server.http("/api/v1/query", json.dumps("x"), {"Content-Type": "application/json"})
+    assert reply.status == 400
+    long = "a" * 70000
+    reply = server.http("/api/v1/query", "query=" + long,
+                        {"Content-Type": "application/x-www-form-urlencoded"})
+    assert reply.status == 400
+    assert "bytes long" in reply.json()["error"]
