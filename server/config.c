@@ -298,6 +298,7 @@ static const struct option config_options[] = {
         .type = OPTION_LIST,
         .offset = AT(rule_files),
         .fallback = "[]",
+        .reloadable = true,
         .help = "Prometheus rule files; * and ? match. Relative to the directory of this file.",
     },
     {
@@ -307,6 +308,7 @@ static const struct option config_options[] = {
         .fallback = "15s",
         .min = 100,
         .max = DAY,
+        .reloadable = true,
         .help = "For rule groups that give no interval of their own.",
     },
     {
@@ -314,6 +316,7 @@ static const struct option config_options[] = {
         .type = OPTION_STRING,
         .offset = AT(alerting.webhook.url),
         .fallback = "",
+        .reloadable = true,
         .help = "Where alerts are posted, in Alertmanager's webhook format; empty for nowhere.",
     },
     {
@@ -323,6 +326,7 @@ static const struct option config_options[] = {
         .fallback = "10s",
         .min = 100,
         .max = 10 * MINUTE,
+        .reloadable = true,
         .help = "Time that one post may take; a failed one is tried again.",
     },
 };
