@@ -27,6 +27,7 @@
 #include "server/api/import.h"
 #include "server/api/issues.h"
 #include "server/api/logs.h"
+#include "server/api/loki.h"
 #include "server/api/prometheus.h"
 #include "server/api/sentry.h"
 #include "server/ingest/ingest.h"
@@ -70,6 +71,7 @@ struct server {
     struct prometheus_api prometheus_api;
     struct import_api import_api;
     struct logs_api logs_api;
+    struct loki_api loki_api;
 };
 
 int server_configure(const struct server_options *options, struct arena *arena, struct config *out,
@@ -202,6 +204,7 @@ static void add_routes(struct server *server)
     server->import_api = (struct import_api){server->store, server->writer, config};
     server->logs_api =
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
+    server->loki_api = (struct loki_api){server->store, config};
     import_init();
 
     http_add_routes(http, health_routes, health_route_count, &server->health_api);
@@ -209,6 +212,7 @@ static void add_routes(struct server *server)
     http_add_routes(http, import_routes, import_route_count, &server->import_api);
     http_add_routes(http, alert_routes, alert_route_count, server->alerts);
     http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
+    http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
     http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
     issues_add_routes(http, server->issues);
     sentry_add_routes(http, server->issues);

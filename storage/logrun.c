@@ -86,6 +86,8 @@ struct logrun *logrun_of_rows(const struct logrows *rows, const struct logstore_
             continue;
         if (query->without_lines)
             row.line = SLICE("");
+        if (query->stats)
+            query->stats->bytes += row.line.len;
         run_add(run, &row);
     }
     free(matching);

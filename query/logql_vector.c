@@ -1,0 +1,408 @@
+/* logql_vector: aggregations and operators, step by step over dense series.
+ *
+ * A group of an aggregation is found once a series, not once a step. Operators between vectors
+ * match series with equal labels.
+ */
+#include "query/logql_vector.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "query/logql_row.h"
+#include "storage/base/alloc.h"
+
+#define KEY_BYTES_MAX ((size_t)1 << 20)
+
+int logql_out_of_memory(struct logql_eval *eval)
+{
+    return error_set(eval->err, ERROR_LIMIT,
+                     "the answer needs more memory than limits.query_memory; ask for fewer steps "
+                     "or series");
+}
+
+int logql_series_init(struct logql_eval *eval, struct logql_series *series)
+{
+    series->values = arena_zeroed(eval->arena, eval->steps, sizeof *series->values);
+    series->present = arena_zeroed(eval->arena, eval->steps, sizeof *series->present);
+    return series->values && series->present ? 0 : logql_out_of_memory(eval);
+}
+
+/* --- grouping --- */
+
+static struct slice resolve(struct labels labels, struct slice name)
+{
+    struct slice value = labels_get(labels, name);
+    if (value.len == 0 && slice_equal(name, SLICE("detected_level")))
+        return labels_get(labels, SLICE("level"));
+    if (value.len == 0 && slice_equal(name, SLICE("service_name")))
+        return labels_get(labels, SLICE("service"));
+    return value;
+}
+
+static bool is_named(const struct logql_grouping *grouping, struct slice name)
+{
+    for (size_t i = 0; i < grouping->count; i++)
+        if (slice_equal(grouping->names[i], name))
+            return true;
+    return false;
+}
+
+static size_t group_by(const struct logql_grouping *grouping, struct labels labels,
+                       struct label *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < grouping->count; i++) {
+        struct slice name = grouping->names[i], value = resolve(labels, name);
+        bool repeated = labels_get((struct labels){out, count}, name).len > 0;
+        if (value.len && !repeated)
+            out[count++] = (struct label){name, value};
+    }
+    return count;
+}
+
+size_t logql_group_labels(const struct logql_grouping *grouping, struct labels labels,
+                          struct label *out)
+{
+    size_t count = 0;
+    if (grouping && !grouping->without) {
+        count = group_by(grouping, labels, out);
+    } else {
+        for (size_t i = 0; i < labels.count; i++)
+            if (!grouping || !is_named(grouping, labels.at[i].name))
+                out[count++] = labels.at[i];
+    }
+    labels_sort(out, count);
+    return count;
+}
+
+/* Which group each series belongs to; *count of them, with labels in `out` (room for one a
+ * series). */
+static int find_groups(struct logql_eval *eval, const struct logql_grouping *grouping,
+                       const struct logql_vector *child, size_t *groups, struct labels *out,
+                       size_t *count)
+{
+    struct table numbers;
+    struct buffer key;
+    int status = 0;
+    table_init(&numbers, SIZE_MAX);
+    buffer_init(&key, KEY_BYTES_MAX);
+    *count = 0;
+    for (size_t i = 0; i < child->count && status == 0; i++) {
+        struct label labels[LOGQL_LABELS_MAX];
+        bool fresh;
+        struct labels grouped = {labels, logql_group_labels(grouping, child->at[i].labels, labels)};
+        buffer_reset(&key);
+        labels_encode(grouped, &key);
+        struct table_entry *entry = table_insert(&numbers, buffer_slice(&key), &fresh);
+        if (!entry || key.overflow) {
+            status = logql_out_of_memory(eval);
+            break;
+        }
+        if (fresh) {
+            entry->value.number = *count;
+            out[(*count)++] = labels_copy(eval->arena, grouped);
+        }
+        groups[i] = (size_t)entry->value.number;
+        status = eval->arena->exhausted ? logql_out_of_memory(eval) : 0;
+    }
+    buffer_release(&key);
+    table_release(&numbers);
+    return status;
+}
+
+/* --- aggregations --- */
+
+static double combine(enum logql_aggregate_operator op, double so_far, double value)
+{
+    switch (op) {
+    case LOGQL_SUM:
+    case LOGQL_AVG:
+        return so_far + value;
+    case LOGQL_MIN:
+        return value < so_far ? value : so_far;
+    case LOGQL_MAX:
+        return value > so_far ? value : so_far;
+    case LOGQL_COUNT:
+        return so_far + 1;
+    case LOGQL_TOPK:
+    case LOGQL_BOTTOMK:
+    case LOGQL_AGGREGATE_COUNT:
+        break;
+    }
+    return value;
+}
+
+/* sum, avg, min, max, count: members counts the values behind each point of a group. */
+static void fold(struct logql_eval *eval, const struct logql_expr *expr,
+                 const struct logql_vector *child, const size_t *groups, struct logql_series *out,
+                 double *members)
+{
+    for (size_t i = 0; i < child->count; i++) {
+        struct logql_series *group = &out[groups[i]];
+        for (size_t step = 0; step < eval->steps; step++) {
+            if (!child->at[i].present[step])
+                continue;
+            double value = child->at[i].values[step];
+            double *so_far = &group->values[step];
+            if (group->present[step])
+                *so_far = combine(expr->aggregate, *so_far, value);
+            else
+                *so_far = expr->aggregate == LOGQL_COUNT ? 1 : value;
+            group->present[step] = true;
+            members[groups[i] * eval->steps + step]++;
+        }
+    }
+}
+
+static int eval_fold(struct logql_eval *eval, const struct logql_expr *expr,
+                     const struct logql_vector *child, const size_t *groups,
+                     const struct labels *labels, struct logql_vector *out)
+{
+    out->at = arena_zeroed(eval->arena, out->count, sizeof *out->at);
+    double *members = arena_zeroed(eval->arena, out->count * eval->steps, sizeof *members);
+    if (!out->at || !members)
+        return logql_out_of_memory(eval);
+    for (size_t i = 0; i < out->count; i++) {
+        out->at[i].labels = labels[i];
+        if (logql_series_init(eval, &out->at[i]))
+            return -1;
+    }
+    fold(eval, expr, child, groups, out->at, members);
+    for (size_t i = 0; i < out->count && expr->aggregate == LOGQL_AVG; i++)
+        for (size_t step = 0; step < eval->steps; step++)
+            if (out->at[i].present[step])
+                out->at[i].values[step] /= members[i * eval->steps + step];
+    return 0;
+}
+
+struct candidate {
+    double value;
+    size_t group, index;
+};
+
+/* By group, best first; a NaN is never best. */
+static int compare_candidates(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    if (isnan(x->value) || isnan(y->value))
+        return isnan(x->value) - isnan(y->value);
+    if (x->value != y->value)
+        return x->value > y->value ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+static void keep_best(const struct logql_expr *expr, const struct logql_vector *child,
+                      const size_t *groups, size_t step, struct candidate *room,
+                      struct logql_series *out)
+{
+    size_t count = 0, rank = 0;
+    for (size_t i = 0; i < child->count; i++)
+        if (child->at[i].present[step]) {
+            double value = child->at[i].values[step];
+            room[count++] =
+                (struct candidate){expr->aggregate == LOGQL_TOPK ? value : -value, groups[i], i};
+        }
+    if (count)
+        qsort(room, count, sizeof *room, compare_candidates);
+    for (size_t i = 0; i < count; i++) {
+        rank = i > 0 && room[i].group == room[i - 1].group ? rank + 1 : 0;
+        if ((double)rank >= expr->param)
+            continue;
+        out[room[i].index].present[step] = true;
+        out[room[i].index].values[step] = child->at[room[i].index].values[step];
+    }
+}
+
+static int eval_best(struct logql_eval *eval, const struct logql_expr *expr,
+                     const struct logql_vector *child, const size_t *groups,
+                     struct logql_vector *out)
+{
+    struct candidate *room = arena_alloc(eval->arena, child->count * sizeof *room);
+    out->count = child->count;
+    out->at = arena_zeroed(eval->arena, child->count, sizeof *out->at);
+    if (!room || !out->at)
+        return logql_out_of_memory(eval);
+    for (size_t i = 0; i < child->count; i++) {
+        out->at[i].labels = child->at[i].labels;
+        if (logql_series_init(eval, &out->at[i]))
+            return -1;
+    }
+    for (size_t step = 0; step < eval->steps; step++)
+        keep_best(expr, child, groups, step, room, out->at);
+    return 0;
+}
+
+int logql_eval_aggregate(struct logql_eval *eval, const struct logql_expr *expr,
+                         const struct logql_vector *child, struct logql_vector *out)
+{
+    static const struct logql_grouping all_together = {.present = true};
+    const struct logql_grouping *grouping =
+        expr->grouping.present ? &expr->grouping : &all_together;
+    size_t *groups = arena_alloc(eval->arena, child->count * sizeof *groups);
+    struct labels *labels = arena_alloc(eval->arena, child->count * sizeof *labels);
+    *out = (struct logql_vector){0};
+    if (!groups || !labels)
+        return logql_out_of_memory(eval);
+    if (find_groups(eval, grouping, child, groups, labels, &out->count))
+        return -1;
+    if (expr->aggregate == LOGQL_TOPK || expr->aggregate == LOGQL_BOTTOMK)
+        return eval_best(eval, expr, child, groups, out);
+    return eval_fold(eval, expr, child, groups, labels, out);
+}
+
+/* --- operators --- */
+
+static bool is_comparison(enum logql_binary_operator op)
+{
+    return op >= LOGQL_EQ && op <= LOGQL_LE;
+}
+
+static double compute(enum logql_binary_operator op, double a, double b)
+{
+    switch (op) {
+    case LOGQL_ADD:
+        return a + b;
+    case LOGQL_SUB:
+        return a - b;
+    case LOGQL_MUL:
+        return a * b;
+    case LOGQL_DIV:
+        return a / b;
+    case LOGQL_MOD:
+        return fmod(a, b);
+    case LOGQL_POW:
+        return pow(a, b);
+    case LOGQL_EQ:
+        return a == b;
+    case LOGQL_NE:
+        return a != b;
+    case LOGQL_GT:
+        return a > b;
+    case LOGQL_GE:
+        return a >= b;
+    case LOGQL_LT:
+        return a < b;
+    case LOGQL_LE:
+        return a <= b;
+    case LOGQL_AND:
+    case LOGQL_OR:
+    case LOGQL_UNLESS:
+    case LOGQL_BINARY_COUNT:
+        break;
+    }
+    return NAN;
+}
+
+/* One pair of points; a comparison without bool keeps the left value, or that of the vector. */
+static void compute_step(const struct logql_expr *expr, const struct logql_series *left,
+                         const struct logql_series *right, size_t step, bool keep_right,
+                         struct logql_series *out)
+{
+    if (!left->present[step] || !right->present[step])
+        return;
+    double a = left->values[step], b = right->values[step];
+    double value = compute(expr->binary, a, b);
+    bool filter = is_comparison(expr->binary) && !expr->return_bool;
+    if (filter && value == 0)
+        return;
+    out->present[step] = true;
+    out->values[step] = filter ? (keep_right ? b : a) : value;
+}
+
+/* The series of `vector` with these labels; a scalar has one for all. */
+static const struct logql_series *partner(const struct logql_vector *vector, struct labels labels)
+{
+    if (vector->scalar)
+        return vector->at;
+    for (size_t i = 0; i < vector->count; i++)
+        if (labels_equal(vector->at[i].labels, labels))
+            return &vector->at[i];
+    return NULL;
+}
+
+static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *expr,
+                           const struct logql_vector *left, const struct logql_vector *right,
+                           struct logql_vector *out)
+{
+    bool by_right = left->scalar && !right->scalar;
+    const struct logql_vector *base = by_right ? right : left;
+    struct logql_expr own = *expr;
+    out->scalar = left->scalar && right->scalar;
+    if (out->scalar) /* a comparison of numbers is a number */
+        own.return_bool = true;
+    out->at = arena_zeroed(eval->arena, base->count, sizeof *out->at);
+    if (!out->at)
+        return logql_out_of_memory(eval);
+    for (size_t i = 0; i < base->count; i++) {
+        const struct logql_series *other = partner(by_right ? left : right, base->at[i].labels);
+        if (!other)
+            continue;
+        struct logql_series *series = &out->at[out->count++];
+        series->labels = base->at[i].labels;
+        if (logql_series_init(eval, series))
+            return -1;
+        for (size_t step = 0; step < eval->steps; step++)
+            compute_step(&own, by_right ? other : &base->at[i], by_right ? &base->at[i] : other,
+                         step, by_right, series);
+    }
+    return 0;
+}
+
+/* and, unless: points of the left side with, or without, a partner. */
+static int eval_filter(struct logql_eval *eval, bool with, const struct logql_vector *left,
+                       const struct logql_vector *right, struct logql_vector *out)
+{
+    out->at = arena_zeroed(eval->arena, left->count, sizeof *out->at);
+    if (!out->at)
+        return logql_out_of_memory(eval);
+    for (size_t i = 0; i < left->count; i++) {
+        const struct logql_series *other = partner(right, left->at[i].labels);
+        struct logql_series *series = &out->at[out->count++];
+        series->labels = left->at[i].labels;
+        if (logql_series_init(eval, series))
+            return -1;
+        for (size_t step = 0; step < eval->steps; step++) {
+            bool has = other && other->present[step];
+            series->present[step] = left->at[i].present[step] && has == with;
+            series->values[step] = left->at[i].values[step];
+        }
+    }
+    return 0;
+}
+
+/* or: the left side, and of the right what has no partner there. */
+static int eval_or(struct logql_eval *eval, const struct logql_vector *left,
+                   const struct logql_vector *right, struct logql_vector *out)
+{
+    struct logql_vector rest = {0};
+    if (eval_filter(eval, false, right, left, &rest))
+        return -1;
+    out->count = left->count + rest.count;
+    out->at = arena_alloc(eval->arena, out->count * sizeof *out->at);
+    if (!out->at)
+        return logql_out_of_memory(eval);
+    if (left->count)
+        memcpy(out->at, left->at, left->count * sizeof *out->at);
+    if (rest.count)
+        memcpy(out->at + left->count, rest.at, rest.count * sizeof *out->at);
+    return 0;
+}
+
+int logql_eval_binary(struct logql_eval *eval, const struct logql_expr *expr,
+                      const struct logql_vector *left, const struct logql_vector *right,
+                      struct logql_vector *out)
+{
+    bool is_set =
+        expr->binary == LOGQL_AND || expr->binary == LOGQL_OR || expr->binary == LOGQL_UNLESS;
+    *out = (struct logql_vector){0};
+    if (is_set && (left->scalar || right->scalar))
+        return error_set(eval->err, ERROR_BAD_DATA,
+                         "and, or and unless need vectors on both sides, not numbers");
+    if (expr->binary == LOGQL_OR)
+        return eval_or(eval, left, right, out);
+    if (is_set)
+        return eval_filter(eval, expr->binary == LOGQL_AND, left, right, out);
+    return eval_arithmetic(eval, expr, left, right, out);
+}
