@@ -69,6 +69,12 @@ $(BUILD)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
+bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
+	@tests/deps.sh test
+	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
+	@bench/run_statsd.py
+	@$(BUILD)/bench/query_bench
+
 install: binaries ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd
 	install -D $(BUILD)/lapwing $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwing
@@ -79,5 +85,5 @@ format: ## rewrite the sources with clang-format
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: help deps build run binaries install format clean
+.PHONY: help deps build run binaries bench install format clean
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
