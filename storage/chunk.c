@@ -119,18 +119,29 @@ static struct chunk_summary summarize(const double *values, size_t count)
     return summary;
 }
 
+/* The least exponent at which all four are decimals, or EXPONENT_RAW. A large number that is one at
+ * a small exponent may be none at a larger one. */
+static int common_exponent(const double *at, int64_t *k)
+{
+    for (int exponent = 0; exponent <= COLUMN_EXPONENT_MAX; exponent++) {
+        int fit = 0;
+        while (fit < 4 && column_to_scaled(at[fit], exponent, &k[fit]))
+            fit++;
+        if (fit == 4)
+            return exponent;
+    }
+    return EXPONENT_RAW;
+}
+
 static void append_summary(struct buffer *out, const struct chunk_summary *summary)
 {
     int64_t k[5];
-    int exponent = 0;
     const double at[] = {summary->first, summary->last, summary->min, summary->max, summary->sum};
     buffer_append_varint(out, summary->count);
     if (summary->count == 0)
         return;
-    for (int i = 0; i < 4 && exponent <= COLUMN_EXPONENT_MAX; i++)
-        while (exponent <= COLUMN_EXPONENT_MAX && !column_to_scaled(at[i], exponent, &k[i]))
-            exponent++;
-    if (exponent > COLUMN_EXPONENT_MAX) {
+    int exponent = common_exponent(at, k);
+    if (exponent == EXPONENT_RAW) {
         buffer_append_u8(out, EXPONENT_RAW);
         for (int i = 0; i < 5; i++)
             buffer_append_u64le(out, double_bits(at[i]));
@@ -138,14 +149,10 @@ static void append_summary(struct buffer *out, const struct chunk_summary *summa
     }
     bool sum_scaled = column_to_scaled(summary->sum, exponent, &k[4]);
     buffer_append_u8(out, (uint8_t)(exponent | (sum_scaled ? 0 : SUM_RAW)));
-    for (int i = 0; i < 4; i++) {
-        bool scaled = column_to_scaled(at[i], exponent, &k[i]);
-        assert(scaled);
-        buffer_append_varint_signed(out, i ? k[i] - k[0] : k[0]);
-    }
-    if (sum_scaled)
-        buffer_append_varint_signed(out, k[4] - k[0]);
-    else
+    buffer_append_varint_signed(out, k[0]);
+    for (int i = 1; i < (sum_scaled ? 5 : 4); i++)
+        buffer_append_varint_signed(out, k[i] - k[0]);
+    if (!sum_scaled)
         buffer_append_u64le(out, double_bits(summary->sum));
 }
 

@@ -13,6 +13,9 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(BU
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/liblapwing.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
 test-binaries: binaries $(BUILD)/lapwingd $(BUILD)/lapwing $(UNIT_BIN) $(FUZZ_BIN)
 
 test: ## install what tests need, build, run everything; the last line is the summary

@@ -1,0 +1,138 @@
+/* chunk_fuzz: every decoder of the store on arbitrary bytes, and round trips of arbitrary samples.
+ *
+ * The first byte chooses; checksums are put right first, or nothing would get past them.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <xxhash.h>
+
+#include "storage/chunk.h"
+#include "storage/headlog.h"
+#include "storage/histogram_code.h"
+#include "storage/pack.h"
+
+#define SAMPLES_MAX 600
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A copy whose u32le at `at` is the checksum of what follows it. */
+static void sign(struct buffer *out, struct slice bytes, size_t at)
+{
+    buffer_init(out, SIZE_MAX);
+    buffer_append_slice(out, bytes);
+    if (out->len < at + 4)
+        return;
+    uint32_t sum = (uint32_t)XXH3_64bits(out->at + at + 4, out->len - at - 4);
+    memcpy(out->at + at, &sum, sizeof sum);
+}
+
+static void check_histograms(const struct histogram *const *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 1; at[i] && j < at[i]->positive.count; j++)
+            assert(at[i]->positive.at[j - 1].index < at[i]->positive.at[j].index);
+}
+
+static void decode_chunk(struct slice bytes)
+{
+    struct buffer signed_bytes;
+    struct chunk chunk;
+    struct arena arena;
+    int64_t times[CHUNK_SAMPLES_MAX];
+    double values[CHUNK_SAMPLES_MAX];
+    const struct histogram *histograms[CHUNK_SAMPLES_MAX];
+    sign(&signed_bytes, bytes, 2);
+    arena_init(&arena, (size_t)1 << 24);
+    if (chunk_open(buffer_slice(&signed_bytes), 1700000000000, &chunk)) {
+        if (chunk_times(&chunk, times))
+            for (size_t i = 1; i < chunk.count; i++)
+                assert(times[i - 1] < times[i]);
+        if (chunk.histograms && chunk_histograms(&chunk, &arena, histograms))
+            check_histograms(histograms, chunk.count);
+        if (!chunk.histograms && chunk_values(&chunk, values))
+            assert(chunk.count > 0);
+    }
+    arena_release(&arena);
+    buffer_release(&signed_bytes);
+}
+
+static void decode_headlog(struct slice bytes)
+{
+    struct buffer signed_bytes;
+    struct headlog_reader reader;
+    uint64_t bits;
+    struct slice code;
+    if (bytes.len > 4096) /* a few bytes may stand for millions of equal rows: slow, not wrong */
+        return;
+    sign(&signed_bytes, bytes, 0);
+    if (headlog_open(&reader, buffer_slice(&signed_bytes)))
+        while (reader.next < reader.count && headlog_next(&reader, &bits, &code))
+            assert(code.len == 0 || bits == 0);
+    headlog_release(&reader);
+    buffer_release(&signed_bytes);
+}
+
+static void decode_codes(struct slice bytes)
+{
+    struct histogram running;
+    bool stale;
+    histogram_init(&running);
+    while (bytes.len && histogram_code_cut(&bytes, &running, &stale)) {
+        const struct histogram *const at[] = {&running};
+        check_histograms(at, 1);
+    }
+    histogram_release(&running);
+}
+
+/* The bytes as samples: two for the gap to the sample before, eight for the value. */
+static void round_trip(struct slice bytes)
+{
+    int64_t times[SAMPLES_MAX], times_back[SAMPLES_MAX], time = 1700000000000;
+    double values[SAMPLES_MAX], values_back[SAMPLES_MAX];
+    struct buffer out;
+    struct chunk chunk;
+    size_t count = 0;
+    for (; bytes.len >= 10 && count < SAMPLES_MAX; bytes = slice_skip(bytes, 10), count++) {
+        uint16_t gap;
+        memcpy(&gap, bytes.at, 2);
+        memcpy(&values[count], bytes.at + 2, 8);
+        if (gap & 1) /* half of them decimals, which random bits never are */
+            values[count] = rint(fmod(values[count], 1e6)) / 100;
+        times[count] = time += 1 + gap;
+    }
+    if (count == 0)
+        return;
+    buffer_init(&out, SIZE_MAX);
+    chunk_append_values(&out, times, values, count);
+    bool sound = chunk_open(buffer_slice(&out), times[0], &chunk) &&
+                 chunk_times(&chunk, times_back) && chunk_values(&chunk, values_back);
+    assert(sound && chunk.count == count && chunk.end_ms == times[count - 1]);
+    assert(memcmp(times, times_back, count * sizeof *times) == 0);
+    assert(memcmp(values, values_back, count * sizeof *values) == 0);
+    buffer_release(&out);
+}
+
+static void round_trip_integers(struct slice bytes)
+{
+    int64_t values[SAMPLES_MAX], back[SAMPLES_MAX];
+    struct buffer out;
+    size_t count = bytes.len / 8 < SAMPLES_MAX ? bytes.len / 8 : SAMPLES_MAX;
+    if (count)
+        memcpy(values, bytes.at, count * sizeof *values);
+    buffer_init(&out, SIZE_MAX);
+    pack_append(&out, values, count);
+    struct slice rest = buffer_slice(&out);
+    bool sound = pack_cut(&rest, back, count);
+    assert(sound && rest.len == 0 && memcmp(values, back, count * sizeof *values) == 0);
+    buffer_release(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const targets[])(struct slice) = {decode_chunk, decode_headlog, decode_codes,
+                                                    round_trip, round_trip_integers};
+    if (size)
+        targets[data[0] % (sizeof targets / sizeof *targets)](slice_make(data + 1, size - 1));
+    return 0;
+}

@@ -1,0 +1,163 @@
+/* postings: selectors and listings against a filter over plain label sets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "storage/partition.h"
+#include "storage/postings.h"
+
+#define SERIES 500
+
+static struct labels all[SERIES]; /* count 0: removed or never there */
+static struct arena arena;
+
+static struct slice pick(const char *const *from, size_t count)
+{
+    return slice_of_string(from[(size_t)lrand48() % count]);
+}
+
+/* Random sets over few names and values, some of them rare; every series differs by its "id". */
+static void make_labels(uint32_t id)
+{
+    static const char *const jobs[] = {"api", "web", "batch", "a.c", "abc"};
+    static const char *const environments[] = {"prod", "staging"};
+    struct label pairs[4];
+    size_t count = 0;
+    if (lrand48() % 10)
+        pairs[count++] = (struct label){SLICE("env"), pick(environments, 2)};
+    pairs[count++] = (struct label){SLICE("id"), arena_format(&arena, "%u", id)};
+    if (lrand48() % 3)
+        pairs[count++] = (struct label){SLICE("job"), pick(jobs, 5)};
+    if (lrand48() % 40 == 0)
+        pairs[count++] = (struct label){SLICE("rare"), SLICE("x")};
+    all[id] = labels_copy(&arena, (struct labels){pairs, count});
+}
+
+static void assert_selects(const struct postings *postings, const struct matcher *matchers,
+                           size_t count)
+{
+    roaring_bitmap_t *got = postings_select(postings, matchers, count);
+    for (uint32_t id = 0; id < SERIES; id++) {
+        bool want = all[id].count && matchers_accept(matchers, count, all[id]);
+        if (roaring_bitmap_contains(got, id) != want)
+            fail_msg("series %u: %s\"%.*s\"", id, matcher_operator(matchers[0].type),
+                     SLICE_ARG(matchers[0].value));
+    }
+    roaring_bitmap_free(got);
+}
+
+static const char *const names[] = {"job", "env", "id", "rare", "absent"};
+static const char *const plain[] = {"", "api", "prod", "x", "7", "a.c", "nothing"};
+static const char *const patterns[] = {"",      "api",      "api|web", "api|",  ".*",   ".+",
+                                       "a.c",   "a\\.c",    "[a-b].*", "1.*",   "x?",   "prod|",
+                                       "(a|b)", "(?i)PROD", "|",       "3|4|5", "^api$"};
+
+static struct matcher random_matcher(void)
+{
+    struct matcher matcher;
+    struct error err = {0};
+    enum matcher_type type = (enum matcher_type)(lrand48() % 4);
+    bool regex = type == MATCH_REGEX || type == MATCH_NOT_REGEX;
+    struct slice value = regex ? pick(patterns, sizeof patterns / sizeof *patterns)
+                               : pick(plain, sizeof plain / sizeof *plain);
+    if (matcher_init(&matcher, type, pick(names, 5), value, &err))
+        fail_msg("%s", err.text);
+    return matcher;
+}
+
+static void strike(void *arg, struct slice text)
+{
+    assert_true(table_remove(arg, text, NULL)); /* expected, and only once */
+}
+
+static void assert_listing(const struct postings *postings)
+{
+    struct matcher matcher = random_matcher();
+    roaring_bitmap_t *ids = postings_select(postings, &matcher, 1);
+    for (size_t n = 0; n < 5; n++) {
+        struct slice name = slice_of_string(names[n]);
+        struct table want;
+        table_init(&want, 1000);
+        for (uint32_t id = 0; id < SERIES; id++) {
+            bool fresh;
+            struct slice value = labels_get(all[id], name);
+            if (value.len && roaring_bitmap_contains(ids, id))
+                assert_non_null(table_insert(&want, value, &fresh));
+        }
+        postings_values(postings, name, ids, strike, &want);
+        assert_int_equal(want.count, 0);
+        table_release(&want);
+    }
+    roaring_bitmap_free(ids);
+    matcher_release(&matcher);
+}
+
+static void selects_what_a_filter_selects(void **state)
+{
+    (void)state;
+    struct postings postings;
+    arena_init(&arena, (size_t)1 << 26);
+    postings_init(&postings);
+    for (int round = 0; round < 4000; round++) {
+        uint32_t id = (uint32_t)lrand48() % SERIES;
+        if (all[id].count) {
+            if (lrand48() % 3 == 0) {
+                postings_remove(&postings, id, all[id]);
+                all[id].count = 0;
+            }
+        } else {
+            make_labels(id);
+            postings_add(&postings, id, all[id]);
+        }
+        if (round % 4)
+            continue;
+        struct matcher matchers[3] = {random_matcher(), random_matcher(), random_matcher()};
+        assert_selects(&postings, matchers, 1 + (size_t)(lrand48() % 3));
+        for (int i = 0; i < 3; i++)
+            matcher_release(&matchers[i]);
+        assert_listing(&postings);
+    }
+    for (uint32_t id = 0; id < SERIES; id++)
+        if (all[id].count)
+            postings_remove(&postings, id, all[id]);
+    assert_int_equal(postings.names.count, 0);
+    assert_true(roaring_bitmap_is_empty(postings.all));
+    postings_release(&postings);
+    arena_release(&arena);
+}
+
+static void partitions_know_who_was_active(void **state)
+{
+    (void)state;
+    struct partitions partitions = {0};
+    static const uint32_t days[] = {19000, 19002, 18999, 19001, 19000};
+    for (uint32_t i = 0; i < 5; i++)
+        partitions_mark(&partitions, days[i], i);
+    assert_int_equal(partitions.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(partitions.at[i].day, 18999 + i);
+    roaring_bitmap_t *ids = partitions_union(&partitions, 19000, 19001);
+    assert_int_equal(roaring_bitmap_get_cardinality(ids), 3);
+    assert_true(roaring_bitmap_contains(ids, 0) && roaring_bitmap_contains(ids, 3) &&
+                roaring_bitmap_contains(ids, 4));
+    roaring_bitmap_free(ids);
+    partitions_forget(&partitions, 2);
+    assert_int_equal(partitions.at[0].day, 19001);
+    assert_int_equal(partitions_find(&partitions, 19003), 2);
+    partitions_release(&partitions);
+}
+
+int main(void)
+{
+    srand48(4);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(selects_what_a_filter_selects),
+        cmocka_unit_test(partitions_know_who_was_active),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
