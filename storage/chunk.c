@@ -107,14 +107,17 @@ static struct chunk_summary summarize(const double *values, size_t count)
 {
     struct chunk_summary summary = {0};
     for (size_t i = 0; i < count; i++) {
-        if (is_stale_nan(values[i]))
+        double value = values[i];
+        if (double_bits(value) == STALE_NAN_BITS)
             continue;
         if (summary.count++ == 0)
-            summary.first = summary.min = summary.max = values[i];
-        summary.sum += values[i];
-        summary.min = fmin(summary.min, values[i]);
-        summary.max = fmax(summary.max, values[i]);
-        summary.last = values[i];
+            summary.first = summary.min = summary.max = value;
+        summary.sum += value;
+        if (value < summary.min || isnan(summary.min))
+            summary.min = value;
+        if (value > summary.max || isnan(summary.max))
+            summary.max = value;
+        summary.last = value;
     }
     return summary;
 }

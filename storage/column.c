@@ -17,6 +17,7 @@
 #include "storage/column.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <math.h>
 
 #include "storage/pack.h"
@@ -34,10 +35,10 @@ double column_of_scaled(int64_t k, int exponent)
 
 bool column_to_scaled(double value, int exponent, int64_t *k)
 {
-    double scaled = rint(value * powers[exponent]);
+    double scaled = value * powers[exponent];
     if (!(fabs(scaled) < INTEGER_LIMIT))
         return false;
-    *k = (int64_t)scaled;
+    *k = (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5)); /* rint, without the call */
     return double_bits(column_of_scaled(*k, exponent)) == double_bits(value); /* not so for -0 */
 }
 
@@ -112,10 +113,10 @@ static void put_bits(struct bit_writer *writer, uint64_t bits, unsigned width)
 {
     writer->pending |= (unsigned __int128)bits << writer->fill;
     writer->fill += width;
-    while (writer->fill >= 8) {
-        buffer_append_u8(writer->out, (uint8_t)writer->pending);
-        writer->pending >>= 8;
-        writer->fill -= 8;
+    if (writer->fill >= 64) {
+        buffer_append_u64le(writer->out, (uint64_t)writer->pending);
+        writer->pending >>= 64;
+        writer->fill -= 64;
     }
 }
 
@@ -142,29 +143,33 @@ static void append_xor(struct buffer *out, const double *values, size_t count)
         }
         put_bits(&writer, x >> (64 - leading - length), length);
     }
-    if (writer.fill)
+    for (; writer.fill; writer.fill -= writer.fill < 8 ? writer.fill : 8) {
         buffer_append_u8(out, (uint8_t)writer.pending);
+        writer.pending >>= 8;
+    }
 }
 
 struct bit_reader {
-    struct slice rest;
-    unsigned __int128 pending;
-    unsigned fill;
+    struct slice bytes;
+    size_t bit;
 };
 
 static bool get_bits(struct bit_reader *reader, unsigned width, uint64_t *out)
 {
-    while (reader->fill < width) {
-        uint8_t byte;
-        if (!bytes_cut_u8(&reader->rest, &byte))
-            return false;
-        reader->pending |= (unsigned __int128)byte << reader->fill;
-        reader->fill += 8;
-    }
-    uint64_t mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
-    *out = (uint64_t)reader->pending & mask;
-    reader->pending >>= width;
-    reader->fill -= width;
+    size_t at = reader->bit / 8, size = (reader->bit + width + 7) / 8 - at;
+    unsigned shift = reader->bit & 7;
+    uint64_t word = 0, mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
+    if (size > reader->bytes.len - at)
+        return false;
+    if (reader->bytes.len - at >= 8)
+        memcpy(&word, reader->bytes.at + at, 8);
+    else
+        memcpy(&word, reader->bytes.at + at, size);
+    word = le64toh(word) >> shift;
+    if (size > 8)
+        word |= (uint64_t)(uint8_t)reader->bytes.at[at + 8] << (64 - shift);
+    *out = word & mask;
+    reader->bit += width;
     return true;
 }
 
@@ -191,7 +196,7 @@ static bool get_xor(struct bit_reader *reader, unsigned *leading, unsigned *leng
 
 static bool cut_xor(struct slice *rest, double *out, size_t count)
 {
-    struct bit_reader reader = {.rest = *rest};
+    struct bit_reader reader = {.bytes = *rest};
     unsigned leading = 0, length = 0;
     uint64_t previous = 0, x;
     for (size_t i = 0; i < count; i++) {
@@ -200,7 +205,7 @@ static bool cut_xor(struct slice *rest, double *out, size_t count)
         previous ^= x;
         out[i] = double_of_bits(previous);
     }
-    *rest = reader.rest;
+    *rest = slice_skip(*rest, (reader.bit + 7) / 8);
     return true;
 }
 

@@ -12,9 +12,8 @@
  *               0xf0            a histogram code: varint length, bytes
  *
  * The sample before is the one in the series' open chunk, 0 for its first: what a record refers to
- * is never older than the oldest open sample, and the log is cut only below that. A record of what
- * was sealed later may refer to samples cut off already; it replays to garbage that the SEALED
- * record behind it discards.
+ * is never older than the oldest open sample, and the log is cut only below that. Samples sealed since
+ * may refer to what was cut off; replay passes them over.
  */
 #include "storage/headlog.h"
 
@@ -93,6 +92,11 @@ void headlog_append_sealed(struct buffer *out, const uint32_t *series, const int
     pack_append(out, sealed_ms, count);
     free(column);
     finish(out, at);
+}
+
+enum headlog_kind headlog_kind_of(struct slice record)
+{
+    return record.len > 4 && record.at[4] == HEADLOG_SEALED ? HEADLOG_SEALED : HEADLOG_SAMPLES;
 }
 
 bool headlog_open(struct headlog_reader *reader, struct slice record)

@@ -37,6 +37,8 @@ struct headlog_reader {
     struct slice values;
 };
 
+/* Without checking anything; a record too short for one counts as SAMPLES. */
+enum headlog_kind headlog_kind_of(struct slice record);
 /* Checks checksum and columns. False: damaged. Release it either way. */
 MUST_USE bool headlog_open(struct headlog_reader *reader, struct slice record);
 void headlog_release(struct headlog_reader *reader);

@@ -160,24 +160,29 @@ void pack_append(struct buffer *out, const int64_t *values, size_t count)
         append_patches(out, values, packed, &plan);
 }
 
-/* Unpacks offsets; *bits holds exactly the packed bytes. */
+/* The eight bytes at `at`, of which only those inside the slice count. */
+static uint64_t load_word(struct slice bits, size_t at)
+{
+    uint64_t word = 0;
+    size_t left = bits.len - at;
+    if (left >= 8)
+        memcpy(&word, bits.at + at, 8);
+    else
+        memcpy(&word, bits.at + at, left);
+    return le64toh(word);
+}
+
+/* Unpacks offsets; bits holds exactly the packed bytes. */
 static void read_bits(struct slice bits, unsigned width, uint64_t *out, size_t count)
 {
-    unsigned __int128 pending = 0;
-    unsigned fill = 0;
     uint64_t mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
-    for (size_t i = 0; i < count; i++) {
-        if (fill < width) {
-            uint64_t word = 0;
-            size_t take = bits.len < 8 ? bits.len : 8;
-            memcpy(&word, bits.at, take);
-            bits = slice_skip(bits, take);
-            pending |= (unsigned __int128)le64toh(word) << fill;
-            fill += 64;
-        }
-        out[i] = (uint64_t)pending & mask;
-        pending >>= width;
-        fill -= width;
+    size_t bit = 0;
+    for (size_t i = 0; i < count; i++, bit += width) {
+        unsigned shift = bit & 7;
+        uint64_t word = load_word(bits, bit / 8) >> shift;
+        if (width + shift > 64)
+            word |= load_word(bits, bit / 8 + 8) << (64 - shift);
+        out[i] = word & mask;
     }
 }
 

@@ -1,17 +1,22 @@
 /* partition: a sorted array of days, each with a roaring bitmap.
  *
- *   KV_POSTINGS   partition u32be -> checksum u32le (XXH3, low half) | portable roaring bitmap
+ *   KV_POSTINGS   partition u32be -> checksum u32le | longest chunk ms u32le | roaring bitmap
+ *
+ * The checksum is the low half of XXH3 over what follows; the bitmap is in roaring's portable format.
  *
  * A bitmap is written in the same batch as the chunks that made it grow. That is at most some
  * kilobytes a tick during the first hour of a day, and nothing afterwards.
  */
 #include "storage/partition.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <xxhash.h>
 
 #include "storage/base/alloc.h"
 #include "storage/key.h"
+
+#define HEADER_BYTES 8
 
 void partitions_release(struct partitions *partitions)
 {
@@ -48,13 +53,16 @@ static void insert(struct partitions *partitions, size_t place, uint32_t day,
     partitions->count++;
 }
 
-void partitions_mark(struct partitions *partitions, uint32_t day, uint32_t series)
+void partitions_mark(struct partitions *partitions, uint32_t day, uint32_t series, uint32_t span_ms)
 {
     size_t place = partitions_find(partitions, day);
     if (place == partitions->count || partitions->at[place].day != day)
         insert(partitions, place, day, roaring_bitmap_create());
-    if (roaring_bitmap_add_checked(partitions->at[place].active, series))
-        partitions->at[place].dirty = true;
+    struct partition *partition = &partitions->at[place];
+    bool fresh = roaring_bitmap_add_checked(partition->active, series);
+    partition->dirty |= fresh || span_ms > partition->longest_ms;
+    if (span_ms > partition->longest_ms)
+        partition->longest_ms = span_ms;
 }
 
 void partitions_stage(const struct partitions *partitions, struct kv *kv, struct kv_batch *batch)
@@ -68,10 +76,12 @@ void partitions_stage(const struct partitions *partitions, struct kv *kv, struct
         struct key_bytes key = key_of_u32(partition->day);
         size_t size = roaring_bitmap_portable_size_in_bytes(partition->active);
         buffer_reset(&value);
-        char *room = buffer_reserve(&value, size + 4);
-        roaring_bitmap_portable_serialize(partition->active, room + 4);
-        buffer_append_u32le(&value, (uint32_t)XXH3_64bits(room + 4, size));
-        value.len += size;
+        char *room = buffer_reserve(&value, HEADER_BYTES + size);
+        uint32_t longest = htole32(partition->longest_ms);
+        memcpy(room + 4, &longest, 4);
+        roaring_bitmap_portable_serialize(partition->active, room + HEADER_BYTES);
+        buffer_append_u32le(&value, (uint32_t)XXH3_64bits(room + 4, 4 + size));
+        value.len += 4 + size;
         kv_batch_put(kv, batch, KV_POSTINGS, key_slice(&key), buffer_slice(&value));
     }
     buffer_release(&value);
@@ -85,14 +95,15 @@ void partitions_saved(struct partitions *partitions)
 
 static bool load_row(struct partitions *partitions, struct slice key, struct slice value)
 {
-    uint32_t day, sum;
+    uint32_t day, sum, longest;
     if (!bytes_cut_u32be(&key, &day) || key.len || !bytes_cut_u32le(&value, &sum) ||
-        sum != (uint32_t)XXH3_64bits(value.at, value.len))
+        sum != (uint32_t)XXH3_64bits(value.at, value.len) || !bytes_cut_u32le(&value, &longest))
         return false;
     roaring_bitmap_t *active = roaring_bitmap_portable_deserialize_safe(value.at, value.len);
     if (!active)
         return false;
     insert(partitions, partitions->count, day, active);
+    partitions->at[partitions->count - 1].longest_ms = longest;
     return true;
 }
 

@@ -10,8 +10,9 @@
 #include "storage/postings.h"
 
 struct partition {
-    uint32_t day; /* see key.h */
-    bool dirty;   /* differs from KV_POSTINGS */
+    uint32_t day;        /* see key.h */
+    bool dirty;          /* differs from KV_POSTINGS */
+    uint32_t longest_ms; /* span of its longest chunk: how far back a reader has to look */
     roaring_bitmap_t *active;
 };
 
@@ -23,8 +24,9 @@ struct partitions {
 
 void partitions_release(struct partitions *partitions);
 MUST_USE int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err);
-/* Makes the partition if need be. */
-void partitions_mark(struct partitions *partitions, uint32_t day, uint32_t series);
+/* Notes a chunk of this span. Makes the partition if need be. */
+void partitions_mark(struct partitions *partitions, uint32_t day, uint32_t series,
+                     uint32_t span_ms);
 /* Puts the dirty ones into the batch; they stay dirty until partitions_saved. */
 void partitions_stage(const struct partitions *partitions, struct kv *kv, struct kv_batch *batch);
 void partitions_saved(struct partitions *partitions);

@@ -29,7 +29,12 @@ struct store_reader {
     const struct histogram **histograms;
     size_t count;
     size_t capacity;
-    struct id_list days;
+    struct day {
+        uint32_t day;
+        uint32_t longest_ms; /* see partition.h */
+    } * days;                /* that have chunks of it */
+    size_t day_count;
+    size_t day_capacity;
 };
 
 /* One store_read under way. */
@@ -59,7 +64,7 @@ void store_reader_free(struct store_reader *reader)
     free(reader->times);
     free(reader->values);
     free(reader->histograms);
-    free(reader->days.at);
+    free(reader->days);
     free(reader);
 }
 
@@ -72,19 +77,15 @@ static int exhausted(struct error *err)
 
 /* --- chunks --- */
 
-/* Opens the chunk the iterator stands on. False when it is another series or day. A damaged chunk
- * is counted and reported as one without samples. */
-static bool open_chunk(struct kv_iterator *it, uint32_t id, uint32_t day, struct chunk *chunk)
+/* Opens the chunk under the iterator. A damaged one is counted and passed over. */
+static bool open_chunk(struct kv_iterator *it, struct chunk_key key, struct chunk *chunk)
 {
-    struct chunk_key key;
-    if (!key_parse_chunk(kv_key(it), &key) || key.series != id || key.partition != day)
-        return false;
-    if (!chunk_open(kv_value(it), chunk_key_time(key), chunk)) {
-        metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-        log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", id, day, key.offset_ms);
-        *chunk = (struct chunk){.start_ms = chunk_key_time(key), .end_ms = INT64_MIN};
-    }
-    return true;
+    if (chunk_open(kv_value(it), chunk_key_time(key), chunk))
+        return true;
+    metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
+    log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", key.series, key.partition,
+              key.offset_ms);
+    return false;
 }
 
 static void make_room(struct store_reader *reader, size_t count)
@@ -148,30 +149,23 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
     return 0;
 }
 
-/* The first chunk of the day that can reach into the range. */
-static bool seek_chunk(const struct reading *reading, uint32_t day)
+/* Chunks that reach into the range begin at most the day's longest chunk before it. */
+static int read_day(const struct reading *reading, const struct day *day, struct error *err)
 {
     struct kv_iterator *it = reading->reader->chunks;
-    struct chunk_key key = {.partition = day, .series = reading->id};
+    struct chunk_key key = {.partition = day->day, .series = reading->id};
     struct chunk chunk;
-    if (reading->start_ms > partition_start(day)) {
-        key.offset_ms = (uint32_t)(reading->start_ms - partition_start(day));
-        struct key_bytes at = key_of_chunk(key);
-        if (kv_seek_before(it, key_slice(&at)) && open_chunk(it, reading->id, day, &chunk))
-            return true;
-    }
+    int64_t start = reading->start_ms > 0 ? reading->start_ms : 0;
+    int64_t reach = start - partition_start(day->day) - day->longest_ms;
+    if (reach > 0)
+        key.offset_ms = (uint32_t)reach;
     struct key_bytes at = key_of_chunk(key);
-    return kv_seek(it, key_slice(&at));
-}
-
-static int read_day(const struct reading *reading, uint32_t day, struct error *err)
-{
-    struct kv_iterator *it = reading->reader->chunks;
-    struct chunk chunk;
-    bool more = seek_chunk(reading, day);
-    for (; more && open_chunk(it, reading->id, day, &chunk); more = kv_next(it)) {
-        if (chunk.start_ms > reading->chunk_end_ms)
-            return 0;
+    bool more = kv_seek(it, key_slice(&at));
+    for (; more && key_parse_chunk(kv_key(it), &key) && key.series == reading->id &&
+           key.partition == day->day && chunk_key_time(key) <= reading->chunk_end_ms;
+         more = kv_next(it)) {
+        if (!open_chunk(it, key, &chunk))
+            continue;
         if (chunk.end_ms >= reading->start_ms && read_chunk(reading, &chunk, err))
             return -1;
     }
@@ -211,13 +205,21 @@ static bool copy_open(struct reading *reading, const struct head_series *series)
     return values;
 }
 
+static void push_day(struct store_reader *reader, const struct partition *partition)
+{
+    if (reader->day_count == reader->day_capacity) {
+        reader->day_capacity = reader->day_capacity ? reader->day_capacity * 2 : 8;
+        reader->days = alloc_resize(reader->days, reader->day_capacity, sizeof *reader->days);
+    }
+    reader->days[reader->day_count++] = (struct day){partition->day, partition->longest_ms};
+}
+
 /* Which days have chunks that may reach into the range. */
 static void find_days(struct reading *reading, const struct head_series *series)
 {
     const struct partitions *partitions = &reading->reader->store->partitions;
-    struct id_list *days = &reading->reader->days;
     int64_t from = reading->start_ms < 0 ? 0 : reading->start_ms;
-    days->count = 0;
+    reading->reader->day_count = 0;
     if (series && series->sealed_ms != TIME_UNKNOWN && series->sealed_ms < from)
         return;
     if (from > reading->chunk_end_ms || from > TIME_MS_MAX)
@@ -226,7 +228,7 @@ static void find_days(struct reading *reading, const struct head_series *series)
     for (size_t i = partitions_find(partitions, partition_of(from));
          i < partitions->count && partitions->at[i].day <= partition_of(to); i++)
         if (roaring_bitmap_contains(partitions->at[i].active, reading->id))
-            id_list_push(days, partitions->at[i].day);
+            push_day(reading->reader, &partitions->at[i]);
 }
 
 /* Makes sure that the snapshot has all that left this series' head. */
@@ -256,7 +258,7 @@ static bool read_head(struct reading *reading)
         enough = copy_open(reading, series);
     }
     find_days(reading, series);
-    if (reading->reader->days.count)
+    if (reading->reader->day_count)
         refresh_snapshot(reading->reader, series);
     pthread_rwlock_unlock(&store->lock);
     return enough;
@@ -307,8 +309,8 @@ int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms, i
     reader->count = 0;
     if (!read_head(&reading))
         return exhausted(err);
-    for (size_t i = 0; i < reader->days.count; i++)
-        if (read_day(&reading, reader->days.at[i], err))
+    for (size_t i = 0; i < reader->day_count; i++)
+        if (read_day(&reading, &reader->days[i], err))
             return -1;
     if (reader->count)
         return join(&reading, out, err);
@@ -318,12 +320,20 @@ int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms, i
 
 /* --- the newest sample --- */
 
-/* Positions on the last chunk of the series on that day. */
-static bool seek_last_chunk(struct kv_iterator *it, uint32_t id, uint32_t day, struct chunk *chunk)
+/* Opens the last sound chunk of the series on that day whose key is not above *key; *key becomes
+ * its key. */
+static bool open_last_chunk(struct kv_iterator *it, struct chunk_key *key, struct chunk *chunk)
 {
-    struct chunk_key key = {.partition = day, .series = id, .offset_ms = UINT32_MAX};
-    struct key_bytes at = key_of_chunk(key);
-    return kv_seek_before(it, key_slice(&at)) && open_chunk(it, id, day, chunk);
+    uint32_t series = key->series, day = key->partition;
+    struct key_bytes at = key_of_chunk(*key);
+    bool more = kv_seek_before(it, key_slice(&at));
+    while (more && key_parse_chunk(kv_key(it), key) && key->series == series &&
+           key->partition == day) {
+        if (open_chunk(it, *key, chunk))
+            return true;
+        more = kv_previous(it);
+    }
+    return false;
 }
 
 int64_t store_sealed_until(struct store *store, uint32_t id)
@@ -332,13 +342,14 @@ int64_t store_sealed_until(struct store *store, uint32_t id)
     struct kv_iterator *it = NULL;
     for (size_t i = store->partitions.count; i-- && until == TIME_NONE;) {
         const struct partition *partition = &store->partitions.at[i];
+        struct chunk_key key = {partition->day, id, UINT32_MAX};
         struct chunk chunk;
         if (!roaring_bitmap_contains(partition->active, id))
             continue;
         if (!it)
             it = kv_iterate(store->kv, KV_CHUNK, SLICE(""), SLICE(""));
-        if (seek_last_chunk(it, id, partition->day, &chunk))
-            until = chunk.end_ms == INT64_MIN ? chunk.start_ms : chunk.end_ms;
+        if (open_last_chunk(it, &key, &chunk))
+            until = chunk.end_ms;
     }
     kv_iterator_free(it);
     return until;
@@ -385,12 +396,15 @@ bool store_last(struct store *store, uint32_t series, struct arena *arena, doubl
                               .chunk_end_ms = INT64_MAX,
                               .arena = arena};
     bool found = read_head(&reading) && last_of_column(&reading.open, value, histogram);
-    for (size_t i = reader->days.count; i-- && !found;) {
-        uint32_t day = reader->days.at[i];
+    for (size_t i = reader->day_count; i-- && !found;) {
+        struct chunk_key key = {reader->days[i].day, series, UINT32_MAX};
         struct chunk chunk;
-        bool more = seek_last_chunk(reader->chunks, series, day, &chunk);
-        while (more && !(found = last_of_chunk(&chunk, arena, value, histogram)))
-            more = kv_previous(reader->chunks) && open_chunk(reader->chunks, series, day, &chunk);
+        while (!found && open_last_chunk(reader->chunks, &key, &chunk)) {
+            found = last_of_chunk(&chunk, arena, value, histogram);
+            if (key.offset_ms == 0)
+                break;
+            key.offset_ms--;
+        }
     }
     store_reader_free(reader);
     return found;

@@ -1,7 +1,8 @@
 /* recover: replays the head log, so that after kill -9 the head is what it was.
  *
- * Records come in the order they were written. Samples are appended without asking; a SEALED record
- * drops what its chunks hold. The log begins at the oldest record that an open sample needs.
+ * Two passes. The first finds for each series the last SEALED record; the second appends the samples
+ * behind it, in order. What lies before it is in chunks already, and may even be undecodable: the
+ * log is cut below the oldest record that an open sample needs, whatever sealed samples refer to.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,15 +12,7 @@
 #include "storage/key.h"
 #include "storage/store_state.h"
 
-static int damaged(struct slice key, struct error *err)
-{
-    uint64_t sequence = 0;
-    if (!bytes_cut_u64be(&key, &sequence))
-        sequence = 0;
-    return error_set(err, ERROR_INTERNAL,
-                     "record %llu of the head log is damaged; restore a backup",
-                     (unsigned long long)sequence);
-}
+#define AHEAD 8 /* samples between prefetch and use */
 
 static struct head_series *entry(struct store *store, uint32_t id)
 {
@@ -27,18 +20,19 @@ static struct head_series *entry(struct store *store, uint32_t id)
     return series ? series : head_make(&store->head, id, TIME_UNKNOWN);
 }
 
-static void replay_sealed(struct store *store, const struct headlog_reader *reader)
+/* First pass. */
+static bool note_sealed(struct store *store, struct headlog_reader *reader, uint64_t sequence)
 {
     for (size_t i = 0; i < reader->count; i++) {
         uint32_t id = (uint32_t)reader->series[i];
         if (!series_row(&store->series, id))
             continue;
         struct head_series *series = entry(store, id);
-        if (series->count)
-            head_clear(&store->head, series);
-        series->sealed_ms = reader->times[i];
-        series->staged_ms = series->sealed_ms;
+        series->sealed_ms = series->staged_ms = reader->times[i];
+        series->first_sequence = sequence;
+        series->sealed_once = true;
     }
+    return true;
 }
 
 static void replay_code(struct store *store, struct head_series *series, int64_t time_ms,
@@ -53,48 +47,76 @@ static void replay_code(struct store *store, struct head_series *series, int64_t
     head_append_histogram(&store->head, series, time_ms, code);
 }
 
-static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+/* One sample. False when it cannot be: not in order, not of the series' kind. */
+static bool replay_sample(struct store *store, const struct headlog_reader *reader,
+                          uint64_t sequence, uint64_t bits, struct slice code)
 {
-    for (size_t i = 0; i < reader->count; i++) {
-        uint64_t bits;
-        struct slice code;
-        if (!headlog_next(reader, &bits, &code))
-            return false;
-        uint32_t id = (uint32_t)reader->series[i];
-        const struct series_row *row = series_row(&store->series, id);
-        if (!row) /* forgotten since: what is logged of it is past retention */
-            continue;
-        struct head_series *series = entry(store, id);
-        if ((series->count && reader->times[i] <= series->last_ms) ||
-            (code.len > 0) != (row->kind == SERIES_HISTOGRAM))
-            return false;
-        if (series->count == 0) {
-            series->first_sequence = sequence;
-            series->touched_s = (uint32_t)(reader->wall_ms / 1000);
-        } else if (!code.len) {
-            bits ^= double_bits(head_last_value(series));
-        }
-        if (code.len)
-            replay_code(store, series, reader->times[i], code);
-        else
-            head_append_value(&store->head, series, reader->times[i], double_of_bits(bits));
+    size_t i = reader->next - 1;
+    uint32_t id = (uint32_t)reader->series[i];
+    const struct series_row *row = series_row(&store->series, id);
+    if (!row) /* forgotten since: what is logged of it is past retention */
+        return true;
+    struct head_series *series = entry(store, id);
+    if (series->count == 0) {
+        if (series->sealed_once && sequence < series->first_sequence)
+            return true;
+        series->first_sequence = sequence;
+        series->touched_s = (uint32_t)(reader->wall_ms / 1000);
+    } else if (!code.len) {
+        bits ^= double_bits(head_last_value(series));
     }
+    if ((series->count && reader->times[i] <= series->last_ms) ||
+        (code.len > 0) != (row->kind == SERIES_HISTOGRAM))
+        return false;
+    if (code.len)
+        replay_code(store, series, reader->times[i], code);
+    else
+        head_append_value(&store->head, series, reader->times[i], double_of_bits(bits));
     return true;
 }
 
-static int replay(struct store *store, struct slice key, struct slice value, struct error *err)
+/* Second pass. */
+static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
 {
-    struct headlog_reader reader = {.count = 0};
-    struct slice rest = key;
-    uint64_t sequence = 0;
-    bool sound = bytes_cut_u64be(&rest, &sequence) && headlog_open(&reader, value);
-    if (sound && reader.kind == HEADLOG_SEALED)
-        replay_sealed(store, &reader);
-    else if (sound)
-        sound = replay_samples(store, &reader, sequence);
-    headlog_release(&reader);
-    store->headlog_next = sequence + 1;
-    return sound ? 0 : damaged(key, err);
+    bool sound = true;
+    while (sound && reader->next < reader->count) {
+        uint64_t bits;
+        struct slice code;
+        if (reader->next + AHEAD < reader->count)
+            __builtin_prefetch(
+                head_get(&store->head, (uint32_t)reader->series[reader->next + AHEAD]));
+        sound = headlog_next(reader, &bits, &code) &&
+                replay_sample(store, reader, sequence, bits, code);
+    }
+    return sound;
+}
+
+/* Hands each record from the mark on to `visit`. */
+static int each_record(struct store *store, enum headlog_kind kind,
+                       bool (*visit)(struct store *, struct headlog_reader *, uint64_t),
+                       struct error *err)
+{
+    struct key_bytes low = key_of_u64(store->headlog_low);
+    struct kv_iterator *it = kv_iterate(store->kv, KV_HEADLOG, key_slice(&low), SLICE(""));
+    int status = 0;
+    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it)) {
+        struct headlog_reader reader = {.count = 0};
+        struct slice key = kv_key(it);
+        uint64_t sequence = 0;
+        bool sound = bytes_cut_u64be(&key, &sequence);
+        if (sound && headlog_kind_of(kv_value(it)) == kind)
+            sound = headlog_open(&reader, kv_value(it)) && visit(store, &reader, sequence);
+        headlog_release(&reader);
+        store->headlog_next = sequence + 1;
+        if (!sound)
+            status = error_set(err, ERROR_INTERNAL,
+                               "record %llu of the head log is damaged; restore a backup",
+                               (unsigned long long)sequence);
+    }
+    if (!status)
+        status = kv_iterator_check(it, err);
+    kv_iterator_free(it);
+    return status;
 }
 
 /* Rebuilds what the writer knows of a series from its open samples. */
@@ -147,15 +169,8 @@ static int read_low(struct store *store, struct error *err)
 
 int store_recover_head(struct store *store, struct error *err)
 {
-    if (read_low(store, err))
+    if (read_low(store, err) || each_record(store, HEADLOG_SEALED, note_sealed, err) ||
+        each_record(store, HEADLOG_SAMPLES, replay_samples, err))
         return -1;
-    struct key_bytes low = key_of_u64(store->headlog_low);
-    struct kv_iterator *it = kv_iterate(store->kv, KV_HEADLOG, key_slice(&low), SLICE(""));
-    int status = 0;
-    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it))
-        status = replay(store, kv_key(it), kv_value(it), err);
-    if (!status)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
-    return status ? status : finish(store, err);
+    return finish(store, err);
 }

@@ -62,16 +62,17 @@ static size_t piece(const struct seal *seal, const int64_t *times, size_t count)
     return n;
 }
 
-static void put_chunk(struct seal *seal, uint32_t id, int64_t start_ms, size_t samples)
+static void put_chunk(struct seal *seal, uint32_t id, const int64_t *times, size_t samples)
 {
-    struct chunk_key chunk = {.partition = partition_of(start_ms),
+    struct chunk_key chunk = {.partition = partition_of(times[0]),
                               .series = id,
-                              .offset_ms = (uint32_t)(start_ms % PARTITION_MS)};
+                              .offset_ms = (uint32_t)(times[0] % PARTITION_MS)};
     struct key_bytes key = key_of_chunk(chunk);
     kv_batch_put(seal->store->kv, seal->batch, KV_CHUNK, key_slice(&key),
                  buffer_slice(&seal->chunk));
     pthread_rwlock_wrlock(&seal->store->lock);
-    partitions_mark(&seal->store->partitions, chunk.partition, id);
+    partitions_mark(&seal->store->partitions, chunk.partition, id,
+                    (uint32_t)(times[samples - 1] - times[0]));
     pthread_rwlock_unlock(&seal->store->lock);
     seal->chunks++;
     seal->samples += samples;
@@ -90,7 +91,7 @@ static void seal_values(struct seal *seal, uint32_t id, const struct head_series
         head_values(series, from, count, values);
         buffer_reset(&seal->chunk);
         chunk_append_values(&seal->chunk, times, values, count);
-        put_chunk(seal, id, times[0], count);
+        put_chunk(seal, id, times, count);
     }
 }
 
@@ -109,7 +110,7 @@ static void seal_histograms(struct seal *seal, uint32_t id, const struct head_se
             count = (count + 1) / 2;
         buffer_reset(&seal->chunk);
         chunk_append_histograms(&seal->chunk, times + from, at + from, count);
-        put_chunk(seal, id, times[from], count);
+        put_chunk(seal, id, times + from, count);
     }
 }
 

@@ -180,8 +180,8 @@ static void assert_summary(const struct chunk_summary *summary, const double *va
             continue;
         first = seen++ ? first : values[i];
         last = values[i];
-        min = fmin(min, values[i]);
-        max = fmax(max, values[i]);
+        min = values[i] < min || isnan(min) ? values[i] : min; /* fmin minds signalling NaNs */
+        max = values[i] > max || isnan(max) ? values[i] : max;
     }
     assert_int_equal(summary->count, seen);
     if (seen == 0)

@@ -137,8 +137,9 @@ static void partitions_know_who_was_active(void **state)
     struct partitions partitions = {0};
     static const uint32_t days[] = {19000, 19002, 18999, 19001, 19000};
     for (uint32_t i = 0; i < 5; i++)
-        partitions_mark(&partitions, days[i], i);
+        partitions_mark(&partitions, days[i], i, 10 * i);
     assert_int_equal(partitions.count, 4);
+    assert_int_equal(partitions.at[1].longest_ms, 40);
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(partitions.at[i].day, 18999 + i);
     roaring_bitmap_t *ids = partitions_union(&partitions, 19000, 19001);

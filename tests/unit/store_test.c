@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "storage/base/alloc.h"
@@ -511,6 +513,78 @@ static void documents_are_put_read_and_scanned(void **state)
     store_close(store);
 }
 
+/* --- readers beside the writer --- */
+
+#define SHARED_SERIES 20
+#define SHARED_TICKS  600
+
+struct shared {
+    struct store *store;
+    uint32_t ids[SHARED_SERIES];
+    _Atomic int64_t committed; /* ticks */
+    _Atomic int64_t reads;
+};
+
+/* Each column must be whole: the ticks from 0 on, none missing, none twice. */
+static void assert_whole(const struct store_column *column, int64_t at_least)
+{
+    assert_true((int64_t)column->count >= at_least);
+    for (size_t i = 0; i < column->count; i++)
+        if (column->times[i] != START_MS + (int64_t)i * 1000 ||
+            column->values[i] != (double)(i / 3))
+            fail_msg("sample %zu is out of place", i);
+}
+
+static void *read_for_ever(void *arg)
+{
+    struct shared *shared = arg;
+    struct arena arena;
+    struct error err;
+    arena_init(&arena, (size_t)1 << 26);
+    while (atomic_load(&shared->committed) < SHARED_TICKS) {
+        struct store_reader *reader = store_reader_new(shared->store);
+        for (int i = 0; i < SHARED_SERIES * 3; i++) {
+            struct store_column column;
+            int64_t at_least = atomic_load(&shared->committed);
+            uint32_t id = shared->ids[i % SHARED_SERIES];
+            arena_reset(&arena);
+            assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+            assert_whole(&column, at_least);
+            atomic_fetch_add(&shared->reads, 1);
+        }
+        store_reader_free(reader);
+    }
+    arena_release(&arena);
+    return NULL;
+}
+
+static void readers_see_every_sample_once_while_chunks_are_sealed(void **state)
+{
+    (void)state;
+    struct error err;
+    struct shared *shared = alloc_zeroed(1, sizeof *shared);
+    shared->store = open_with((struct store_options){.chunk_samples = 4});
+    struct store_batch *batch = store_batch_new(shared->store);
+    pthread_t threads[2];
+    for (int i = 0; i < SHARED_SERIES; i++)
+        shared->ids[i] = intern(shared->store, batch, "m", i, SERIES_COUNTER);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_for_ever, shared), 0);
+    for (int64_t tick = 0; tick < SHARED_TICKS; tick++) {
+        for (int i = 0; i < SHARED_SERIES; i++)
+            store_batch_value(batch, shared->ids[i], START_MS + tick * 1000, (double)(tick / 3));
+        commit(shared->store, batch);
+        atomic_store(&shared->committed, tick + 1);
+        assert_int_equal(store_maintain(shared->store, START_MS + tick * 1000, &err), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(atomic_load(&shared->reads) > 0);
+    store_batch_free(batch);
+    store_close(shared->store);
+    free(shared);
+}
+
 /* --- kill -9 --- */
 
 #define KILL_SERIES 30
@@ -625,6 +699,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(old_days_leave_with_their_series, setup, teardown),
         cmocka_unit_test_setup_teardown(churned_series_are_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(documents_are_put_read_and_scanned, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_see_every_sample_once_while_chunks_are_sealed,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_committed_is_lost_to_kill_9, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
