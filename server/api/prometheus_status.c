@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/api/prometheus_request.h"
+#include "server/version.h"
 #include "server/wire/timestamp.h"
 #include "storage/base/json.h"
 
@@ -31,7 +32,7 @@ static void fill_buildinfo(const struct prometheus_api *api, struct json_writer 
 {
     (void)api;
     json_field_string(writer, "version", SLICE(API_PRODUCT_VERSION));
-    json_field_string(writer, "revision", SLICE("lapwing"));
+    json_field_string(writer, "revision", SLICE("lapwing-" LAPWING_VERSION));
     json_field_string(writer, "branch", SLICE("main"));
     json_field_string(writer, "buildUser", SLICE(""));
     json_field_string(writer, "buildDate", SLICE(""));
