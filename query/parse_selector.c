@@ -214,7 +214,7 @@ static int range_allowed(struct parser *parser, const struct plan *operand, size
 /* Behind the opening bracket, which stood at `at`. */
 static struct plan *parse_brackets(struct parser *parser, struct plan *operand, size_t at)
 {
-    int64_t range_ms, step_ms = 0;
+    int64_t range_ms = 0, step_ms = 0;
     if (parse_span(parser, false, &range_ms) < 0)
         return NULL;
     if (parser_accept(parser, TOKEN_RIGHT_BRACKET)) {
@@ -247,7 +247,7 @@ static struct plan *parse_brackets(struct parser *parser, struct plan *operand, 
 
 static int parse_offset(struct parser *parser, struct plan *operand)
 {
-    int64_t offset_ms;
+    int64_t offset_ms = 0;
     if (parse_span(parser, true, &offset_ms) < 0)
         return -1;
     if (operand->kind != PLAN_SELECTOR && operand->kind != PLAN_SUBQUERY)
