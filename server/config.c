@@ -380,8 +380,10 @@ int config_parse(struct slice text, const char *name, struct arena *arena, struc
 {
     struct yaml_node *root;
     memset(out, 0, sizeof *out);
-    if (yaml_parse(text, name, arena, &root, err) != 0 ||
-        option_load(config_options, OPTION_COUNT, root, name, arena, out, err) != 0)
+    if (yaml_parse(text, name, arena, &root, err) != 0)
+        return -1;
+    struct option_source source = {.map = root, .name = name, .arena = arena};
+    if (option_load(config_options, OPTION_COUNT, &source, out, err) != 0)
         return -1;
     return config_check(out, name, err);
 }

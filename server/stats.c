@@ -72,14 +72,16 @@ struct stats {
 
 int64_t stats_resident_bytes(void)
 {
-    long pages = 0;
+    char text[128] = "";
+    char *rest;
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return 0;
-    if (fscanf(file, "%*s %ld", &pages) != 1)
-        pages = 0;
+    if (!fgets(text, sizeof text, file))
+        text[0] = 0;
     fclose(file);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+    strtoll(text, &rest, 10); /* the first field is the virtual size */
+    return strtoll(rest, NULL, 10) * sysconf(_SC_PAGESIZE);
 }
 
 static int64_t process_cpu_ns(void)

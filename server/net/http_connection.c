@@ -479,6 +479,8 @@ bool connections_settle(struct http_server *http)
 
 void connections_free_all(struct http_server *http)
 {
-    while (http->connections)
-        connection_free(http->connections);
+    for (struct connection *c = http->connections, *next; c; c = next) {
+        next = c->next;
+        connection_free(c);
+    }
 }

@@ -388,11 +388,12 @@ static int fail_unknown(struct loader *loader, const struct yaml_node *node, str
                      SLICE_ARG(near));
 }
 
+/* path holds no NUL. */
 static bool is_section(const struct loader *loader, struct slice path)
 {
     for (size_t i = 0; i < loader->count; i++) {
-        struct slice row = slice_of_string(loader->table[i].path);
-        if (row.len > path.len && slice_starts_with(row, path) && row.at[path.len] == '.')
+        const char *row = loader->table[i].path;
+        if (strncmp(row, path.at, path.len) == 0 && row[path.len] == '.')
             return true;
     }
     return false;
@@ -443,22 +444,26 @@ static void set_fallback(struct loader *loader, const struct option *row)
     assert(legal);
 }
 
-int option_load(const struct option *table, size_t count, const struct yaml_node *map,
-                const char *name, struct arena *arena, void *config, struct error *err)
+int option_load(const struct option *table, size_t count, const struct option_source *source,
+                void *config, struct error *err)
 {
-    struct loader loader = {
-        .table = table, .count = count, .name = name, .arena = arena, .config = config, .err = err};
-    loader.line_of_row = arena_zeroed(arena, count, sizeof *loader.line_of_row);
+    struct loader loader = {.table = table,
+                            .count = count,
+                            .name = source->name,
+                            .arena = source->arena,
+                            .config = config,
+                            .err = err};
+    loader.line_of_row = arena_zeroed(source->arena, count, sizeof *loader.line_of_row);
     if (!loader.line_of_row)
-        return error_set(err, ERROR_TOO_LARGE, "%s is too large", name);
+        return error_set(err, ERROR_TOO_LARGE, "%s is too large", source->name);
     for (size_t i = 0; i < count; i++)
         set_fallback(&loader, &table[i]);
-    if (!map)
+    if (!source->map)
         return 0;
-    if (map->kind != YAML_MAP)
-        return fail_node(&loader, map,
+    if (source->map->kind != YAML_MAP)
+        return fail_node(&loader, source->map,
                          "the file must be a map of options, as in `data_dir: ./data`");
-    return load_map(&loader, map, (struct slice){"", 0});
+    return load_map(&loader, source->map, (struct slice){"", 0});
 }
 
 /* --- printing --- */

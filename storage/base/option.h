@@ -39,11 +39,16 @@ struct option {
     bool reloadable;
 };
 
-/* Fills *config from the table's defaults, then from the YAML map (NULL = defaults only).
- * `name` is the file's name for error texts. ${NAME} in scalars expands from the environment.
- * An unknown key fails with file:line:column and the nearest known key. Strings live in arena. */
-MUST_USE int option_load(const struct option *table, size_t count, const struct yaml_node *map,
-                         const char *name, struct arena *arena, void *config, struct error *err);
+struct option_source {
+    const struct yaml_node *map; /* NULL = defaults only */
+    const char *name;            /* the file's, for error texts */
+    struct arena *arena;         /* where strings live */
+};
+
+/* Fills *config from the table's defaults, then from the YAML map. ${NAME} in scalars expands from
+ * the environment. An unknown key fails with file:line:column and the nearest known key. */
+MUST_USE int option_load(const struct option *table, size_t count,
+                         const struct option_source *source, void *config, struct error *err);
 /* The configuration as YAML that option_load would read back to the same values. */
 void option_print(const struct option *table, size_t count, const void *config, struct buffer *out);
 /* A Markdown table: key, type, default, bounds, reloadable, help. */

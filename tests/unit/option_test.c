@@ -71,7 +71,8 @@ static int load(const char *text, struct sample *out, struct error *err)
     struct yaml_node *root;
     if (yaml_parse(slice_of_string(text), "f.yaml", &arena, &root, err) != 0)
         return -1;
-    return option_load(table, ROWS, root, "f.yaml", &arena, out, err);
+    struct option_source source = {.map = root, .name = "f.yaml", .arena = &arena};
+    return option_load(table, ROWS, &source, out, err);
 }
 
 static struct sample accepts(const char *text)
