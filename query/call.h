@@ -90,8 +90,8 @@ MUST_USE int call_timestamp(struct eval *eval, const struct plan *plan, const st
                             struct sink *sink);
 MUST_USE int call_vector(struct eval *eval, const struct plan *plan, const struct grid *grid,
                          struct sink *sink);
-MUST_USE int call_label_replace(struct eval *eval, const struct plan *plan,
-                                const struct grid *grid, struct sink *sink);
+MUST_USE int call_label_replace(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                                struct sink *sink);
 MUST_USE int call_label_join(struct eval *eval, const struct plan *plan, const struct grid *grid,
                              struct sink *sink);
 MUST_USE int call_histogram_quantile(struct eval *eval, const struct plan *plan,

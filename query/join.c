@@ -173,8 +173,11 @@ static int lay_over(struct join *join, struct group *group, const struct rows *o
             continue;
         }
         merged->values[step] = row->values[step];
-        if (row_histogram(row, step))
-            merged->histograms[step] = row->histograms[step];
+        const struct histogram *histogram = row_histogram(row, step);
+        if (histogram) {
+            assert(merged->histograms);
+            merged->histograms[step] = histogram;
+        }
         group->owner[step] = index;
     }
     return 0;

@@ -131,13 +131,13 @@ double map_days_in_month(double seconds)
 double map_hour(double seconds)
 {
     struct date date;
-    return date_of(seconds, &date) ? (double)(date.second / 3600) : NAN;
+    return date_of(seconds, &date) ? floor((double)date.second / 3600) : NAN;
 }
 
 double map_minute(double seconds)
 {
     struct date date;
-    return date_of(seconds, &date) ? (double)(date.second / 60 % 60) : NAN;
+    return date_of(seconds, &date) ? floor((double)(date.second % 3600) / 60) : NAN;
 }
 
 double map_month(double seconds)

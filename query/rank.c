@@ -31,6 +31,7 @@ struct rank {
     struct group *groups;
     size_t group_count;
     const double *param;
+    bool *chosen; /* one a row, false between steps */
     struct sink *out;
 };
 
@@ -163,18 +164,18 @@ static int compare_best_first_bottom(const void *a, const void *b)
 }
 
 /* Blanks what was not chosen. */
-static void keep_chosen(struct rank *self, const struct group *group, size_t step, bool *chosen,
+static void keep_chosen(struct rank *self, const struct group *group, size_t step,
                         const struct candidate *heap, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        chosen[heap[i].row] = true;
+        self->chosen[heap[i].row] = true;
     for (size_t i = 0; i < group->count; i++) {
         struct row *row = &self->rows.at[group->members[i]];
-        if (!chosen[group->members[i]])
+        if (!self->chosen[group->members[i]])
             row->values[step] = point_absent();
         if (row->histograms)
             row->histograms[step] = NULL;
-        chosen[group->members[i]] = false;
+        self->chosen[group->members[i]] = false;
     }
 }
 
@@ -213,8 +214,8 @@ static int rank_top(struct rank *self)
 {
     struct arena *arena = self->eval->arena;
     struct candidate *heap = arena_alloc(arena, self->rows.count * sizeof *heap);
-    bool *chosen = arena_zeroed(arena, self->rows.count, sizeof *chosen);
-    if (!heap || !chosen)
+    self->chosen = arena_zeroed(arena, self->rows.count, sizeof *self->chosen);
+    if (!heap || !self->chosen)
         return eval_fail_memory(self->eval);
     if (check_k(self) != 0)
         return -1;
@@ -224,7 +225,7 @@ static int rank_top(struct rank *self)
             size_t k = k_at(self, step, group), count = 0;
             if (k > 0)
                 count = heap_fill(self, group, step, heap, k);
-            keep_chosen(self, group, step, chosen, heap, count);
+            keep_chosen(self, group, step, heap, count);
             if (self->grid->steps == 1 && push_in_order(self, heap, count) != 0)
                 return -1;
         }

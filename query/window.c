@@ -5,6 +5,7 @@
  * extrapolation, compensated sums, incremental mean on overflow), because results are compared
  * with it. A window that holds both floats and histograms yields nothing, and a warning.
  */
+#include <assert.h>
 #include <math.h>
 
 #include "query/call.h"
@@ -329,13 +330,17 @@ static void span_move(struct span *span, const int64_t *times, size_t count,
 static void window_place(struct window *window, const struct samples *samples,
                          const struct span *floats, const struct span *histograms)
 {
-    window->times = samples->times + floats->first;
-    window->values = samples->values + floats->first;
-    window->falls = samples->falls + floats->first;
+    if (samples->count) {
+        window->times = samples->times + floats->first;
+        window->values = samples->values + floats->first;
+        window->falls = samples->falls + floats->first;
+    }
+    if (samples->histogram_count) {
+        window->histogram_times = samples->histogram_times + histograms->first;
+        window->histograms = samples->histograms + histograms->first;
+        window->histogram_falls = samples->histogram_falls + histograms->first;
+    }
     window->count = floats->end - floats->first;
-    window->histogram_times = samples->histogram_times + histograms->first;
-    window->histograms = samples->histograms + histograms->first;
-    window->histogram_falls = samples->histogram_falls + histograms->first;
     window->histogram_count = histograms->end - histograms->first;
 }
 
@@ -404,14 +409,14 @@ static int window_take(struct samples_sink *sink, struct labels labels,
     return self->out->take(self->out, &row);
 }
 
-static void check_quantile(struct eval *eval, const double *params, size_t steps)
+static void check_quantile(const struct window_sink *self)
 {
-    for (size_t i = 0; i < steps; i++)
-        if (!(params[i] >= 0 && params[i] <= 1)) {
-            eval_warn(eval, "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      params[i]);
-            return;
-        }
+    assert(self->params);
+    for (size_t i = 0; i < self->grid->steps; i++)
+        if (!(self->params[i] >= 0 && self->params[i] <= 1))
+            eval_warn(self->eval,
+                      "PromQL warning: quantile value should be between 0 and 1, got %g",
+                      self->params[i]);
 }
 
 int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -433,7 +438,7 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
             return -1;
     }
     if (self.function->window == window_quantile)
-        check_quantile(eval, self.params, grid->steps);
+        check_quantile(&self);
     self.range = range_of(eval, samples, grid);
     scratch_open(eval, &self.scratch);
     int result = range_each(eval, samples, grid, &self.sink);
