@@ -78,12 +78,44 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
     return 0;
 }
 
-/* Writer thread. */
-static int run_maintain(void *arg, struct store_batch *batch, struct error *err)
+/* The store may be tidied only while no change is staged: after the commit of the group the job
+ * stands in, hence in `done`. */
+struct maintenance {
+    struct writer_job job; /* first: the job is the maintenance */
+    struct tick tick;
+    struct queue *finished; /* one item: the maintenance itself */
+};
+
+static int maintain_run(struct writer_job *job, struct store_batch *batch, struct error *err)
 {
-    const struct tick *tick = arg;
+    (void)job;
     (void)batch;
-    return store_maintain(tick->ingest->parts.store, tick->time_ms, err);
+    (void)err;
+    return 0;
+}
+
+/* Writer thread. The status is that of other jobs' changes. */
+static void maintain_done(struct writer_job *job, int status, const struct error *err)
+{
+    struct maintenance *maintenance = (struct maintenance *)job;
+    const struct tick *tick = &maintenance->tick;
+    struct error fault = {0};
+    (void)status;
+    (void)err;
+    if (store_maintain(tick->ingest->parts.store, tick->time_ms, &fault))
+        log_error("maintain", "error=\"%s\"", fault.text);
+    int pushed = queue_push(maintenance->finished, maintenance);
+    (void)pushed; /* room for one, and nobody closes it */
+}
+
+static void maintain_store(struct tick tick)
+{
+    struct maintenance maintenance = {.job = {.run = maintain_run, .done = maintain_done},
+                                      .tick = tick,
+                                      .finished = queue_new(1, NULL, NULL)};
+    if (writer_submit(tick.ingest->parts.writer, &maintenance.job) == 0)
+        (void)queue_pop(maintenance.finished);
+    queue_free(maintenance.finished);
 }
 
 static void commit_tick(struct ingest *ingest, int64_t time_ms)
@@ -99,8 +131,7 @@ static void commit_tick(struct ingest *ingest, int64_t time_ms)
     }
     metric_add(&flush_metrics[FLUSH_TICKS], 1);
     metric_add(&flush_metrics[FLUSH_SECONDS], clock_monotonic_ns() - start);
-    if (writer_call(ingest->parts.writer, false, run_maintain, &tick, &err))
-        log_error("maintain", "error=\"%s\"", err.text);
+    maintain_store(tick);
 }
 
 static void swap_workers(struct ingest *ingest)
