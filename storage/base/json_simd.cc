@@ -77,7 +77,8 @@ extern "C" int json_parse(struct json_parser *parser, struct slice text, struct 
                              text.len);
     }
     dom::element root;
-    auto code = parser->dom.parse(text.at, text.len, true).get(root);
+    const char *bytes = text.len ? text.at : ""; // an empty slice may have no address
+    auto code = parser->dom.parse(bytes, text.len, true).get(root);
     if (code == simdjson::SUCCESS) {
         *out = pack(root);
         return 0;

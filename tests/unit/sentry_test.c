@@ -303,6 +303,10 @@ static void refuses_what_is_no_event(void **state)
                          -1);
         assert_int_equal(drop, SENTRY_EVENT_JSON);
     }
+    assert_int_equal(
+        error_event_parse((struct slice){NULL, 0}, fixture->parser, &fixture->arena, &event, &drop),
+        -1);
+    assert_int_equal(drop, SENTRY_EVENT_JSON);
     char *large = calloc(1, EVENT_BYTES_MAX + 1);
     assert_int_equal(error_event_parse(slice_make(large, EVENT_BYTES_MAX + 1), fixture->parser,
                                        &fixture->arena, &event, &drop),
