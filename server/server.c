@@ -43,7 +43,7 @@
 #define HTTP_QUEUE_MAX   1024
 #define ISSUES_MAX       20000
 #define ISSUE_CACHE_MAX  1000
-#define MAINTAIN_SECONDS 60
+#define MAINTAIN_SECONDS 10
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
 
@@ -285,7 +285,7 @@ static void on_maintain(evutil_socket_t fd, short what, void *arg)
 
 static void add_events(struct server *server)
 {
-    struct timeval minute = {MAINTAIN_SECONDS, 0};
+    struct timeval interval = {MAINTAIN_SECONDS, 0};
     signal(SIGPIPE, SIG_IGN);
     server->signals[SIGNAL_TERM] = evsignal_new(server->base, SIGTERM, on_stop, server);
     server->signals[SIGNAL_INT] = evsignal_new(server->base, SIGINT, on_stop, server);
@@ -293,7 +293,7 @@ static void add_events(struct server *server)
     for (int i = 0; i < SIGNAL_COUNT; i++)
         evsignal_add(server->signals[i], NULL);
     server->maintain_timer = event_new(server->base, -1, EV_PERSIST, on_maintain, server);
-    evtimer_add(server->maintain_timer, &minute);
+    evtimer_add(server->maintain_timer, &interval);
 }
 
 /* Async-signal-safe: nothing is flushed, as with kill -9, which the store survives. */
@@ -374,9 +374,10 @@ void server_close(struct server *server)
         return;
     int64_t start_ns = clock_monotonic_ns();
     bool opened = server->ingest != NULL;
-    ingest_close(server->ingest);
     logtcp_close(server->logtcp);
     http_close(server->http);
+    /* After HTTP: its last tick also writes what requests counted while they drained. */
+    ingest_close(server->ingest);
     alerts_close(server->alerts);
     writer_stop(server->writer);
     issues_close(server->issues);

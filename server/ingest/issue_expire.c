@@ -5,7 +5,9 @@
  *                             issues that are old enough to have such events
  *   issue/<id>, -users/<id>   nothing arrived for the whole retention, and no event is left
  *
- * What a failed commit leaves behind is found again on the next round.
+ * A second cursor remembers how far the seen-documents are gone, so that a scan does not start on a
+ * heap of deleted keys. What a failed commit leaves behind is found again on the next round, or
+ * after the next start.
  */
 #include "server/ingest/issue_state.h"
 
@@ -32,6 +34,8 @@ static bool visit_seen(void *arg, struct slice key, struct slice value)
         return false;
     expiry->deletes_left--;
     store_batch_delete(expiry->batch, key);
+    expiry->issues->seen_cursor_len = key.len < ISSUE_KEY_MAX ? key.len : 0;
+    memcpy(expiry->issues->seen_cursor, key.at, expiry->issues->seen_cursor_len);
     return true;
 }
 
@@ -110,7 +114,11 @@ int issues_maintain(struct issues *issues, struct store_batch *batch, int64_t no
         .first_day = now_ms / ISSUE_DAY_MS - 1,
         .deletes_left = SEEN_DELETES_MAX,
     };
-    struct store_scan scan = {.prefix = SLICE(SEEN_PREFIX)};
+    /* A copy: the visits move the cursor. */
+    char from[ISSUE_KEY_MAX];
+    memcpy(from, issues->seen_cursor, issues->seen_cursor_len);
+    struct store_scan scan = {.prefix = SLICE(SEEN_PREFIX),
+                              .from = slice_make(from, issues->seen_cursor_len)};
     if (store_scan(issues->store, &scan, visit_seen, &expiry, err) < 0)
         return error_wrap(err, "expiring the ids of error events");
     expiry.deletes_left = EVENT_DELETES_MAX;

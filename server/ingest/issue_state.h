@@ -43,6 +43,9 @@ struct issues {
     struct issue_entry *newest, *oldest;
     struct table pending; /* project/event id of events whose commit is under way */
     size_t expire_cursor; /* place in index.rows */
+    /* The last seen-key deleted; what stands before it is gone. */
+    char seen_cursor[ISSUE_KEY_MAX];
+    size_t seen_cursor_len;
     struct buffer scratch;
 };
 
