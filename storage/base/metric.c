@@ -1,8 +1,11 @@
-/* metric: the list of registered tables. Registration happens at start, before other threads. */
+/* metric: the list of registered tables. It only grows; modules register while they open, when the
+ * writer may be feeding the figures of those before them already.
+ */
 #include "storage/base/metric.h"
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdbool.h>
 
 #define TABLES_MAX 64
 
@@ -28,9 +31,22 @@ void metric_register(struct metric *rows, size_t count)
     pthread_mutex_unlock(&tables_mutex);
 }
 
+/* The index-th table; false past the last. */
+static bool find_table(size_t index, struct metric **rows, size_t *count)
+{
+    pthread_mutex_lock(&tables_mutex);
+    bool found = index < table_count;
+    *rows = found ? tables[index].rows : NULL;
+    *count = found ? tables[index].count : 0;
+    pthread_mutex_unlock(&tables_mutex);
+    return found;
+}
+
 void metric_each(void (*visit)(const struct metric *metric, void *arg), void *arg)
 {
-    for (size_t t = 0; t < table_count; t++)
-        for (size_t i = 0; i < tables[t].count; i++)
-            visit(&tables[t].rows[i], arg);
+    struct metric *rows;
+    size_t count;
+    for (size_t t = 0; find_table(t, &rows, &count); t++)
+        for (size_t i = 0; i < count; i++)
+            visit(&rows[i], arg);
 }
