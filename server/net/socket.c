@@ -82,7 +82,7 @@ union ip_address {
 int socket_open_again(int fd, int type, int *out, struct error *err)
 {
     const int on = 1;
-    union ip_address address;
+    union ip_address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t len = sizeof address;
     /* Only after its bind may others join the first socket: its bind was exclusive. */
     *out = -1;
@@ -116,7 +116,7 @@ int socket_open_unix(const char *path, int *fd, struct error *err)
 
 int socket_port(int fd)
 {
-    union ip_address address;
+    union ip_address address = {.any = {.sa_family = AF_UNSPEC}};
     socklen_t len = sizeof address;
     if (getsockname(fd, &address.any, &len))
         return -1;

@@ -21,6 +21,7 @@
 #define READS_PER_EVENT   4
 #define DRAIN_READS_MAX   4096 /* a connection at close: 256 MiB */
 #define ACCEPT_PAUSE_US   100000
+#define ACCEPTS_AT_CLOSE  4096
 #define ACCEPTS_PER_EVENT 64
 
 struct connection {
@@ -196,16 +197,17 @@ void tcp_lines_close(struct tcp_lines *tcp)
 {
     if (!tcp)
         return;
-    while (accept_one(tcp))
+    for (int i = 0; i < ACCEPTS_AT_CLOSE && accept_one(tcp); i++)
         continue;
     event_free(tcp->accept_event);
     event_free(tcp->resume_event);
     close(tcp->fd);
-    while (tcp->connections) {
+    for (struct connection *at = tcp->connections, *next; at; at = next) {
         ssize_t n = 1;
+        next = at->next;
         for (int i = 0; i < DRAIN_READS_MAX && n > 0; i++)
-            n = read_once(tcp->connections);
-        connection_close(tcp->connections);
+            n = read_once(at);
+        connection_close(at);
     }
     free(tcp->scratch);
     free(tcp);
