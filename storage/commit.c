@@ -163,6 +163,19 @@ int store_intern(struct store *store, struct store_batch *batch, struct labels l
     return status;
 }
 
+bool store_kind(struct store *store, struct labels labels, enum series_kind *kind)
+{
+    struct buffer bytes;
+    uint32_t id;
+    buffer_init(&bytes, SIZE_MAX);
+    labels_encode(labels, &bytes);
+    bool found = series_find(&store->series, buffer_slice(&bytes), &id);
+    if (found)
+        *kind = (enum series_kind)store->series.rows[id].kind;
+    buffer_release(&bytes);
+    return found;
+}
+
 /* --- admitting --- */
 
 struct head_series *store_head_entry(struct store *store, uint32_t id)

@@ -54,6 +54,8 @@ void store_close(struct store *store);
  * __name__. Fails with ERROR_LIMIT when series_max is reached. */
 MUST_USE int store_intern(struct store *store, struct store_batch *batch, struct labels labels,
                           enum series_kind kind, uint32_t *id, struct error *err);
+/* The kind this label set was interned with; false when it never was. */
+bool store_kind(struct store *store, struct labels labels, enum series_kind *kind);
 struct store_batch *store_batch_new(struct store *store);
 void store_batch_free(struct store_batch *batch);
 bool store_batch_is_empty(const struct store_batch *batch);

@@ -252,10 +252,20 @@ static struct slice encode(struct registry *registry, struct labels labels)
     return buffer_slice(&registry->key);
 }
 
-static uint32_t find_slot(const struct registry *registry, struct slice key)
+/* The slot of these labels, 0 when they have none in memory. `other` tells that they belong to
+ * another kind, be it in memory or since long ago in the store. */
+static uint32_t find_slot(const struct registry *registry, struct labels labels, struct slice key,
+                          enum series_kind kind, bool *other)
 {
     const struct table_entry *entry = table_find(&registry->by_labels, key);
-    return entry ? (uint32_t)entry->value.number : 0;
+    uint32_t slot = entry ? (uint32_t)entry->value.number : 0;
+    enum series_kind stored = kind;
+    if (slot)
+        stored = registry->slots[slot].kind;
+    else
+        store_kind(registry->store, labels, &stored);
+    *other = stored != kind;
+    return slot;
 }
 
 /* The series of these labels and the extra label that sets the second type apart. */
@@ -271,10 +281,11 @@ static struct registry_ref lookup_clash(struct registry *registry, struct labels
     labels_sort(pairs, count);
     struct labels apart = {pairs, count};
     struct slice key = encode(registry, apart);
-    uint32_t slot = find_slot(registry, key);
-    if (slot && registry->slots[slot].kind == kind)
+    bool other;
+    uint32_t slot = find_slot(registry, apart, key, kind, &other);
+    if (slot && !other)
         return ref_of(registry, slot);
-    if (slot) {
+    if (other) {
         metric_add(&registry_metrics[REGISTRY_DROP_KIND], 1);
         return (struct registry_ref){0};
     }
@@ -290,12 +301,11 @@ struct registry_ref registry_lookup(struct registry *registry, struct labels lab
         metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
         return (struct registry_ref){0};
     }
-    uint32_t slot = find_slot(registry, key);
-    if (!slot)
-        return make(registry, labels, key, kind);
-    if (registry->slots[slot].kind == kind)
-        return ref_of(registry, slot);
-    return lookup_clash(registry, labels, kind);
+    bool other;
+    uint32_t slot = find_slot(registry, labels, key, kind, &other);
+    if (other)
+        return lookup_clash(registry, labels, kind);
+    return slot ? ref_of(registry, slot) : make(registry, labels, key, kind);
 }
 
 /* --- changes --- */

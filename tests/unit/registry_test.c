@@ -269,6 +269,22 @@ static void a_second_type_gets_a_label(void **state)
     assert_string_equal(samples(fixture, "a", "statsd_type", "gauge"), "1:7 2:8");
 }
 
+static void the_first_type_of_a_name_is_remembered(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named at;
+    count(fixture, "a", 3);
+    flush(fixture, T0 + TICK);
+    close_all(fixture);
+    open_all(fixture);
+    registry_gauge(fixture->registry, named(&at, "a", NULL, NULL), 7);
+    flush(fixture, T0 + 2 * TICK);
+    count(fixture, "a", 1);
+    flush(fixture, T0 + 3 * TICK);
+    assert_string_equal(samples(fixture, "a", "statsd_type", "gauge"), "2:7 3:7");
+    assert_string_equal(samples(fixture, "a", "statsd_type", ""), "0:0 1:3 2:3 3:4");
+}
+
 static void beyond_the_metric_limit_totals_stay_right(void **state)
 {
     struct fixture *fixture = *state;
@@ -345,6 +361,7 @@ int main(void)
         CASE(gauges_set_and_move),
         CASE(sets_speak_only_when_they_have_members),
         CASE(a_second_type_gets_a_label),
+        CASE(the_first_type_of_a_name_is_remembered),
         CASE(beyond_the_metric_limit_totals_stay_right),
         CASE(what_the_store_refuses_goes_to_overflow),
         CASE(infinite_sums_are_refused),
