@@ -84,6 +84,51 @@ int server_configure(const struct server_options *options, struct arena *arena, 
     return 0;
 }
 
+/* --- routes --- */
+
+static int reload(struct server *server, struct error *err);
+
+static void post_reload(const struct http_request *request, struct http_reply *reply)
+{
+    struct error err = {0};
+    if (reload(request->context, &err) != 0)
+        http_refuse_text(reply, &err);
+}
+
+static const struct http_route admin_routes[] = {
+    {.methods = HTTP_POST | HTTP_PUT,
+     .pattern = "/-/reload",
+     .handle = post_reload,
+     .refuse = http_refuse_text},
+};
+
+static void add_routes(struct server *server)
+{
+    struct http_server *http = server->http;
+    const struct config *config = &server->config;
+    server->health_api.store = server->store;
+    server->health_api.stats = server->stats;
+    server->health_api.data_dir = config->data_dir;
+    server->health_api.start_ns = clock_monotonic_ns();
+    server->prometheus_api =
+        (struct prometheus_api){server->store, config, .start_ms = clock_real_ms()};
+    server->import_api = (struct import_api){server->store, server->writer, config};
+    server->logs_api =
+        (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
+    server->loki_api = (struct loki_api){server->store, config};
+    import_init();
+
+    http_add_routes(http, health_routes, health_route_count, &server->health_api);
+    http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
+    http_add_routes(http, import_routes, import_route_count, &server->import_api);
+    http_add_routes(http, alert_routes, alert_route_count, server->alerts);
+    http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
+    http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
+    http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
+    issues_add_routes(http, server->issues);
+    sentry_add_routes(http, server->issues);
+}
+
 /* --- opening, from the store outwards --- */
 
 static int open_store(struct server *server, struct error *err)
@@ -133,7 +178,10 @@ static int open_http(struct server *server, struct error *err)
         .workers = (size_t)config->http.workers,
         .queue_max = HTTP_QUEUE_MAX,
     };
-    return http_open(server->base, &options, &server->http, err);
+    if (http_open(server->base, &options, &server->http, err) != 0)
+        return -1;
+    add_routes(server);
+    return 0;
 }
 
 static int open_alerts(struct server *server, struct error *err)
@@ -171,51 +219,6 @@ static int open_ingest(struct server *server, struct error *err)
         .arg = server,
     };
     return ingest_open(&parts, &server->ingest, err);
-}
-
-/* --- routes --- */
-
-static int reload(struct server *server, struct error *err);
-
-static void post_reload(const struct http_request *request, struct http_reply *reply)
-{
-    struct error err = {0};
-    if (reload(request->context, &err) != 0)
-        http_refuse_text(reply, &err);
-}
-
-static const struct http_route admin_routes[] = {
-    {.methods = HTTP_POST | HTTP_PUT,
-     .pattern = "/-/reload",
-     .handle = post_reload,
-     .refuse = http_refuse_text},
-};
-
-static void add_routes(struct server *server)
-{
-    struct http_server *http = server->http;
-    const struct config *config = &server->config;
-    server->health_api.store = server->store;
-    server->health_api.stats = server->stats;
-    server->health_api.data_dir = config->data_dir;
-    server->health_api.start_ns = clock_monotonic_ns();
-    server->prometheus_api =
-        (struct prometheus_api){server->store, config, .start_ms = clock_real_ms()};
-    server->import_api = (struct import_api){server->store, server->writer, config};
-    server->logs_api =
-        (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
-    server->loki_api = (struct loki_api){server->store, config};
-    import_init();
-
-    http_add_routes(http, health_routes, health_route_count, &server->health_api);
-    http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
-    http_add_routes(http, import_routes, import_route_count, &server->import_api);
-    http_add_routes(http, alert_routes, alert_route_count, server->alerts);
-    http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
-    http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
-    http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
-    issues_add_routes(http, server->issues);
-    sentry_add_routes(http, server->issues);
 }
 
 /* --- signals and timers --- */
@@ -352,7 +355,6 @@ int server_open(const struct server_options *options, struct server **out, struc
         return -1;
     }
     log_set_level((enum log_level)server->config.log_level);
-    add_routes(server);
     add_events(server);
     *out = server;
     return 0;
