@@ -450,7 +450,7 @@ void connection_open(struct http_server *http, int fd, const struct sockaddr *pe
     c->timer = evtimer_new(http->base, on_timer, c);
     assert(c->bev && c->timer);
     if (getnameinfo(peer, len, c->peer, sizeof c->peer, NULL, 0, NI_NUMERICHOST) != 0)
-        strcpy(c->peer, "unknown");
+        snprintf(c->peer, sizeof c->peer, "unknown");
     c->next = http->connections;
     if (c->next)
         c->next->previous = c;
