@@ -114,9 +114,11 @@ static void replace_all(struct slice text, struct slice from, struct slice to, s
 static void apply(struct logql_row *row, const struct logql_piece *piece, size_t start,
                   struct buffer *out)
 {
-    struct slice value = slice_make(out->at + start, out->len - start);
+    struct slice value = SLICE("");
     if (out->overflow)
         return;
+    if (out->len > start)
+        value = slice_make(out->at + start, out->len - start);
     if (piece->function == TEMPLATE_LOWER || piece->function == TEMPLATE_UPPER) {
         if (value.len)
             change_case(out->at + start, value.len, piece->function == TEMPLATE_UPPER);

@@ -242,6 +242,13 @@ static enum jsonlog_status refuse(enum jsonlog_status status, struct error *why,
     return status;
 }
 
+static enum jsonlog_status refuse_text(struct error *why)
+{
+    return refuse(JSONLOG_NOT_JSON, why,
+                  "it is not JSON; send one JSON object a line, such as {\"level\":\"info\","
+                  "\"service\":\"api\",\"message\":\"...\"}");
+}
+
 static enum jsonlog_status check_time(int64_t time_ns, const struct jsonlog_window *window,
                                       struct error *why)
 {
@@ -269,17 +276,13 @@ enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line,
                   jsonlog->line_max);
         return JSONLOG_TOO_LONG;
     }
-    if (line.len == 0 || !strchr("{[\"-0123456789tfn", line.at[0]))
-        return refuse(JSONLOG_NOT_JSON, why,
-                      "it is not JSON; send one JSON object a line, such as {\"level\":\"info\","
-                      "\"service\":\"api\",\"message\":\"...\"}");
+    if (line.len == 0)
+        return refuse_text(why);
     if (json_parse(jsonlog->parser, line, &object, why)) {
-        bool like_object = line.at[0] == '{';
-        if (like_object)
-            error_wrap(why, "it is broken JSON");
-        else
-            error_wrap(why, "it is not a JSON object; send one object a line");
-        return like_object ? JSONLOG_MALFORMED : JSONLOG_NOT_JSON;
+        if (line.at[0] != '{')
+            return refuse_text(why);
+        error_wrap(why, "it is broken JSON");
+        return JSONLOG_MALFORMED;
     }
     if (json_type(object) != JSON_OBJECT)
         return refuse(JSONLOG_NOT_OBJECT, why,

@@ -140,8 +140,8 @@ static void test_rejects(void **state)
     (void)state;
     rejects("plain text", JSONLOG_NOT_JSON, "send one JSON object a line");
     rejects("", JSONLOG_NOT_JSON, "send one JSON object");
-    rejects("nonsense", JSONLOG_NOT_JSON, "send one object a line");
-    rejects("2026-11-21 12:00:00 INFO x", JSONLOG_NOT_JSON, "send one object a line");
+    rejects("nonsense", JSONLOG_NOT_JSON, "send one JSON object a line");
+    rejects("2026-11-21 12:00:00 INFO x", JSONLOG_NOT_JSON, "send one JSON object a line");
     rejects("{\"a\":", JSONLOG_MALFORMED, "broken JSON");
     rejects("{\"a\":1}{\"b\":2}", JSONLOG_MALFORMED, "broken JSON");
     rejects("[1,2]", JSONLOG_NOT_OBJECT, "no object");
