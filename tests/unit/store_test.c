@@ -1,4 +1,4 @@
-/* store: against a plain list of samples, through seals, reopening, retention and kill -9. */
+/* store: against a plain list of samples, through seals, reopening, retention and beside readers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,9 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
@@ -585,108 +583,6 @@ static void readers_see_every_sample_once_while_chunks_are_sealed(void **state)
     free(shared);
 }
 
-/* --- kill -9 --- */
-
-#define KILL_SERIES 30
-
-/* The child: commits ticks for ever, and tells the pipe about each one that is committed. */
-static void commit_for_ever(int report, int64_t tick)
-{
-    struct error err = {0};
-    struct store *store = open_with((struct store_options){.chunk_samples = 8});
-    struct store_batch *batch = store_batch_new(store);
-    uint32_t ids[KILL_SERIES];
-    for (int i = 0; i < KILL_SERIES; i++)
-        ids[i] = intern(store, batch, "k", i, i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM);
-    for (;; tick++) {
-        struct histogram histogram;
-        histogram_init(&histogram);
-        histogram_add(&histogram, 5, (double)(tick + 1));
-        clock_set_ms(START_MS + tick * 10000);
-        for (int i = 0; i < KILL_SERIES; i++) {
-            if (i % 5)
-                store_batch_value(batch, ids[i], START_MS + tick * 10000, (double)(tick * i));
-            else
-                store_batch_histogram(batch, ids[i], START_MS + tick * 10000, &histogram);
-        }
-        histogram_release(&histogram);
-        if (store_commit(store, batch, false, &err) ||
-            write(report, &tick, sizeof tick) != sizeof tick ||
-            store_maintain(store, clock_now_ms(), &err))
-            _exit(1);
-    }
-}
-
-/* Starts the child, kills it after a random number of reports; the last reported tick. */
-static int64_t run_and_kill(int64_t first)
-{
-    int ends[2];
-    int64_t last = first - 1, stop = first + lrand48() % 60;
-    assert_int_equal(pipe(ends), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        close(ends[0]);
-        commit_for_ever(ends[1], first);
-    }
-    close(ends[1]);
-    while (last < stop && read(ends[0], &last, sizeof last) == sizeof last)
-        ;
-    usleep((useconds_t)(lrand48() % 3000)); /* anywhere: in a commit, in a seal */
-    kill(child, SIGKILL);
-    while (read(ends[0], &last, sizeof last) == sizeof last)
-        ; /* what it reported before it died was committed, too */
-    close(ends[0]);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    return last;
-}
-
-static void assert_tick(const struct store_column *column, size_t at, int i, int64_t tick)
-{
-    assert_true(column->times[at] == START_MS + tick * 10000);
-    if (i % 5)
-        assert_true(column->values[at] == (double)(tick * i));
-    else
-        assert_true(column->histograms[at]->count == (double)(tick + 1));
-}
-
-/* Every reported tick is there exactly once; at most one more that was not reported. */
-static int64_t check_survivors(int64_t reported)
-{
-    struct error err = {0};
-    struct arena arena;
-    struct store *store = open_with((struct store_options){.chunk_samples = 8});
-    struct store_batch *batch = store_batch_new(store);
-    struct store_reader *reader = store_reader_new(store);
-    size_t ticks = 0;
-    arena_init(&arena, (size_t)1 << 28);
-    for (int i = 0; i < KILL_SERIES; i++) {
-        struct store_column column;
-        uint32_t id = intern(store, batch, "k", i, i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM);
-        assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
-        ticks = i ? ticks : column.count;
-        assert_int_equal(column.count, ticks);
-        for (size_t at = 0; at < column.count; at++)
-            assert_tick(&column, at, i, (int64_t)at);
-    }
-    assert_in_range(ticks, (uintmax_t)reported + 1, (uintmax_t)reported + 2);
-    arena_release(&arena);
-    store_reader_free(reader);
-    store_batch_free(batch);
-    store_close(store);
-    return (int64_t)ticks;
-}
-
-static void nothing_committed_is_lost_to_kill_9(void **state)
-{
-    (void)state;
-    int64_t next = 0;
-    for (int round = 0; round < 12; round++)
-        next = check_survivors(run_and_kill(next));
-}
-
 int main(void)
 {
     srand48(3);
@@ -701,7 +597,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(documents_are_put_read_and_scanned, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_see_every_sample_once_while_chunks_are_sealed,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_committed_is_lost_to_kill_9, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

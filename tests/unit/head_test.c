@@ -1,0 +1,166 @@
+/* head, headlog, key: open samples against plain arrays; records and keys round trip. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "storage/column.h"
+#include "storage/head.h"
+#include "storage/headlog.h"
+#include "storage/key.h"
+
+#define SAMPLES 1200
+
+static int64_t times[SAMPLES], times_back[SAMPLES];
+static double values[SAMPLES], values_back[SAMPLES];
+
+/* shape bit 0: uneven times from some point on; bit 1: values differ from some point on. */
+static void fill(size_t count, int shape)
+{
+    size_t uneven = shape & 1 ? (size_t)lrand48() % count : count;
+    size_t differ = shape & 2 ? (size_t)lrand48() % count : count;
+    for (size_t i = 0; i < count; i++) {
+        times[i] = i ? times[i - 1] + (i >= uneven ? 1 + lrand48() % 20000 : 10000) : 1000;
+        values[i] = i >= differ ? (double)(lrand48() % 10) : 3;
+    }
+    if (shape & 4 && count > 1) /* a gap too wide for 32 bits */
+        for (size_t i = 1; i < count; i++)
+            times[i] += (int64_t)1 << 33;
+}
+
+static void open_samples_read_back(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 800; round++) {
+        struct head head = {0};
+        struct head_series *series = head_make(&head, 7, TIME_NONE);
+        size_t count = 1 + (size_t)lrand48() % (round % 5 ? 300 : SAMPLES);
+        fill(count, round % 8);
+        for (size_t i = 0; i < count; i++)
+            head_append_value(&head, series, times[i], values[i]);
+        assert_int_equal(head.samples, count);
+        assert_true(series->last_ms == times[count - 1] && series->first_ms == times[0]);
+        assert_true(head_last_value(series) == values[count - 1]);
+        size_t from = (size_t)lrand48() % count, length = (size_t)lrand48() % (count - from + 1);
+        head_times(series, from, length, times_back);
+        head_values(series, from, length, values_back);
+        assert_memory_equal(times_back, times + from, length * sizeof *times);
+        assert_memory_equal(values_back, values + from, length * sizeof *values);
+        assert_int_equal(head_find(series, times[from]), from);
+        assert_int_equal(head_find(series, times[from] - 1),
+                         from && times[from - 1] == times[from] - 1 ? from - 1 : from);
+        assert_int_equal(head_find(series, times[count - 1] + 1), count);
+        head_clear(&head, series);
+        assert_true(head.samples == 0 && series->sealed_ms == times[count - 1]);
+        head_release(&head);
+    }
+}
+
+static void even_and_equal_samples_take_no_arrays(void **state)
+{
+    (void)state;
+    struct head head = {0};
+    struct head_series *series = head_make(&head, 0, TIME_NONE);
+    for (int i = 0; i < 360; i++)
+        head_append_value(&head, series, i * 10000, 5);
+    assert_null(series->times);
+    assert_null(series->values);
+    head_append_value(&head, series, 3600000, 6);
+    assert_null(series->times);
+    assert_non_null(series->values);
+    head_release(&head);
+}
+
+static void records_round_trip(void **state)
+{
+    (void)state;
+    struct headlog_row rows[200];
+    struct buffer record;
+    struct headlog_reader reader;
+    buffer_init(&record, SIZE_MAX);
+    for (int round = 0; round < 300; round++) {
+        size_t count = 1 + (size_t)lrand48() % 200;
+        char codes[200];
+        for (size_t i = 0; i < count; i++) {
+            codes[i] = (char)lrand48();
+            rows[i] = (struct headlog_row){
+                .time_ms = 1700000000000 + lrand48() % 10,
+                .bits = (uint64_t)mrand48() << (lrand48() % 40),
+                .known = lrand48() % 2 ? (uint64_t)mrand48() : 0,
+                .series = (uint32_t)lrand48(),
+                .code_at = (uint32_t)i,
+                .code_len = lrand48() % 5 == 0,
+            };
+            if (lrand48() % 3 == 0)
+                rows[i].known = rows[i].bits;
+        }
+        buffer_reset(&record);
+        headlog_append_samples(&record, 1700000000123, rows, count, slice_make(codes, count));
+        assert_int_equal(headlog_kind_of(buffer_slice(&record)), HEADLOG_SAMPLES);
+        assert_true(headlog_open(&reader, buffer_slice(&record)));
+        assert_true(reader.count == count && reader.wall_ms == 1700000000123);
+        for (size_t i = 0; i < count; i++) {
+            uint64_t bits;
+            struct slice code;
+            assert_true(headlog_next(&reader, &bits, &code));
+            assert_int_equal(reader.series[i], rows[i].series);
+            assert_true(reader.times[i] == rows[i].time_ms);
+            assert_int_equal(code.len, rows[i].code_len);
+            assert_true(code.len ? code.at[0] == codes[i] : (bits ^ rows[i].known) == rows[i].bits);
+        }
+        headlog_release(&reader);
+        record.at[record.len - 1] ^= 1;
+        assert_false(headlog_open(&reader, buffer_slice(&record)));
+        headlog_release(&reader);
+    }
+    uint32_t ids[] = {5, 1, 9};
+    int64_t until[] = {100, TIME_MS_MAX, 0};
+    buffer_reset(&record);
+    headlog_append_sealed(&record, ids, until, 3);
+    assert_int_equal(headlog_kind_of(buffer_slice(&record)), HEADLOG_SEALED);
+    assert_true(headlog_open(&reader, buffer_slice(&record)));
+    for (int i = 0; i < 3; i++)
+        assert_true(reader.series[i] == ids[i] && reader.times[i] == until[i]);
+    headlog_release(&reader);
+    buffer_release(&record);
+}
+
+static void keys_sort_by_day_series_and_time(void **state)
+{
+    (void)state;
+    static const struct chunk_key keys[] = {
+        {0, 0, 0},   {0, 0, 86399999}, {0, 1, 0},       {1, 0, 5},
+        {255, 7, 1}, {256, 0, 0},      {19675, 300, 9},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct chunk_key back;
+        struct key_bytes key = key_of_chunk(keys[i]);
+        assert_true(key_parse_chunk(key_slice(&key), &back));
+        assert_memory_equal(&back, &keys[i], sizeof back);
+        assert_true(partition_of(chunk_key_time(back)) == keys[i].partition);
+        if (i) {
+            struct key_bytes before = key_of_chunk(keys[i - 1]);
+            assert_true(slice_compare(key_slice(&before), key_slice(&key)) < 0);
+        }
+        struct key_bytes low = key_of_chunks(keys[i].partition);
+        struct key_bytes high = key_of_chunks(keys[i].partition + 1);
+        assert_true(slice_compare(key_slice(&low), key_slice(&key)) < 0);
+        assert_true(slice_compare(key_slice(&high), key_slice(&key)) > 0);
+        assert_false(key_parse_chunk(slice_head(key_slice(&key), 12), &back));
+    }
+}
+
+int main(void)
+{
+    srand48(6);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(open_samples_read_back),
+        cmocka_unit_test(even_and_equal_samples_take_no_arrays),
+        cmocka_unit_test(records_round_trip),
+        cmocka_unit_test(keys_sort_by_day_series_and_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,200 @@
+/* store_kill: kill -9 at random instants loses nothing that was committed and doubles nothing.
+ *
+ * One child commits ticks and reports each through a pipe after its commit; the parent kills it.
+ * Another child reopens the store and compares. The parent itself never opens a store, because
+ * RocksDB's threads do not survive a fork.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "storage/base/clock.h"
+#include "storage/base/log.h"
+#include "storage/store.h"
+
+#define START_MS ((int64_t)1700000000000)
+#define SERIES   30
+#define ROUNDS   15
+
+static char path[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    log_set_level(LOG_WARN);
+    snprintf(path, sizeof path, "/tmp/store_kill_test.XXXXXX");
+    return mkdtemp(path) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    return system(command);
+}
+
+/* In the children a failure is an exit status, never an assertion of the test's. */
+static void check(bool sound, const char *what)
+{
+    if (sound)
+        return;
+    fprintf(stderr, "store_kill_test: %s\n", what);
+    _exit(1);
+}
+
+static struct store *open_store(void)
+{
+    struct store_options options = {.path = path, .series_max = 100, .chunk_samples = 8};
+    struct store *store = NULL;
+    struct error err = {0};
+    check(store_open(&options, &store, &err) == 0, err.text);
+    return store;
+}
+
+static uint32_t intern(struct store *store, struct store_batch *batch, int i)
+{
+    char text[16];
+    uint32_t id;
+    struct error err = {0};
+    snprintf(text, sizeof text, "%d", i);
+    struct label label = {SLICE("i"), slice_of_string(text)};
+    check(store_intern(store, batch, (struct labels){&label, 1},
+                       i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM, &id, &err) == 0,
+          err.text);
+    return id;
+}
+
+static void add_tick(struct store_batch *batch, const uint32_t *ids, int64_t tick)
+{
+    struct histogram histogram;
+    histogram_init(&histogram);
+    histogram_add(&histogram, 5, (double)(tick + 1));
+    for (int i = 0; i < SERIES; i++) {
+        if (i % 5)
+            store_batch_value(batch, ids[i], START_MS + tick * 10000, (double)(tick * i));
+        else
+            store_batch_histogram(batch, ids[i], START_MS + tick * 10000, &histogram);
+    }
+    histogram_release(&histogram);
+}
+
+/* A child: commits ticks for ever, and reports each. */
+static void commit_for_ever(int report, int64_t tick)
+{
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t ids[SERIES];
+    for (int i = 0; i < SERIES; i++)
+        ids[i] = intern(store, batch, i);
+    for (;; tick++) {
+        clock_set_ms(START_MS + tick * 10000);
+        add_tick(batch, ids, tick);
+        check(store_commit(store, batch, false, &err) == 0, err.text);
+        check(write(report, &tick, sizeof tick) == sizeof tick, "cannot report");
+        check(store_maintain(store, clock_now_ms(), &err) == 0, err.text);
+    }
+}
+
+/* Kills the child after a random number of reports. Returns the last tick reported. */
+static int64_t run_and_kill(int64_t first)
+{
+    int ends[2], status;
+    int64_t last = first - 1, stop = first + lrand48() % 60;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        commit_for_ever(ends[1], first);
+    }
+    close(ends[1]);
+    while (last < stop && read(ends[0], &last, sizeof last) == sizeof last)
+        ;
+    usleep((useconds_t)(lrand48() % 3000)); /* anywhere: in a commit, in a seal */
+    kill(child, SIGKILL);
+    while (read(ends[0], &last, sizeof last) == sizeof last)
+        ; /* what it reported before it died was committed, too */
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    return last;
+}
+
+static bool is_tick(const struct store_column *column, size_t at, int i)
+{
+    return column->times[at] == START_MS + (int64_t)at * 10000 &&
+           (i % 5 ? column->values[at] == (double)((int64_t)at * i)
+                  : column->histograms[at]->count == (double)(at + 1));
+}
+
+/* A child: every reported tick is there exactly once, and at most one that was not reported. */
+static void compare(int report, int64_t reported)
+{
+    struct error err = {0};
+    struct arena arena;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    struct store_reader *reader = store_reader_new(store);
+    int64_t ticks = 0;
+    arena_init(&arena, (size_t)1 << 28);
+    for (int i = 0; i < SERIES; i++) {
+        struct store_column column;
+        uint32_t id = intern(store, batch, i);
+        check(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err) == 0, err.text);
+        ticks = i ? ticks : (int64_t)column.count;
+        check((int64_t)column.count == ticks, "a commit is there in part");
+        for (size_t at = 0; at < column.count; at++)
+            check(is_tick(&column, at, i), "a sample is missing, doubled or wrong");
+    }
+    check(ticks == reported + 1 || ticks == reported + 2, "ticks are missing");
+    check(write(report, &ticks, sizeof ticks) == sizeof ticks, "cannot report");
+    store_batch_free(batch);
+    store_reader_free(reader);
+    arena_release(&arena);
+    store_close(store);
+    _exit(0);
+}
+
+/* Returns the number of ticks found. */
+static int64_t reopen_and_compare(int64_t reported)
+{
+    int ends[2], status;
+    int64_t ticks = 0;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        compare(ends[1], reported);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(read(ends[0], &ticks, sizeof ticks), sizeof ticks);
+    close(ends[0]);
+    close(ends[1]);
+    return ticks;
+}
+
+static void nothing_committed_is_lost_or_doubled(void **state)
+{
+    (void)state;
+    int64_t next = 0;
+    for (int round = 0; round < ROUNDS; round++)
+        next = reopen_and_compare(run_and_kill(next));
+    assert_true(next > ROUNDS);
+}
+
+int main(void)
+{
+    srand48(5);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_committed_is_lost_or_doubled, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
