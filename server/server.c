@@ -155,15 +155,17 @@ static int open_state(struct server *server, struct error *err)
         .series_per_metric_max = config->limits.series_per_metric,
         .flush_interval_ms = config->statsd.flush_interval_ms,
     };
+    server->registry = registry_new(server->store, &registry);
+    server->writer = writer_start(server->store, WRITER_QUEUE_MAX);
     struct issues_options issues = {
+        .store = server->store,
+        .writer = server->writer,
+        .registry = server->registry,
         .retention_ms = config->retention.errors_ms,
         .issues_max = ISSUES_MAX,
         .cache_max = ISSUE_CACHE_MAX,
     };
-    server->registry = registry_new(server->store, &registry);
-    server->writer = writer_start(server->store, WRITER_QUEUE_MAX);
-    return issues_open(server->store, server->writer, server->registry, &issues, &server->issues,
-                       err);
+    return issues_open(&issues, &server->issues, err);
 }
 
 static int open_http(struct server *server, struct error *err)

@@ -379,11 +379,10 @@ static void add_client_entry(struct buffer *parts, const struct error_event *eve
                              struct slice entry)
 {
     struct slice name, value;
-    if (!cut_variable(entry, &name))
-        add_part(parts, "fixed", slice_head(entry, CLIENT_ENTRY_MAX));
-    else if (slice_equal_string(name, "default"))
+    bool variable = cut_variable(entry, &name);
+    if (variable && slice_equal_string(name, "default"))
         add_default(parts, event);
-    else if (variable_value(event, name, &value))
+    else if (variable && variable_value(event, name, &value))
         add_part(parts, "variable", slice_head(value, CLIENT_ENTRY_MAX));
     else
         add_part(parts, "fixed", slice_head(entry, CLIENT_ENTRY_MAX));

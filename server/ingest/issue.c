@@ -294,12 +294,13 @@ static bool visit_document(void *arg, struct slice key, struct slice value)
     return opening->status == 0;
 }
 
-int issues_open(struct store *store, struct writer *writer, struct registry *registry,
-                const struct issues_options *options, struct issues **out, struct error *err)
+int issues_open(const struct issues_options *options, struct issues **out, struct error *err)
 {
     struct issues *issues = alloc_zeroed(1, sizeof *issues);
-    *issues = (struct issues){
-        .store = store, .writer = writer, .registry = registry, .options = *options};
+    *issues = (struct issues){.store = options->store,
+                              .writer = options->writer,
+                              .registry = options->registry,
+                              .options = *options};
     metric_register(issue_metrics, ISSUES_METRIC_COUNT);
     issue_index_init(&issues->index, options->issues_max + 1);
     table_init(&issues->cache, SIZE_MAX);
@@ -307,7 +308,7 @@ int issues_open(struct store *store, struct writer *writer, struct registry *reg
     buffer_init(&issues->scratch, EVENT_BYTES_MAX + 65536);
     struct opening opening = {issues, err, 0};
     struct store_scan scan = {.prefix = SLICE(ISSUE_PREFIX)};
-    if (store_scan(store, &scan, visit_document, &opening, err) < 0 || opening.status < 0) {
+    if (store_scan(issues->store, &scan, visit_document, &opening, err) < 0 || opening.status < 0) {
         issues_close(issues);
         return error_wrap(err, "reading the error issues");
     }

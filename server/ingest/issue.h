@@ -62,15 +62,18 @@ void issue_text_copy(char *to, size_t size, struct slice from);
 
 struct issues;
 
+/* Store, writer and registry must outlive the issues. */
 struct issues_options {
+    struct store *store;
+    struct writer *writer;
+    struct registry *registry;
     int64_t retention_ms; /* of bodies, and of issues nothing arrives for */
     size_t issues_max;    /* beyond it new problems share one issue that says so */
     size_t cache_max;     /* issues held in full; all of them in the index */
 };
 
-/* Builds the index from the store. The store, writer and registry must outlive it. */
-MUST_USE int issues_open(struct store *store, struct writer *writer, struct registry *registry,
-                         const struct issues_options *options, struct issues **out,
+/* Builds the index from the store. */
+MUST_USE int issues_open(const struct issues_options *options, struct issues **out,
                          struct error *err);
 /* After the writer has stopped. NULL is fine. */
 void issues_close(struct issues *issues);

@@ -60,6 +60,7 @@ static struct issue_row *add_row(struct issue_index *index, const struct issue *
 
 int issue_index_put(struct issue_index *index, const struct issue *issue)
 {
+    assert(issue->id[0]);
     struct issue_row *row = issue_index_find(index, issue->id);
     if (!row)
         row = add_row(index, issue);

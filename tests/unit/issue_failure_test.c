@@ -171,7 +171,9 @@ static void open_issues(struct fixture *fixture, size_t issues_max)
         .retention_ms = ISSUE_DAY_MS, .issues_max = issues_max, .cache_max = 2};
     struct error err = {0};
     fixture->writer = writer_start(&the_store, 100);
-    if (issues_open(&the_store, fixture->writer, NULL, &options, &fixture->issues, &err) < 0)
+    options.store = &the_store;
+    options.writer = fixture->writer;
+    if (issues_open(&options, &fixture->issues, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -361,9 +363,10 @@ static void an_unreadable_document_is_named_at_start(void **state)
     size_t len = document->value.len;
     assert_true(found);
     document->value.len = len / 2;
-    struct issues_options options = {.retention_ms = 1, .issues_max = 10, .cache_max = 2};
+    struct issues_options options = {
+        .store = &the_store, .retention_ms = 1, .issues_max = 10, .cache_max = 2};
     struct issues *issues;
-    assert_int_equal(issues_open(&the_store, NULL, NULL, &options, &issues, &err), -1);
+    assert_int_equal(issues_open(&options, &issues, &err), -1);
     assert_string_equal(err.text, "reading the error issues: the document issue/0001000000000000 "
                                   "is unreadable; restore a backup");
     document->value.len = len;

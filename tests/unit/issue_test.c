@@ -41,8 +41,10 @@ static void open_all(struct fixture *fixture)
         fail_msg("%s", err.text);
     fixture->writer = writer_start(fixture->store, 100);
     fixture->registry = registry_new(fixture->store, &registry);
-    if (issues_open(fixture->store, fixture->writer, fixture->registry, &options, &fixture->issues,
-                    &err) < 0)
+    options.store = fixture->store;
+    options.writer = fixture->writer;
+    options.registry = fixture->registry;
+    if (issues_open(&options, &fixture->issues, &err) < 0)
         fail_msg("%s", err.text);
 }
 
