@@ -2,13 +2,18 @@
  *
  * Any decimal of at most 15 digits survives a round trip through a double, so 15 digits without
  * their trailing zeros are the shortest text if they read back equal; otherwise 16, else 17.
- * Whole numbers below 2^53, the common case, need no search.
+ * The common cases need no search: whole numbers below 2^53, and decimals of a few places. If
+ * m / 10^k with m < 10^15 gives the value back (one correctly rounded division), then m's digits
+ * with k places are its text; trying k upwards leaves no trailing zero.
  */
 #include "query/number.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define PLACES_MAX 9
+#define SCALED_MAX 1e15
 
 struct decimal {
     char digits[20]; /* d.ddd * 10^exponent, the dot left out */
@@ -69,6 +74,48 @@ static void put_exponent(const struct decimal *d, struct buffer *out)
     buffer_append_format(out, "e%c%02d", d->exponent < 0 ? '-' : '+', abs(d->exponent));
 }
 
+void number_print_integer(uint64_t value, struct buffer *out)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    buffer_append(out, text + at, sizeof text - at);
+}
+
+/* "whole.fraction" with `places` digits behind the dot. */
+static void put_places(uint64_t scaled, int places, struct buffer *out)
+{
+    char text[24];
+    size_t at = sizeof text;
+    for (int i = 0; scaled || i <= places; i++) {
+        if (i == places)
+            text[--at] = '.';
+        text[--at] = (char)('0' + scaled % 10);
+        scaled /= 10;
+    }
+    buffer_append(out, text + at, sizeof text - at);
+}
+
+/* The second common case; false: not one of them. */
+static bool put_decimal(double magnitude, struct buffer *out)
+{
+    double power = 10;
+    if (magnitude < 1e-4) /* an exponent may be due */
+        return false;
+    for (int places = 1; places <= PLACES_MAX && magnitude * power < SCALED_MAX; places++) {
+        double scaled = nearbyint(magnitude * power);
+        if (scaled / power == magnitude) {
+            put_places((uint64_t)scaled, places, out);
+            return true;
+        }
+        power *= 10;
+    }
+    return false;
+}
+
 void number_print(double value, enum number_style style, struct buffer *out)
 {
     double magnitude = fabs(value);
@@ -81,14 +128,16 @@ void number_print(double value, enum number_style style, struct buffer *out)
         return;
     }
     if (magnitude < 9007199254740992.0 && magnitude == floor(magnitude)) {
-        buffer_append_format(out, "%s%llu", signbit(value) ? "-" : "",
-                             (unsigned long long)magnitude);
+        buffer_append_string(out, signbit(value) ? "-" : "");
+        number_print_integer((uint64_t)magnitude, out);
         return;
     }
-    struct decimal d = shortest(magnitude);
-    int smallest = style == NUMBER_API ? -6 : -4;
     if (signbit(value))
         buffer_append_char(out, '-');
+    if (put_decimal(magnitude, out))
+        return;
+    struct decimal d = shortest(magnitude);
+    int smallest = style == NUMBER_API ? -6 : -4;
     if (style != NUMBER_PLAIN && (d.exponent < smallest || d.exponent >= 21))
         put_exponent(&d, out);
     else

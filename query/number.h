@@ -14,6 +14,9 @@ enum number_style {
 
 #define NUMBER_TEXT_MAX 352 /* bytes of the longest: 5e-324 written out */
 
+/* Decimal digits. */
+void number_print_integer(uint64_t value, struct buffer *out);
+
 /* NaN, +Inf, -Inf, or digits. */
 void number_print(double value, enum number_style style, struct buffer *out);
 

@@ -24,10 +24,13 @@ static void put_value(double value, struct buffer *out)
 void render_time(int64_t time_ms, struct buffer *out)
 {
     uint64_t magnitude = time_ms < 0 ? 0 - (uint64_t)time_ms : (uint64_t)time_ms;
-    buffer_append_format(out, "%s%llu", time_ms < 0 ? "-" : "",
-                         (unsigned long long)(magnitude / 1000));
-    if (magnitude % 1000)
-        buffer_append_format(out, ".%03u", (unsigned)(magnitude % 1000));
+    unsigned ms = (unsigned)(magnitude % 1000);
+    char fraction[4] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                        (char)('0' + ms % 10)};
+    buffer_append_string(out, time_ms < 0 ? "-" : "");
+    number_print_integer(magnitude / 1000, out);
+    if (ms)
+        buffer_append(out, fraction, sizeof fraction);
 }
 
 void render_labels(struct labels labels, struct buffer *out)

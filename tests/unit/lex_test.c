@@ -2,6 +2,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -218,6 +219,11 @@ static void test_number_text(void **state)
     assert_prints(NAN, NUMBER_API, "NaN");
     assert_prints(INFINITY, NUMBER_API, "+Inf");
     assert_prints(-INFINITY, NUMBER_API, "-Inf");
+    assert_prints(-0.05, NUMBER_API, "-0.05");
+    assert_prints(0.0001, NUMBER_TEXT, "0.0001");
+    assert_prints(123456.000001, NUMBER_API, "123456.000001");
+    assert_prints(9007199254740993.5, NUMBER_API, "9007199254740994");
+    assert_prints(4503599627370495.5, NUMBER_API, "4503599627370495.5");
     assert_prints(1e-5, NUMBER_TEXT, "1e-05");
     assert_prints(1e-4, NUMBER_TEXT, "0.0001");
     assert_prints(1e-5, NUMBER_API, "0.00001");
@@ -249,6 +255,15 @@ static void test_number_text_reads_back(void **state)
         number_print(value, (enum number_style)(i % 3), &text);
         buffer_append_char(&text, 0);
         assert_true(strtod(text.at, NULL) == value);
+        /* Decimals of a few places: the text they were made from. */
+        char expected[40];
+        int places = i % 7;
+        snprintf(expected, sizeof expected, "%.*f1", places, (double)(bits % 1000000000) / 1000);
+        if (places == 0)
+            continue;
+        buffer_reset(&text);
+        number_print(strtod(expected, NULL), NUMBER_API, &text);
+        assert_true(slice_equal_string(buffer_slice(&text), expected));
     }
     buffer_release(&text);
 }
