@@ -264,14 +264,21 @@ static int drop_old(struct logstore *logs, int64_t now_ms, struct error *err)
     return 0;
 }
 
-int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err)
+/* Is it time, and possible? While a batch is being put together its rows must stay where they are;
+ * full blocks are sealed along with the next batch anyway. */
+static bool is_due(struct logstore *logs, int64_t now_ms, bool all)
 {
     struct logrows *open = logs->open;
-    assert(!logs->sealing && open->visible == open->count);
-    if (open->count && open->opened_ms == 0)
+    if (logs->sealing || open->visible != open->count || open->count == 0)
+        return false;
+    if (open->opened_ms == 0)
         open->opened_ms = now_ms;
-    bool old = open->count && now_ms - open->opened_ms >= OPEN_MS_MAX;
-    if (open->count && (all || old || logrows_is_full(open))) {
+    return all || now_ms - open->opened_ms >= OPEN_MS_MAX || logrows_is_full(open);
+}
+
+int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err)
+{
+    if (is_due(logs, now_ms, all)) {
         struct kv_batch *batch = kv_batch_new();
         seal(logs, batch);
         int status = kv_write(logs->kv, batch, false, err);

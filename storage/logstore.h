@@ -34,7 +34,8 @@ void logstore_stage(struct logstore *logs, struct kv_batch *batch, const struct 
                     size_t count);
 void logstore_publish(struct logstore *logs);
 void logstore_discard(struct logstore *logs);
-/* Seals full or old blocks (all of them when `all`), drops what is past retention. */
+/* Seals full or old blocks (all of them when `all`), drops what is past retention. Leaves sealing
+ * for another time while records are staged. */
 MUST_USE int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err);
 
 /* What a scan cost. */

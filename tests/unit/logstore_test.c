@@ -246,12 +246,14 @@ static void append_random(struct fixture *f, struct model *model, int64_t now_ns
         records[i] = (struct record){row->time_ns, service(row->service), row_line(row)};
     }
     logstore_stage(f->logs, f->batch, records, count);
+    struct error err = {0};
+    if (random_below(10) == 0)
+        check(logstore_maintain(f->logs, now_ns / 1000000, true, &err), &err);
     if (random_below(10) == 0) { /* the write fails: nothing of it may show */
         kv_batch_clear(f->batch);
         logstore_discard(f->logs);
         return;
     }
-    struct error err = {0};
     check(kv_write(f->kv, f->batch, false, &err), &err);
     logstore_publish(f->logs);
     model->count += count;
@@ -338,6 +340,8 @@ static void test_failed_write_while_sealing(void **state)
     append_numbered(&f, 0, 8192, 100);
     struct record more = {T0, service(0), SLICE("8192 x")};
     logstore_stage(f.logs, f.batch, &more, 1); /* seals the full block */
+    assert_int_equal(count_all(f.logs), 8192);
+    check(logstore_maintain(f.logs, 1, true, &err), &err); /* in the midst of it */
     assert_int_equal(count_all(f.logs), 8192);
     kv_batch_clear(f.batch);
     logstore_discard(f.logs);
