@@ -9,7 +9,10 @@
  *  - WAL tracking in the manifest stays off (false "Missing WAL" in 7.8, fixed in 7.10).
  * Deliberately absent: merge operators, TTL, compaction filters. Retention is a range delete.
  *
- * Debian's build asserts: an iterator that outlives the database ends the process at close.
+ * Debian's build asserts: an iterator that outlives the database ends the process at close, and so
+ * does a write after a failed one, be it to its own LOG. Hence that file gets nothing but its header,
+ * and the first failure is remembered and answers all later writes; reads go on. There is no
+ * Resume() in this API: the way out is a restart.
  */
 #include "storage/kv.h"
 
@@ -28,6 +31,7 @@
 #define BLOCK_BYTES         ((size_t)16 << 10)
 #define OPEN_FILES_MAX      512
 #define BACKGROUND_JOBS_MAX 3
+#define INFO_LOG_FATAL      4
 #define PATH_BYTES_MAX      4096
 
 static const struct family_row {
@@ -53,6 +57,7 @@ struct kv {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
+    struct error broken; /* the first failed write; writer thread */
 };
 
 struct kv_batch {
@@ -121,6 +126,7 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
     rocksdb_options_set_compression(options, row->compression);
     rocksdb_options_set_bottommost_compression(options, row->bottom_compression);
+    rocksdb_options_set_info_log_level(options, INFO_LOG_FATAL);
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_log_file_size(options, (size_t)4 << 20);
     rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
@@ -243,12 +249,26 @@ void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family
                                        to.len);
 }
 
+/* -1 with the reason when an earlier write failed. */
+static int refuse(const struct kv *kv, struct error *err)
+{
+    if (kv->broken.kind == ERROR_NONE)
+        return 0;
+    return error_set(
+        err, ERROR_UNAVAILABLE,
+        "%.800s; nothing is written any more: free disk space or repair the disk, then "
+        "restart lapwingd",
+        kv->broken.text);
+}
+
 int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err)
 {
     char *message = NULL;
-    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write, batch->batch, &message);
-    if (check(message, "cannot write to the data directory", err))
+    if (refuse(kv, err))
         return -1;
+    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write, batch->batch, &message);
+    if (check(message, "cannot write to the data directory", &kv->broken))
+        return refuse(kv, err);
     rocksdb_writebatch_clear(batch->batch);
     return 0;
 }
@@ -257,15 +277,17 @@ int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struc
                   struct error *err)
 {
     char *message = NULL;
+    if (refuse(kv, err))
+        return -1;
     /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
      * range tombstone behind it makes the result exact. `to` is never a real key here. */
     rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,
                                     &message);
-    if (check(message, "cannot drop old files", err))
-        return -1;
+    if (check(message, "cannot drop old files", &kv->broken))
+        return refuse(kv, err);
     rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
                             to.len, &message);
-    return check(message, "cannot drop old data", err);
+    return check(message, "cannot drop old data", &kv->broken) ? refuse(kv, err) : 0;
 }
 
 /* --- reading --- */

@@ -44,7 +44,7 @@ void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family famil
 void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family family,
                            struct slice from, struct slice to);
 /* Atomic. Without sync: survives kill -9; with sync: survives power loss. Clears the batch on
- * success and leaves it alone on failure. */
+ * success and leaves it alone on failure. After the first failure all writes are refused. */
 MUST_USE int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err);
 /* Drops whole files inside [from, to), then deletes what is left of the range. Only for ranges
  * that no longer receive writes. */

@@ -1,4 +1,5 @@
-/* store_kill: kill -9 at random instants loses nothing that was committed and doubles nothing.
+/* store_kill: kill -9 at random instants, or a full disk, loses nothing that was committed and
+ * doubles nothing.
  *
  * One child commits ticks and reports each through a pipe after its commit; the parent kills it.
  * Another child reopens the store and compares. The parent itself never opens a store, because
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "storage/base/clock.h"
@@ -190,11 +192,68 @@ static void nothing_committed_is_lost_or_doubled(void **state)
     assert_true(next > ROUNDS);
 }
 
+/* --- a disk that is full --- */
+
+/* A child: commits until files may not grow any more; what was refused must not be visible. */
+static void commit_until_full(int report)
+{
+    struct rlimit limit = {.rlim_cur = 100000, .rlim_max = 100000};
+    struct error err = {0};
+    struct arena arena;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t ids[SERIES];
+    int64_t tick = 0;
+    for (int i = 0; i < SERIES; i++)
+        ids[i] = intern(store, batch, i);
+    signal(SIGXFSZ, SIG_IGN);
+    check(setrlimit(RLIMIT_FSIZE, &limit) == 0, "cannot limit the size of files");
+    for (;; tick++) {
+        add_tick(batch, ids, tick);
+        if (store_commit(store, batch, false, &err))
+            break;
+    }
+    check(tick > 0 && err.text[0] && store_batch_is_empty(batch), "no error, or a full batch");
+    add_tick(batch, ids, tick + 1); /* refused as well, or taken whole */
+    tick += store_commit(store, batch, false, &err) == 0;
+    arena_init(&arena, (size_t)1 << 28);
+    struct store_reader *reader = store_reader_new(store);
+    for (int i = 0; i < SERIES; i++) {
+        struct store_column column;
+        check(store_read(reader, ids[i], 0, INT64_MAX, &arena, &column, &err) == 0, err.text);
+        check((int64_t)column.count == tick, "a refused commit is visible");
+        for (size_t at = 0; at < column.count; at++)
+            check(is_tick(&column, at, i), "a sample is missing, doubled or wrong");
+    }
+    tick--;
+    check(write(report, &tick, sizeof tick) == sizeof tick, "cannot report");
+    _exit(0); /* the database refuses to close cleanly on a full disk */
+}
+
+static void a_full_disk_loses_nothing_committed(void **state)
+{
+    (void)state;
+    int ends[2], status;
+    int64_t last = -1;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        commit_until_full(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(read(ends[0], &last, sizeof last), sizeof last);
+    close(ends[0]);
+    close(ends[1]);
+    reopen_and_compare(last);
+}
+
 int main(void)
 {
     srand48(5);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_committed_is_lost_or_doubled, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_loses_nothing_committed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

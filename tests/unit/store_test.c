@@ -14,6 +14,8 @@
 #include "storage/base/clock.h"
 #include "storage/base/metric.h"
 #include "storage/column.h"
+#include "storage/key.h"
+#include "storage/kv.h"
 #include "storage/store.h"
 
 #define START_MS ((int64_t)1700000000000)
@@ -459,6 +461,74 @@ static void churned_series_are_passed_over(void **state)
     store_close(store);
 }
 
+/* --- damage --- */
+
+static void write_raw(enum kv_family family, struct slice key, struct slice value)
+{
+    struct kv *kv;
+    struct error err = {0};
+    struct kv_batch *batch = kv_batch_new();
+    assert_int_equal(kv_open(path, &kv, &err), 0);
+    kv_batch_put(kv, batch, family, key, value);
+    assert_int_equal(kv_write(kv, batch, true, &err), 0);
+    kv_batch_free(batch);
+    kv_close(kv);
+}
+
+static void refuses_to_open(const char *because)
+{
+    struct store_options options = {.path = path, .series_max = 10};
+    struct store *store = NULL;
+    struct error err = {0};
+    assert_int_equal(store_open(&options, &store, &err), -1);
+    if (!strstr(err.text, because))
+        fail_msg("%s", err.text);
+}
+
+static void damage_is_told_at_open(void **state)
+{
+    (void)state;
+    struct key_bytes sequence = key_of_u64(77), day = key_of_u32(19000);
+    store_close(open_store());
+    write_raw(KV_META, SLICE("format"), SLICE("\2\0\0\0"));
+    refuses_to_open("has format 2");
+    write_raw(KV_META, SLICE("format"), SLICE("\1\0\0\0"));
+    store_close(open_store());
+    write_raw(KV_HEADLOG, key_slice(&sequence), SLICE("what is this"));
+    refuses_to_open("record 77 of the head log is damaged");
+    write_raw(KV_POSTINGS, key_slice(&day), SLICE("what is this"));
+    refuses_to_open("list of series is damaged");
+}
+
+static void a_damaged_chunk_is_passed_over_and_counted(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena arena;
+    struct store_column column;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    for (int i = 0; i < 60; i++)
+        store_batch_value(batch, id, START_MS + i * 1000, i);
+    commit(store, batch);
+    assert_int_equal(store_seal(store, &err), 0);
+    store_batch_free(batch);
+    store_close(store);
+    struct key_bytes key = key_of_chunk((struct chunk_key){
+        partition_of(START_MS), id, (uint32_t)((START_MS + 20000) % PARTITION_MS)});
+    write_raw(KV_CHUNK, key_slice(&key), SLICE("what is this"));
+    store = open_store();
+    arena_init(&arena, 1 << 20);
+    struct store_reader *reader = store_reader_new(store);
+    assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+    assert_int_equal(column.count, 40);
+    assert_true(column.values[19] == 19 && column.values[20] == 40);
+    arena_release(&arena);
+    store_reader_free(reader);
+    store_close(store);
+}
+
 /* --- documents --- */
 
 static bool collect_key(void *arg, struct slice key, struct slice value)
@@ -594,6 +664,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_small_arena_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(old_days_leave_with_their_series, setup, teardown),
         cmocka_unit_test_setup_teardown(churned_series_are_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_is_told_at_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_chunk_is_passed_over_and_counted, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(documents_are_put_read_and_scanned, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_see_every_sample_once_while_chunks_are_sealed,
                                         setup, teardown),
