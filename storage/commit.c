@@ -335,27 +335,42 @@ static void publish(struct store_batch *batch)
     metric_add(&store_metrics[STORE_SAMPLES], (int64_t)batch->row_count);
 }
 
-int store_commit(struct store *store, struct store_batch *batch, bool sync, struct error *err)
+/* Forgets what was staged. */
+static void take_back(struct store_batch *batch)
 {
-    assert(batch->store == store);
+    struct store *store = batch->store;
+    for (size_t i = 0; i < batch->row_count; i++)
+        head_unstage(head_get(&store->head, batch->rows[i].series));
+    if (batch->records)
+        logstore_discard(store->logs);
+    metric_add(&store_metrics[STORE_DROPPED_UNWRITTEN],
+               (int64_t)(batch->row_count ? batch->row_count : batch->count));
+}
+
+static int write_batch(struct store_batch *batch, bool sync, struct error *err)
+{
+    struct store *store = batch->store;
+    if (store_check_disk(store, err))
+        return -1;
     admit(batch);
     uint64_t records = stage_headlog(batch);
     series_stage(&store->series, store->kv, batch->kv);
-    int status = 0;
-    if (!kv_batch_is_empty(batch->kv))
-        status = kv_write(store->kv, batch->kv, sync, err);
-    if (status) {
-        for (size_t i = 0; i < batch->row_count; i++)
-            head_unstage(head_get(&store->head, batch->rows[i].series));
-        if (batch->records)
-            logstore_discard(store->logs);
-    } else {
-        publish(batch);
-        store->headlog_next += records;
-        store->series.saved = store->series.count;
-        if (batch->records)
-            logstore_publish(store->logs);
-    }
+    if (!kv_batch_is_empty(batch->kv) && kv_write(store->kv, batch->kv, sync, err))
+        return -1;
+    publish(batch);
+    store->headlog_next += records;
+    store->series.saved = store->series.count;
+    if (batch->records)
+        logstore_publish(store->logs);
+    return 0;
+}
+
+int store_commit(struct store *store, struct store_batch *batch, bool sync, struct error *err)
+{
+    assert(batch->store == store);
+    int status = write_batch(batch, sync, err);
+    if (status)
+        take_back(batch);
     batch_empty(batch);
     return status;
 }

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
@@ -24,6 +25,8 @@
 
 #define FORMAT_VERSION        1
 #define CHUNK_SAMPLES_DEFAULT 360
+#define DISK_RESERVE_DEFAULT  ((uint64_t)128 << 20) /* what memtables in flight may still need */
+#define DISK_CHECK_NS         ((int64_t)1000000000)
 #define LABELS_BYTES_MAX      ((size_t)1 << 16)
 
 #define DROPPED(why)                                                                               \
@@ -47,6 +50,7 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_DROPPED_SERIES] = DROPPED("unknown_series"),
     [STORE_DROPPED_KIND] = DROPPED("wrong_kind"),
     [STORE_DROPPED_RETENTION] = DROPPED("past_retention"),
+    [STORE_DROPPED_UNWRITTEN] = DROPPED("not_written"),
     [STORE_CHUNKS] = COUNTER("chunks_sealed_total", "Chunks written."),
     [STORE_CHUNK_SAMPLES] = COUNTER("chunk_samples_total", "Samples in the chunks written."),
     [STORE_CHUNK_BYTES] = COUNTER("chunk_bytes_total", "Bytes of the chunks written."),
@@ -61,6 +65,7 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SERIES] = GAUGE("series", "Series known."),
     [STORE_HEAD_SERIES] = GAUGE("head_series", "Series being written."),
     [STORE_HEAD_SAMPLES] = GAUGE("head_samples", "Samples not sealed yet."),
+    [STORE_DISK_FREE] = GAUGE("disk_free_bytes", "Disk space left for the store."),
 };
 
 void id_list_push(struct id_list *list, uint32_t id)
@@ -145,6 +150,9 @@ int store_open(const struct store_options *options, struct store **out, struct e
     store->chunk_samples =
         options->chunk_samples ? (size_t)options->chunk_samples : CHUNK_SAMPLES_DEFAULT;
     assert(store->chunk_samples > 1 && store->chunk_samples <= CHUNK_SAMPLES_MAX);
+    store->path = alloc_string(options->path);
+    store->disk_reserve =
+        options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
     init_lock(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
     postings_init(&store->postings);
@@ -169,6 +177,7 @@ void store_close(struct store *store)
     postings_release(&store->postings);
     series_release(&store->series);
     free(store->due.at);
+    free(store->path);
     kv_close(store->kv);
     pthread_rwlock_destroy(&store->lock);
     free(store);
@@ -176,12 +185,32 @@ void store_close(struct store *store)
 
 /* --- looking after it --- */
 
+int store_check_disk(struct store *store, struct error *err)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    struct statvfs disk;
+    if (store->disk_checked_ns == 0 || now_ns > store->disk_checked_ns + DISK_CHECK_NS) {
+        store->disk_checked_ns = now_ns;
+        store->disk_free = statvfs(store->path, &disk) ? UINT64_MAX : disk.f_bavail * disk.f_frsize;
+        metric_set(&store_metrics[STORE_DISK_FREE], (int64_t)store->disk_free);
+    }
+    if (store->disk_free >= store->disk_reserve)
+        return 0;
+    return error_set(err, ERROR_UNAVAILABLE,
+                     "the disk of %s is nearly full: %llu MiB are left, %llu MiB are kept in "
+                     "reserve; free some, and writing goes on by itself",
+                     store->path, (unsigned long long)(store->disk_free >> 20),
+                     (unsigned long long)(store->disk_reserve >> 20));
+}
+
 int store_maintain(struct store *store, int64_t now_ms, struct error *err)
 {
+    if (store_retain(store, now_ms, err)) /* even on a full disk: it makes room */
+        return error_wrap(err, "cannot drop old samples");
+    if (store_check_disk(store, err))
+        return -1;
     if (store_seal_due(store, err) || store_sweep(store, now_ms, err))
         return error_wrap(err, "cannot seal chunks");
-    if (store_retain(store, now_ms, err))
-        return error_wrap(err, "cannot drop old samples");
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.ids.count);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);

@@ -28,6 +28,8 @@ struct store_options {
     int64_t retention_logs_ms; /* and records */
     int64_t block_cache_bytes; /* 0 = default */
     int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
+    /* With less disk space left commits are refused, while reads go on; 0 = 128 MiB. */
+    int64_t disk_reserve_bytes;
 };
 
 enum series_kind {
@@ -68,7 +70,8 @@ void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t t
 void store_batch_records(struct store_batch *batch, const struct record *records, size_t count);
 void store_batch_put(struct store_batch *batch, struct slice key, struct slice value);
 void store_batch_delete(struct store_batch *batch, struct slice key);
-/* All or nothing. Empties the batch either way: what failed is gone and has to be made again. */
+/* All or nothing. Empties the batch either way: what failed is gone and has to be made again.
+ * ERROR_UNAVAILABLE while the disk is nearly full; taken again once there is room. */
 MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool sync,
                           struct error *err);
 /* The newest sample of a series, wherever it lies (stale markers skipped). False: it has none.

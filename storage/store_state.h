@@ -29,6 +29,7 @@ enum store_metric {
     STORE_DROPPED_SERIES,
     STORE_DROPPED_KIND,
     STORE_DROPPED_RETENTION,
+    STORE_DROPPED_UNWRITTEN,
     STORE_CHUNKS,
     STORE_CHUNK_SAMPLES,
     STORE_CHUNK_BYTES,
@@ -40,6 +41,7 @@ enum store_metric {
     STORE_SERIES,
     STORE_HEAD_SERIES,
     STORE_HEAD_SAMPLES,
+    STORE_DISK_FREE,
     STORE_METRIC_COUNT,
 };
 extern struct metric store_metrics[STORE_METRIC_COUNT];
@@ -56,6 +58,8 @@ struct store {
     struct logstore *logs;
     size_t chunk_samples;
     int64_t retention_ms; /* 0 = for ever */
+    char *path;
+    uint64_t disk_reserve;
 
     pthread_rwlock_t lock;
     struct series series;
@@ -70,8 +74,12 @@ struct store {
     uint64_t headlog_low;       /* records below are gone */
     struct id_list due;         /* series whose open samples fill a chunk */
     int64_t swept_ms;           /* when stragglers were last looked for */
+    int64_t disk_checked_ns;    /* monotonic */
+    uint64_t disk_free;
 };
 
+/* store.c: -1 while the disk is nearly full. Asks the system once a second. */
+MUST_USE int store_check_disk(struct store *store, struct error *err);
 /* commit.c, recover.c: brings the entry in line for appending; may look among the chunks. */
 struct head_series *store_head_entry(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list when its open samples suffice for a chunk. */

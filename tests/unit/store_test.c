@@ -461,6 +461,35 @@ static void churned_series_are_passed_over(void **state)
     store_close(store);
 }
 
+static void commits_are_refused_while_the_disk_is_nearly_full(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena arena;
+    struct store_column column;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    store_batch_value(batch, id, START_MS, 1);
+    commit(store, batch);
+    store_batch_free(batch);
+    store_close(store);
+    store = open_with((struct store_options){.disk_reserve_bytes = INT64_MAX});
+    batch = store_batch_new(store);
+    store_batch_value(batch, id, START_MS + 1, 1);
+    assert_int_equal(store_commit(store, batch, false, &err), -1);
+    assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+    assert_true(store_batch_is_empty(batch) && dropped("not_written") == 1);
+    struct store_reader *reader = store_reader_new(store);
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+    assert_int_equal(column.count, 1);
+    arena_release(&arena);
+    store_reader_free(reader);
+    store_batch_free(batch);
+    store_close(store);
+}
+
 /* --- damage --- */
 
 static void write_raw(enum kv_family family, struct slice key, struct slice value)
@@ -664,6 +693,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_small_arena_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(old_days_leave_with_their_series, setup, teardown),
         cmocka_unit_test_setup_teardown(churned_series_are_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(commits_are_refused_while_the_disk_is_nearly_full, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(damage_is_told_at_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_passed_over_and_counted, setup,
                                         teardown),
