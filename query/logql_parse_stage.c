@@ -141,7 +141,7 @@ static int parse_or(struct logql_parser *parser, struct logql_condition **out);
 
 static int parse_unit(struct logql_parser *parser, struct logql_condition **out)
 {
-    struct slice name;
+    struct slice name = SLICE("");
     if (!logql_is_sign(parser, "("))
         return logql_take_word(parser, &name) || parse_leaf(parser, name, out) ? -1 : 0;
     if (++parser->depth > LOGQL_DEPTH_MAX)
@@ -169,7 +169,7 @@ static int join(struct logql_parser *parser, enum logql_condition_kind kind,
 static int parse_and_rest(struct logql_parser *parser, struct logql_condition **out)
 {
     while (logql_is_word(parser, "and") || logql_is_sign(parser, ",")) {
-        struct logql_condition *right;
+        struct logql_condition *right = NULL;
         if (logql_advance(parser) || parse_unit(parser, &right) ||
             join(parser, CONDITION_AND, out, right))
             return -1;
@@ -182,7 +182,7 @@ static int parse_or_rest(struct logql_parser *parser, struct logql_condition **o
     if (parse_and_rest(parser, out))
         return -1;
     while (logql_is_word(parser, "or")) {
-        struct logql_condition *right;
+        struct logql_condition *right = NULL;
         if (logql_advance(parser) || parse_unit(parser, &right) || parse_and_rest(parser, &right) ||
             join(parser, CONDITION_OR, out, right))
             return -1;
@@ -254,7 +254,7 @@ static int parse_logfmt(struct logql_parser *parser, struct logql_stage *stage)
 static int parse_regexp(struct logql_parser *parser, struct logql_stage *stage)
 {
     struct slice text;
-    struct regex *regex;
+    struct regex *regex = NULL;
     struct logql_token at = parser->token;
     if (logql_take_string(parser, &text))
         return -1;
@@ -341,7 +341,7 @@ static int parse_keep(struct logql_parser *parser, struct logql_stage *stage)
         return logql_too_large(parser);
     stage->params = params;
     for (;;) {
-        struct logql_condition *leaf;
+        struct logql_condition *leaf = NULL;
         if (stage->param_count == PARAMS_MAX)
             return logql_fail(parser, "more than %d labels", PARAMS_MAX);
         struct logql_param *param = &params[stage->param_count++];
@@ -411,14 +411,14 @@ static const struct {
 static int parse_pipe(struct logql_parser *parser, struct logql_pipeline *pipeline,
                       struct logql_stage ***tail)
 {
-    struct logql_condition *condition;
+    struct logql_condition *condition = NULL;
     if (logql_is_sign(parser, "(")) {
         if (parse_or(parser, &condition))
             return -1;
         return add_condition(parser, tail, condition);
     }
     struct logql_token word = parser->token;
-    struct slice name;
+    struct slice name = SLICE("");
     if (word.kind != LOGQL_TOKEN_WORD)
         return logql_unexpected(parser, "a parser such as json, or a label filter");
     if (logql_take_word(parser, &name))

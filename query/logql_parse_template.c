@@ -133,7 +133,7 @@ static int parse_call(struct logql_parser *parser, struct slice word, struct sli
 /* .label | function arg | function */
 static int parse_action(struct logql_parser *parser, struct slice action, struct pieces *pieces)
 {
-    struct slice word;
+    struct slice word = SLICE("");
     for (bool piped = false; !piped || action.len; piped = true) {
         if (cut_action_word(parser, &action, &word) ||
             parse_call(parser, word, &action, pieces, piped))

@@ -75,37 +75,49 @@ size_t logql_group_labels(const struct logql_grouping *grouping, struct labels l
     return count;
 }
 
-/* Which group each series belongs to; *count of them, with labels in `out` (room for one a
- * series). */
+/* The groups of an aggregation's series. */
+struct groups {
+    size_t *of;            /* group of each series */
+    struct labels *labels; /* of each group */
+    size_t count;
+};
+
+static int add_to_group(struct logql_eval *eval, struct table *numbers, struct labels grouped,
+                        size_t *number, struct groups *out)
+{
+    struct buffer key;
+    bool fresh;
+    buffer_init(&key, KEY_BYTES_MAX);
+    labels_encode(grouped, &key);
+    struct table_entry *entry =
+        key.overflow ? NULL : table_insert(numbers, buffer_slice(&key), &fresh);
+    buffer_release(&key);
+    if (!entry)
+        return logql_out_of_memory(eval);
+    if (fresh) {
+        entry->value.number = out->count;
+        out->labels[out->count++] = labels_copy(eval->arena, grouped);
+    }
+    *number = (size_t)entry->value.number;
+    return eval->arena->exhausted ? logql_out_of_memory(eval) : 0;
+}
+
 static int find_groups(struct logql_eval *eval, const struct logql_grouping *grouping,
-                       const struct logql_vector *child, size_t *groups, struct labels *out,
-                       size_t *count)
+                       const struct logql_vector *child, struct groups *out)
 {
     struct table numbers;
-    struct buffer key;
     int status = 0;
+    *out = (struct groups){0};
+    out->of = arena_alloc(eval->arena, child->count * sizeof *out->of);
+    out->labels = arena_alloc(eval->arena, child->count * sizeof *out->labels);
+    if (!out->of || !out->labels)
+        return logql_out_of_memory(eval);
     table_init(&numbers, SIZE_MAX);
-    buffer_init(&key, KEY_BYTES_MAX);
-    *count = 0;
     for (size_t i = 0; i < child->count && status == 0; i++) {
         struct label labels[LOGQL_LABELS_MAX];
-        bool fresh;
-        struct labels grouped = {labels, logql_group_labels(grouping, child->at[i].labels, labels)};
-        buffer_reset(&key);
-        labels_encode(grouped, &key);
-        struct table_entry *entry = table_insert(&numbers, buffer_slice(&key), &fresh);
-        if (!entry || key.overflow) {
-            status = logql_out_of_memory(eval);
-            break;
-        }
-        if (fresh) {
-            entry->value.number = *count;
-            out[(*count)++] = labels_copy(eval->arena, grouped);
-        }
-        groups[i] = (size_t)entry->value.number;
-        status = eval->arena->exhausted ? logql_out_of_memory(eval) : 0;
+        size_t count = logql_group_labels(grouping, child->at[i].labels, labels);
+        status = add_to_group(eval, &numbers, (struct labels){labels, count}, &out->of[i], out);
     }
-    buffer_release(&key);
     table_release(&numbers);
     return status;
 }
@@ -132,42 +144,41 @@ static double combine(enum logql_aggregate_operator op, double so_far, double va
     return value;
 }
 
-/* sum, avg, min, max, count: members counts the values behind each point of a group. */
-static void fold(struct logql_eval *eval, const struct logql_expr *expr,
-                 const struct logql_vector *child, const size_t *groups, struct logql_series *out,
-                 double *members)
+/* sum, avg, min, max, count. `members` counts the values behind each point of the group. */
+static void fold_series(const struct logql_eval *eval, const struct logql_expr *expr,
+                        const struct logql_series *series, struct logql_series *group,
+                        double *members)
 {
-    for (size_t i = 0; i < child->count; i++) {
-        struct logql_series *group = &out[groups[i]];
-        for (size_t step = 0; step < eval->steps; step++) {
-            if (!child->at[i].present[step])
-                continue;
-            double value = child->at[i].values[step];
-            double *so_far = &group->values[step];
-            if (group->present[step])
-                *so_far = combine(expr->aggregate, *so_far, value);
-            else
-                *so_far = expr->aggregate == LOGQL_COUNT ? 1 : value;
-            group->present[step] = true;
-            members[groups[i] * eval->steps + step]++;
-        }
+    for (size_t step = 0; step < eval->steps; step++) {
+        if (!series->present[step])
+            continue;
+        double value = series->values[step];
+        if (group->present[step])
+            group->values[step] = combine(expr->aggregate, group->values[step], value);
+        else
+            group->values[step] = expr->aggregate == LOGQL_COUNT ? 1 : value;
+        group->present[step] = true;
+        members[step]++;
     }
 }
 
 static int eval_fold(struct logql_eval *eval, const struct logql_expr *expr,
-                     const struct logql_vector *child, const size_t *groups,
-                     const struct labels *labels, struct logql_vector *out)
+                     const struct logql_vector *child, const struct groups *groups,
+                     struct logql_vector *out)
 {
+    out->count = groups->count;
     out->at = arena_zeroed(eval->arena, out->count, sizeof *out->at);
     double *members = arena_zeroed(eval->arena, out->count * eval->steps, sizeof *members);
     if (!out->at || !members)
         return logql_out_of_memory(eval);
     for (size_t i = 0; i < out->count; i++) {
-        out->at[i].labels = labels[i];
+        out->at[i].labels = groups->labels[i];
         if (logql_series_init(eval, &out->at[i]))
             return -1;
     }
-    fold(eval, expr, child, groups, out->at, members);
+    for (size_t i = 0; i < child->count; i++)
+        fold_series(eval, expr, &child->at[i], &out->at[groups->of[i]],
+                    members + groups->of[i] * eval->steps);
     for (size_t i = 0; i < out->count && expr->aggregate == LOGQL_AVG; i++)
         for (size_t step = 0; step < eval->steps; step++)
             if (out->at[i].present[step])
@@ -193,44 +204,47 @@ static int compare_candidates(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static void keep_best(const struct logql_expr *expr, const struct logql_vector *child,
-                      const size_t *groups, size_t step, struct candidate *room,
-                      struct logql_series *out)
+/* The points of one step, by group and best first. Returns their number. */
+static size_t rank_step(const struct logql_expr *expr, const struct logql_vector *child,
+                        const struct groups *groups, size_t step, struct candidate *out)
 {
-    size_t count = 0, rank = 0;
+    size_t count = 0;
     for (size_t i = 0; i < child->count; i++)
         if (child->at[i].present[step]) {
             double value = child->at[i].values[step];
-            room[count++] =
-                (struct candidate){expr->aggregate == LOGQL_TOPK ? value : -value, groups[i], i};
+            out[count++] = (struct candidate){expr->aggregate == LOGQL_TOPK ? value : -value,
+                                              groups->of[i], i};
         }
     if (count)
-        qsort(room, count, sizeof *room, compare_candidates);
-    for (size_t i = 0; i < count; i++) {
-        rank = i > 0 && room[i].group == room[i - 1].group ? rank + 1 : 0;
-        if ((double)rank >= expr->param)
-            continue;
-        out[room[i].index].present[step] = true;
-        out[room[i].index].values[step] = child->at[room[i].index].values[step];
-    }
+        qsort(out, count, sizeof *out, compare_candidates);
+    return count;
 }
 
 static int eval_best(struct logql_eval *eval, const struct logql_expr *expr,
-                     const struct logql_vector *child, const size_t *groups,
+                     const struct logql_vector *child, const struct groups *groups,
                      struct logql_vector *out)
 {
-    struct candidate *room = arena_alloc(eval->arena, child->count * sizeof *room);
+    struct candidate *ranked = arena_alloc(eval->arena, child->count * sizeof *ranked);
     out->count = child->count;
     out->at = arena_zeroed(eval->arena, child->count, sizeof *out->at);
-    if (!room || !out->at)
+    if (!ranked || !out->at)
         return logql_out_of_memory(eval);
     for (size_t i = 0; i < child->count; i++) {
         out->at[i].labels = child->at[i].labels;
         if (logql_series_init(eval, &out->at[i]))
             return -1;
     }
-    for (size_t step = 0; step < eval->steps; step++)
-        keep_best(expr, child, groups, step, room, out->at);
+    for (size_t step = 0; step < eval->steps; step++) {
+        size_t count = rank_step(expr, child, groups, step, ranked), rank = 0;
+        for (size_t i = 0; i < count; i++) {
+            rank = i > 0 && ranked[i].group == ranked[i - 1].group ? rank + 1 : 0;
+            if ((double)rank >= expr->param)
+                continue;
+            size_t index = ranked[i].index;
+            out->at[index].present[step] = true;
+            out->at[index].values[step] = child->at[index].values[step];
+        }
+    }
     return 0;
 }
 
@@ -240,16 +254,13 @@ int logql_eval_aggregate(struct logql_eval *eval, const struct logql_expr *expr,
     static const struct logql_grouping all_together = {.present = true};
     const struct logql_grouping *grouping =
         expr->grouping.present ? &expr->grouping : &all_together;
-    size_t *groups = arena_alloc(eval->arena, child->count * sizeof *groups);
-    struct labels *labels = arena_alloc(eval->arena, child->count * sizeof *labels);
+    struct groups groups;
     *out = (struct logql_vector){0};
-    if (!groups || !labels)
-        return logql_out_of_memory(eval);
-    if (find_groups(eval, grouping, child, groups, labels, &out->count))
+    if (find_groups(eval, grouping, child, &groups))
         return -1;
     if (expr->aggregate == LOGQL_TOPK || expr->aggregate == LOGQL_BOTTOMK)
-        return eval_best(eval, expr, child, groups, out);
-    return eval_fold(eval, expr, child, groups, labels, out);
+        return eval_best(eval, expr, child, &groups, out);
+    return eval_fold(eval, expr, child, &groups, out);
 }
 
 /* --- operators --- */
@@ -295,20 +306,26 @@ static double compute(enum logql_binary_operator op, double a, double b)
     return NAN;
 }
 
-/* One pair of points; a comparison without bool keeps the left value, or that of the vector. */
-static void compute_step(const struct logql_expr *expr, const struct logql_series *left,
-                         const struct logql_series *right, size_t step, bool keep_right,
-                         struct logql_series *out)
+struct operation {
+    enum logql_binary_operator op;
+    bool filter;     /* a comparison without bool: points for which it holds stay */
+    bool keep_right; /* with the value of the right side, the left being a number */
+};
+
+static void compute_series(const struct logql_eval *eval, const struct operation *operation,
+                           const struct logql_series *left, const struct logql_series *right,
+                           struct logql_series *out)
 {
-    if (!left->present[step] || !right->present[step])
-        return;
-    double a = left->values[step], b = right->values[step];
-    double value = compute(expr->binary, a, b);
-    bool filter = is_comparison(expr->binary) && !expr->return_bool;
-    if (filter && value == 0)
-        return;
-    out->present[step] = true;
-    out->values[step] = filter ? (keep_right ? b : a) : value;
+    for (size_t step = 0; step < eval->steps; step++) {
+        if (!left->present[step] || !right->present[step])
+            continue;
+        double a = left->values[step], b = right->values[step];
+        double value = compute(operation->op, a, b);
+        if (operation->filter && value == 0)
+            continue;
+        out->present[step] = true;
+        out->values[step] = operation->filter ? (operation->keep_right ? b : a) : value;
+    }
 }
 
 /* The series of `vector` with these labels; a scalar has one for all. */
@@ -328,10 +345,13 @@ static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *exp
 {
     bool by_right = left->scalar && !right->scalar;
     const struct logql_vector *base = by_right ? right : left;
-    struct logql_expr own = *expr;
     out->scalar = left->scalar && right->scalar;
-    if (out->scalar) /* a comparison of numbers is a number */
-        own.return_bool = true;
+    struct operation operation = {
+        .op = expr->binary,
+        /* A comparison of two numbers is a number. */
+        .filter = is_comparison(expr->binary) && !expr->return_bool && !out->scalar,
+        .keep_right = by_right,
+    };
     out->at = arena_zeroed(eval->arena, base->count, sizeof *out->at);
     if (!out->at)
         return logql_out_of_memory(eval);
@@ -343,9 +363,8 @@ static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *exp
         series->labels = base->at[i].labels;
         if (logql_series_init(eval, series))
             return -1;
-        for (size_t step = 0; step < eval->steps; step++)
-            compute_step(&own, by_right ? other : &base->at[i], by_right ? &base->at[i] : other,
-                         step, by_right, series);
+        compute_series(eval, &operation, by_right ? other : &base->at[i],
+                       by_right ? &base->at[i] : other, series);
     }
     return 0;
 }

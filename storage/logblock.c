@@ -276,7 +276,7 @@ static int inflate_column(struct slice column, struct arena *arena, struct slice
 int logblock_decode_times(const struct logblock *block, struct slice column, struct arena *arena,
                           int64_t **out, struct error *err)
 {
-    struct slice raw;
+    struct slice raw = SLICE("");
     if (check_column(block, LOGBLOCK_TIME, column, err) || inflate_column(column, arena, &raw, err))
         return -1;
     int64_t *times = arena_alloc(arena, block->rows * sizeof *times);
@@ -318,7 +318,7 @@ int logblock_decode_streams(const struct logblock *block, struct slice column, s
 int logblock_decode_lines(const struct logblock *block, struct slice column, struct arena *arena,
                           struct slice **out, struct error *err)
 {
-    struct slice raw;
+    struct slice raw = SLICE("");
     if (check_column(block, LOGBLOCK_LINE, column, err) || inflate_column(column, arena, &raw, err))
         return -1;
     struct slice *lines = arena_alloc(arena, block->rows * sizeof *lines);

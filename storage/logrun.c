@@ -12,8 +12,6 @@
 #include "storage/base/alloc.h"
 #include "storage/logfilter.h"
 
-#define BLOCK_BYTES_MAX ((size_t)64 << 20) /* one key of a block; what it decodes to */
-
 void logrun_free(struct logrun *run)
 {
     if (!run)
@@ -188,8 +186,8 @@ static int select_rows(struct block_reader *reader, struct logblock_row **rows, 
                        struct error *err)
 {
     struct slice bytes;
-    int64_t *times;
-    uint32_t *streams;
+    int64_t *times = NULL;
+    uint32_t *streams = NULL;
     int found = read_column(reader, LOGBLOCK_TIME, &bytes, err);
     if (found <= 0)
         return found;
@@ -214,7 +212,7 @@ static int read_lines(struct block_reader *reader, struct logblock_row *rows, si
                       struct error *err)
 {
     struct slice bytes;
-    struct slice *lines;
+    struct slice *lines = NULL;
     int found = read_column(reader, LOGBLOCK_LINE, &bytes, err);
     if (found <= 0)
         return found;
@@ -272,43 +270,41 @@ static int read_block(struct block_reader *reader, struct logrun **out, struct e
     return more;
 }
 
-static void reader_init(struct block_reader *reader)
+static struct block_reader reader_open(struct logrun_source *source, const struct logentry *entry)
 {
-    arena_reset(reader->scratch);
-    buffer_init(&reader->header, BLOCK_BYTES_MAX);
-    buffer_init(&reader->column, BLOCK_BYTES_MAX);
+    struct block_reader reader = {
+        .kv = source->kv, .query = source->query, .entry = entry, .scratch = &source->scratch};
+    arena_reset(reader.scratch);
+    buffer_init(&reader.header, LOGRUN_SCRATCH_MAX);
+    buffer_init(&reader.column, LOGRUN_SCRATCH_MAX);
+    return reader;
 }
 
-static void reader_release(struct block_reader *reader)
+static void reader_close(struct block_reader *reader)
 {
     buffer_release(&reader->header);
     buffer_release(&reader->column);
 }
 
-int logrun_of_block(struct kv *kv, const struct logstore_query *query, const struct logentry *entry,
-                    struct arena *scratch, struct logrun **out, struct error *err)
+int logrun_of_block(struct logrun_source *source, const struct logentry *entry, struct logrun **out,
+                    struct error *err)
 {
-    struct block_reader reader = {.kv = kv, .query = query, .entry = entry, .scratch = scratch};
-    reader_init(&reader);
-    query->stats->blocks++;
+    struct block_reader reader = reader_open(source, entry);
+    source->query->stats->blocks++;
     int status = read_block(&reader, out, err);
-    reader_release(&reader);
+    reader_close(&reader);
     return status;
 }
 
-int logrun_block_streams(struct kv *kv, const struct logstore_query *query,
-                         const struct logentry *entry, struct table *out, struct error *err)
+int logrun_block_streams(struct logrun_source *source, const struct logentry *entry,
+                         struct table *out, struct error *err)
 {
-    struct arena scratch;
-    struct block_reader reader = {.kv = kv, .query = query, .entry = entry, .scratch = &scratch};
-    arena_init(&scratch, BLOCK_BYTES_MAX);
-    reader_init(&reader);
+    struct block_reader reader = reader_open(source, entry);
     int status = read_header(&reader, err);
     for (size_t i = 0; status == 1 && i < reader.block.stream_count; i++)
-        if (stream_in_range(query, &reader.block.streams[i]))
+        if (stream_in_range(source->query, &reader.block.streams[i]))
             status = add_stream(out, reader.block.streams[i].bytes, err) ? -1 : 1;
-    reader_release(&reader);
-    arena_release(&scratch);
+    reader_close(&reader);
     return status < 0 ? -1 : 0;
 }
 

@@ -16,8 +16,7 @@
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 
-#define SCAN_BYTES_MAX    ((size_t)256 << 20) /* of all runs that are open at once */
-#define SCRATCH_BYTES_MAX ((size_t)64 << 20)  /* to decode one block */
+#define SCAN_BYTES_MAX ((size_t)256 << 20) /* of all runs that are open at once */
 
 struct merge {
     struct logscan *scan;
@@ -25,7 +24,7 @@ struct merge {
     size_t count, capacity;
     size_t next_entry;
     size_t bytes; /* of all runs in the heap */
-    struct arena scratch;
+    struct logrun_source source;
 };
 
 static const struct logblock_row *run_top(const struct logrun *run, bool backward)
@@ -116,7 +115,7 @@ static int open_next(struct merge *merge, struct error *err)
     struct logrun *run = NULL;
     struct logscan *scan = merge->scan;
     const struct logentry *entry = &scan->entries[merge->next_entry++];
-    int opened = logrun_of_block(scan->kv, scan->query, entry, &merge->scratch, &run, err);
+    int opened = logrun_of_block(&merge->source, entry, &run, err);
     if (opened < 0)
         return -1;
     if (opened == 1)
@@ -171,8 +170,8 @@ static int compare_last(const void *a, const void *b)
 int logscan_run(struct logscan *scan, bool (*visit)(void *arg, const struct record *record),
                 void *arg, struct error *err)
 {
-    struct merge merge = {.scan = scan};
-    arena_init(&merge.scratch, SCRATCH_BYTES_MAX);
+    struct merge merge = {.scan = scan, .source = {.kv = scan->kv, .query = scan->query}};
+    arena_init(&merge.source.scratch, LOGRUN_SCRATCH_MAX);
     if (scan->entry_count)
         qsort(scan->entries, scan->entry_count, sizeof *scan->entries,
               scan->query->backward ? compare_last : compare_first);
@@ -183,6 +182,6 @@ int logscan_run(struct logscan *scan, bool (*visit)(void *arg, const struct reco
     while (merge.count)
         logrun_free(merge.heap[--merge.count]);
     free(merge.heap);
-    arena_release(&merge.scratch);
+    arena_release(&merge.source.scratch);
     return status;
 }

@@ -404,21 +404,20 @@ int logstore_scan(struct logstore *logs, const struct logstore_query *query,
     return status;
 }
 
-static int streams_to_arena(const struct table *set, struct arena *arena, struct labels **out,
-                            size_t *count, struct error *err)
+static int streams_to_arena(const struct table *set, struct arena *arena,
+                            struct logstore_streams *out, struct error *err)
 {
-    struct labels *labels = arena_alloc(arena, set->count * sizeof *labels);
     size_t cursor = 0;
-    *count = 0;
+    out->at = arena_alloc(arena, set->count * sizeof *out->at);
+    out->count = 0;
     for (struct table_entry *entry; (entry = table_next(set, &cursor));) {
         struct slice bytes = arena_copy(arena, table_key(entry));
-        if (!labels || arena->exhausted || !labels_decode(bytes, arena, &labels[*count]))
+        if (!out->at || arena->exhausted || !labels_decode(bytes, arena, &out->at[out->count]))
             return error_set(err, ERROR_LIMIT,
                              "the streams do not fit into the memory of one query; narrow the "
                              "time range or the selector");
-        ++*count;
+        out->count++;
     }
-    *out = labels;
     return 0;
 }
 
@@ -428,7 +427,7 @@ static int compare_streams(const void *a, const void *b)
 }
 
 int logstore_streams(struct logstore *logs, const struct logstore_query *query, struct arena *arena,
-                     struct labels **out, size_t *count, struct error *err)
+                     struct logstore_streams *out, struct error *err)
 {
     struct table set;
     struct logstore_query own = *query;
@@ -442,13 +441,16 @@ int logstore_streams(struct logstore *logs, const struct logstore_query *query, 
         status = logrun_row_streams(logs->open, &own, &set, err);
     pthread_rwlock_unlock(&logs->lock);
 
+    struct logrun_source source = {.kv = logs->kv, .query = &own};
+    arena_init(&source.scratch, LOGRUN_SCRATCH_MAX);
     for (size_t i = 0; status == 0 && i < entries.count; i++)
-        status = logrun_block_streams(logs->kv, &own, &entries.at[i], &set, err);
+        status = logrun_block_streams(&source, &entries.at[i], &set, err);
+    arena_release(&source.scratch);
     free(entries.at);
     if (status == 0)
-        status = streams_to_arena(&set, arena, out, count, err);
-    if (status == 0 && *count)
-        qsort(*out, *count, sizeof **out, compare_streams);
+        status = streams_to_arena(&set, arena, out, err);
+    if (status == 0 && out->count)
+        qsort(out->at, out->count, sizeof *out->at, compare_streams);
     table_release(&set);
     return status;
 }

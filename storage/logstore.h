@@ -69,8 +69,11 @@ MUST_USE int logstore_scan(struct logstore *logs, const struct logstore_query *q
 
 /* The distinct streams that match and have records about [start_ns, end_ns), sorted; in the arena.
  * "About": a stream with records before and after the range counts as being in it. */
+struct logstore_streams {
+    struct labels *at;
+    size_t count;
+};
 MUST_USE int logstore_streams(struct logstore *logs, const struct logstore_query *query,
-                              struct arena *arena, struct labels **out, size_t *count,
-                              struct error *err);
+                              struct arena *arena, struct logstore_streams *out, struct error *err);
 
 #endif

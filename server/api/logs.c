@@ -32,14 +32,14 @@ static void note_error(struct outcome *outcome, const struct jsonlog_body *body,
 static void read_body(const struct logs_api *api, struct slice text, struct logbatch *batch,
                       struct outcome *outcome)
 {
-    struct jsonlog_window window = logbatch_window(api->retention_ms);
     struct jsonlog *parser = jsonlog_new((size_t)api->line_max);
     struct jsonlog_body body;
     struct slice line;
+    logbatch_set_window(parser, api->retention_ms);
     jsonlog_body_init(&body, text);
     while (jsonlog_body_next(&body, &line)) {
         struct error why = {0};
-        if (logbatch_add(batch, parser, line, &window, &why) != JSONLOG_OK)
+        if (logbatch_add(batch, parser, line, &why) != JSONLOG_OK)
             note_error(outcome, &body, &why);
     }
     if (body.broken) {

@@ -237,13 +237,11 @@ static int each_stream(struct work *work, void (*visit)(void *arg, struct labels
             .start_ns = work->run.start_ns,
             .end_ns = work->run.end_ns + 1,
         };
-        struct labels *streams;
-        size_t count;
-        if (logstore_streams(store_logs(work->api->store), &query, &work->arena, &streams, &count,
-                             err))
+        struct logstore_streams streams;
+        if (logstore_streams(store_logs(work->api->store), &query, &work->arena, &streams, err))
             return -1;
-        for (size_t j = 0; j < count; j++)
-            visit(arg, streams[j]);
+        for (size_t j = 0; j < streams.count; j++)
+            visit(arg, streams.at[j]);
     }
     return 0;
 }

@@ -64,24 +64,24 @@ void logbatch_reset(struct logbatch *batch)
     batch->bytes = 0;
 }
 
-struct jsonlog_window logbatch_window(int64_t retention_ms)
+void logbatch_set_window(struct jsonlog *parser, int64_t retention_ms)
 {
     int64_t now_ns = clock_now_ms() * NS_PER_MS;
     int64_t oldest_ns = INT64_MIN;
     if (retention_ms > 0 && retention_ms < now_ns / NS_PER_MS)
         oldest_ns = now_ns - retention_ms * NS_PER_MS;
-    return (struct jsonlog_window){now_ns, oldest_ns, now_ns + DAY_NS};
+    jsonlog_set_window(parser, &(struct jsonlog_window){now_ns, oldest_ns, now_ns + DAY_NS});
 }
 
 enum jsonlog_status logbatch_add(struct logbatch *batch, struct jsonlog *parser, struct slice line,
-                                 const struct jsonlog_window *window, struct error *why)
+                                 struct error *why)
 {
     if (batch->count == batch->capacity) {
         batch->capacity = batch->capacity ? batch->capacity * 2 : 64;
         batch->records = alloc_resize(batch->records, batch->capacity, sizeof *batch->records);
     }
     enum jsonlog_status status =
-        jsonlog_parse(parser, line, window, &batch->arena, &batch->records[batch->count], why);
+        jsonlog_parse(parser, line, &batch->arena, &batch->records[batch->count], why);
     if (status == JSONLOG_OK)
         batch->bytes += batch->records[batch->count++].line.len;
     else

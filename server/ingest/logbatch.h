@@ -25,12 +25,12 @@ void logbatch_release(struct logbatch *batch);
 /* Empties it; keeps the memory. */
 void logbatch_reset(struct logbatch *batch);
 
-/* The window of times taken now. retention_ms 0 = for ever. */
-struct jsonlog_window logbatch_window(int64_t retention_ms);
+/* Has the parser take the times of now: back to the retention (0 = for ever), ahead by a day. */
+void logbatch_set_window(struct jsonlog *parser, int64_t retention_ms);
 /* Adds the record of one line, or counts why not (*why as in jsonlog_parse). The line must live
  * until the batch is reset. */
 enum jsonlog_status logbatch_add(struct logbatch *batch, struct jsonlog *parser, struct slice line,
-                                 const struct jsonlog_window *window, struct error *why);
+                                 struct error *why);
 /* Counts the records as stored (status 0) or as lost by the store. */
 void logbatch_count_stored(const struct logbatch *batch, int status);
 

@@ -91,7 +91,7 @@ static struct logbatch *current_batch(struct logtcp *tcp)
 static void on_lines(void *arg, struct slice lines)
 {
     struct logtcp *tcp = arg;
-    struct jsonlog_window window = logbatch_window(tcp->options.retention_ms);
+    logbatch_set_window(tcp->parser, tcp->options.retention_ms);
     while (lines.len) {
         struct slice line;
         slice_cut(&lines, '\n', &line);
@@ -101,7 +101,7 @@ static void on_lines(void *arg, struct slice lines)
         struct logbatch *batch = current_batch(tcp);
         line = arena_copy(&batch->arena, line);
         /* Refused lines are counted there; nobody waits for an answer. */
-        (void)logbatch_add(batch, tcp->parser, line, &window, NULL);
+        (void)logbatch_add(batch, tcp->parser, line, NULL);
     }
     event_active(tcp->flush_event, EV_TIMEOUT, 0);
 }

@@ -218,6 +218,7 @@ static struct labels stream_of(const struct roles *roles, struct arena *arena)
 struct jsonlog {
     struct json_parser *parser;
     size_t line_max;
+    struct jsonlog_window window;
 };
 
 struct jsonlog *jsonlog_new(size_t line_max)
@@ -225,7 +226,13 @@ struct jsonlog *jsonlog_new(size_t line_max)
     struct jsonlog *jsonlog = alloc_zeroed(1, sizeof *jsonlog);
     jsonlog->parser = json_parser_new(line_max);
     jsonlog->line_max = line_max;
+    jsonlog->window = (struct jsonlog_window){0, INT64_MIN, INT64_MAX};
     return jsonlog;
+}
+
+void jsonlog_set_window(struct jsonlog *jsonlog, const struct jsonlog_window *window)
+{
+    jsonlog->window = *window;
 }
 
 void jsonlog_free(struct jsonlog *jsonlog)
@@ -263,8 +270,7 @@ static enum jsonlog_status check_time(int64_t time_ns, const struct jsonlog_wind
     return JSONLOG_OK;
 }
 
-enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line,
-                                  const struct jsonlog_window *window, struct arena *arena,
+enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line, struct arena *arena,
                                   struct record *out, struct error *why)
 {
     struct json object;
@@ -289,11 +295,11 @@ enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line,
                       "it is JSON, but no object; send one JSON object a line");
     find_roles(object, &roles);
     out->line = line;
-    out->time_ns = window->now_ns;
+    out->time_ns = jsonlog->window.now_ns;
     if (roles.rank[ROLE_TIME] != ALIAS_COUNT)
-        out->time_ns = value_time(roles.value[ROLE_TIME], window->now_ns);
+        out->time_ns = value_time(roles.value[ROLE_TIME], out->time_ns);
     out->stream = stream_of(&roles, arena);
-    return check_time(out->time_ns, window, why);
+    return check_time(out->time_ns, &jsonlog->window, why);
 }
 
 /* --- bodies --- */

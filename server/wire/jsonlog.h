@@ -37,10 +37,12 @@ struct jsonlog;
 struct jsonlog *jsonlog_new(size_t line_max);
 void jsonlog_free(struct jsonlog *jsonlog);
 
+/* Until it is set, all times are taken and undated lines are of 1970. */
+void jsonlog_set_window(struct jsonlog *jsonlog, const struct jsonlog_window *window);
+
 /* *out borrows the line; its labels lie in the arena (or are literals). *why, when not NULL, says
  * what is wrong and what to change, in a sentence. */
-enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line,
-                                  const struct jsonlog_window *window, struct arena *arena,
+enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line, struct arena *arena,
                                   struct record *out, struct error *why);
 
 /* A body holds one object (also over several lines), a list of objects, or one object a line. */

@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice line, text = slice_make(data, size);
     if (!jsonlog) {
         jsonlog = jsonlog_new(LINE_MAX);
+        jsonlog_set_window(jsonlog, &window);
         arena_init(&arena, 1 << 20);
     }
     const char *end = text.at;
@@ -41,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(line.at >= end && line.at + line.len <= text.at + text.len);
         end = line.at + line.len;
         arena_reset(&arena);
-        if (jsonlog_parse(jsonlog, line, &window, &arena, &record, &why) == JSONLOG_OK)
+        if (jsonlog_parse(jsonlog, line, &arena, &record, &why) == JSONLOG_OK)
             check_record(&record, line, &window);
         else
             assert(why.text[0]);

@@ -79,10 +79,11 @@ static void parses(const char *text, const char *labels, int64_t time_ns)
     struct record record;
     struct error why = {0};
     struct jsonlog *jsonlog = jsonlog_new(1000);
+    jsonlog_set_window(jsonlog, &window);
     struct slice line = slice_of_string(text);
     arena_init(&arena, 1 << 16);
     buffer_init(&printed, 4096);
-    if (jsonlog_parse(jsonlog, line, &window, &arena, &record, &why) != JSONLOG_OK)
+    if (jsonlog_parse(jsonlog, line, &arena, &record, &why) != JSONLOG_OK)
         fail_msg("%s: %s", text, why.text);
     labels_print(record.stream, &printed);
     if (!slice_equal_string(buffer_slice(&printed), labels) || record.time_ns != time_ns)
@@ -126,9 +127,10 @@ static void rejects(const char *text, enum jsonlog_status expected, const char *
     struct record record;
     struct error why = {0};
     struct jsonlog *jsonlog = jsonlog_new(64);
+    jsonlog_set_window(jsonlog, &window);
     arena_init(&arena, 1 << 16);
     enum jsonlog_status status =
-        jsonlog_parse(jsonlog, slice_of_string(text), &window, &arena, &record, &why);
+        jsonlog_parse(jsonlog, slice_of_string(text), &arena, &record, &why);
     if (status != expected || !strstr(why.text, says))
         fail_msg("%s: %s (%s)", text, jsonlog_status_name(status), why.text);
     arena_release(&arena);

@@ -172,19 +172,18 @@ static void compare_streams(struct fixture *f, const struct logstore_query *quer
                             const struct comparison *c)
 {
     struct arena arena;
-    struct labels *streams;
-    size_t count;
+    struct logstore_streams streams;
     struct error err = {0};
     arena_init(&arena, 1 << 20);
-    check(logstore_streams(f->logs, query, &arena, &streams, &count, &err), &err);
+    check(logstore_streams(f->logs, query, &arena, &streams, &err), &err);
     for (size_t i = 0; i < c->count && query->needle_count == 0; i++) {
         bool found = false;
-        for (size_t j = 0; j < count; j++)
-            found |= labels_equal(streams[j], service(c->expected[i]->service));
+        for (size_t j = 0; j < streams.count; j++)
+            found |= labels_equal(streams.at[j], service(c->expected[i]->service));
         assert_true(found);
     }
-    for (size_t j = 1; j < count; j++)
-        assert_true(labels_compare(streams[j - 1], streams[j]) < 0);
+    for (size_t j = 1; j < streams.count; j++)
+        assert_true(labels_compare(streams.at[j - 1], streams.at[j]) < 0);
     arena_release(&arena);
 }
 
