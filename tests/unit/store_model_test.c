@@ -1,0 +1,287 @@
+/* store_model: what is read is what was written, against plain arrays, through seals and reopening,
+ * and beside a writer that seals.
+ */
+#include "tests/unit/store_fixture.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/base/alloc.h"
+#include "storage/column.h"
+
+/* --- the model: all samples of all series in plain arrays --- */
+
+#define MODEL_SERIES  40
+#define MODEL_SAMPLES 3000
+
+struct model_series {
+    uint32_t id;
+    enum series_kind kind;
+    size_t count;
+    int64_t times[MODEL_SAMPLES];
+    double values[MODEL_SAMPLES];
+    const struct histogram *histograms[MODEL_SAMPLES];
+    struct histogram running;
+};
+
+struct model {
+    struct model_series series[MODEL_SERIES];
+    struct arena arena;
+    int64_t now_ms;
+};
+
+static struct model *model_new(void)
+{
+    struct model *model = alloc_zeroed(1, sizeof *model);
+    arena_init(&model->arena, (size_t)1 << 30);
+    model->now_ms = START_MS;
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        model->series[i].kind = (enum series_kind)(1 + i % 4);
+        histogram_init(&model->series[i].running);
+    }
+    return model;
+}
+
+static void model_free(struct model *model)
+{
+    for (size_t i = 0; i < MODEL_SERIES; i++)
+        histogram_release(&model->series[i].running);
+    arena_release(&model->arena);
+    free(model);
+}
+
+static double model_value(const struct model_series *series, size_t shape)
+{
+    double last = series->count ? series->values[series->count - 1] : 0;
+    if (lrand48() % 50 == 0)
+        return stale_nan();
+    switch (shape % 5) {
+    case 0:
+        return 7;
+    case 1:
+        return (isnan(last) ? 0 : last) + (double)(lrand48() % 5);
+    case 2:
+        return (double)(lrand48() % 1000) / 100;
+    case 3:
+        return drand48();
+    }
+    return lrand48() % 10 ? (double)(lrand48() % 3) : -0.0;
+}
+
+static void model_histogram(struct model *model, struct model_series *series,
+                            struct store_batch *batch)
+{
+    size_t n = series->count;
+    series->running.min = series->running.max = NAN;
+    for (long i = lrand48() % 6; i; i--)
+        histogram_add(&series->running, exp(drand48() * 5), 1);
+    series->histograms[n] = lrand48() % 30 ? histogram_copy(&model->arena, &series->running) : NULL;
+    if (series->histograms[n])
+        store_batch_histogram(batch, series->id, series->times[n], series->histograms[n]);
+    else
+        store_batch_value(batch, series->id, series->times[n], stale_nan());
+}
+
+/* One more sample, to the model and to the batch. */
+static void model_append(struct model *model, size_t i, int64_t time_ms, struct store_batch *batch)
+{
+    struct model_series *series = &model->series[i];
+    assert_true(series->count < MODEL_SAMPLES);
+    series->times[series->count] = time_ms;
+    if (series->kind == SERIES_HISTOGRAM) {
+        model_histogram(model, series, batch);
+    } else {
+        series->values[series->count] = model_value(series, i);
+        store_batch_value(batch, series->id, time_ms, series->values[series->count]);
+    }
+    series->count++;
+}
+
+static void model_tick(struct model *model, struct store *store)
+{
+    struct store_batch *batch = store_batch_new(store);
+    model->now_ms += lrand48() % 10 ? 10000 : lrand48() % 7000000;
+    clock_set_ms(model->now_ms);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        if (lrand48() % 10 < (long)(i % 3))
+            continue;
+        model->series[i].id = intern(store, batch, "m", (int)i, model->series[i].kind);
+        if (i % 7 == 0) /* several a tick */
+            model_append(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
+        model_append(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
+    }
+    commit(store, batch);
+    store_batch_free(batch);
+}
+
+static void assert_column(const struct model_series *series, size_t from, size_t to,
+                          const struct store_column *column)
+{
+    assert_int_equal(column->count, to - from);
+    for (size_t i = 0; i < column->count; i++) {
+        assert_true(column->times[i] == series->times[from + i]);
+        if (series->kind != SERIES_HISTOGRAM) {
+            assert_true(double_bits(column->values[i]) == double_bits(series->values[from + i]));
+            continue;
+        }
+        const struct histogram *want = series->histograms[from + i], *got = column->histograms[i];
+        assert_true(!want == !got);
+        assert_true(!want || histogram_equal(want, got));
+    }
+}
+
+static void check_last(const struct model_series *series, struct store *store, struct arena *arena)
+{
+    double value = 0;
+    const struct histogram *histogram = NULL;
+    size_t i = series->count;
+    while (i && (series->kind == SERIES_HISTOGRAM ? !series->histograms[i - 1]
+                                                  : is_stale_nan(series->values[i - 1])))
+        i--;
+    assert_true(store_last(store, series->id, arena, &value, &histogram) == (i > 0));
+    if (i && series->kind == SERIES_HISTOGRAM)
+        assert_true(histogram_equal(histogram, series->histograms[i - 1]));
+    else if (i)
+        assert_true(double_bits(value) == double_bits(series->values[i - 1]));
+}
+
+/* Every series whole, a random part of each, and the newest sample. */
+static void model_check(const struct model *model, struct store *store, struct store_reader *reader)
+{
+    struct arena arena;
+    struct store_column column;
+    struct error err = {0};
+    arena_init(&arena, (size_t)1 << 30);
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
+        const struct model_series *series = &model->series[i];
+        if (series->count == 0)
+            continue;
+        arena_reset(&arena);
+        if (store_read(reader, series->id, INT64_MIN, INT64_MAX, &arena, &column, &err))
+            fail_msg("%s", err.text);
+        assert_column(series, 0, series->count, &column);
+        size_t from = (size_t)lrand48() % series->count;
+        size_t to = from + (size_t)lrand48() % (series->count - from);
+        int64_t start = series->times[from] - (from ? lrand48() % 2 : 0);
+        if (from && start == series->times[from - 1])
+            start++;
+        assert_int_equal(
+            store_read(reader, series->id, start, series->times[to], &arena, &column, &err), 0);
+        assert_column(series, from, to + 1, &column);
+        check_last(series, store, &arena);
+    }
+    arena_release(&arena);
+}
+
+static void reads_what_was_written(void **state)
+{
+    (void)state;
+    struct model *model = model_new();
+    struct store *store = open_store();
+    struct store_reader *reader = store_reader_new(store);
+    struct error err = {0};
+    for (int tick = 0; tick < 700; tick++) {
+        model_tick(model, store);
+        if (lrand48() % 3 == 0)
+            assert_int_equal(store_maintain(store, model->now_ms, &err), 0);
+        if (lrand48() % 40 == 0)
+            model_check(model, store, reader);
+        if (lrand48() % 150 == 0)
+            assert_int_equal(store_seal(store, &err), 0);
+        if (lrand48() % 40 == 0) {
+            store_reader_free(reader);
+            store_close(store);
+            store = open_store();
+            reader = store_reader_new(store);
+            model_check(model, store, reader);
+        }
+    }
+    model_check(model, store, reader);
+    store_reader_free(reader);
+    store_close(store);
+    model_free(model);
+}
+
+/* --- readers beside the writer --- */
+
+#define SHARED_SERIES 20
+#define SHARED_TICKS  600
+
+struct shared {
+    struct store *store;
+    uint32_t ids[SHARED_SERIES];
+    _Atomic int64_t committed; /* ticks */
+    _Atomic int64_t reads;
+};
+
+/* Each column must be whole: the ticks from 0 on, none missing, none twice. */
+static void assert_whole(const struct store_column *column, int64_t at_least)
+{
+    assert_true((int64_t)column->count >= at_least);
+    for (size_t i = 0; i < column->count; i++)
+        if (column->times[i] != START_MS + (int64_t)i * 1000 ||
+            column->values[i] != (double)(i / 3))
+            fail_msg("sample %zu is out of place", i);
+}
+
+static void *read_for_ever(void *arg)
+{
+    struct shared *shared = arg;
+    struct arena arena;
+    struct error err;
+    arena_init(&arena, (size_t)1 << 26);
+    while (atomic_load(&shared->committed) < SHARED_TICKS) {
+        struct store_reader *reader = store_reader_new(shared->store);
+        for (int i = 0; i < SHARED_SERIES * 3; i++) {
+            struct store_column column;
+            int64_t at_least = atomic_load(&shared->committed);
+            uint32_t id = shared->ids[i % SHARED_SERIES];
+            arena_reset(&arena);
+            assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+            assert_whole(&column, at_least);
+            atomic_fetch_add(&shared->reads, 1);
+        }
+        store_reader_free(reader);
+    }
+    arena_release(&arena);
+    return NULL;
+}
+
+static void readers_see_every_sample_once_while_chunks_are_sealed(void **state)
+{
+    (void)state;
+    struct error err;
+    struct shared *shared = alloc_zeroed(1, sizeof *shared);
+    shared->store = open_with((struct store_options){.chunk_samples = 4});
+    struct store_batch *batch = store_batch_new(shared->store);
+    pthread_t threads[2];
+    for (int i = 0; i < SHARED_SERIES; i++)
+        shared->ids[i] = intern(shared->store, batch, "m", i, SERIES_COUNTER);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_for_ever, shared), 0);
+    for (int64_t tick = 0; tick < SHARED_TICKS; tick++) {
+        for (int i = 0; i < SHARED_SERIES; i++)
+            store_batch_value(batch, shared->ids[i], START_MS + tick * 1000, (double)(tick / 3));
+        commit(shared->store, batch);
+        atomic_store(&shared->committed, tick + 1);
+        assert_int_equal(store_maintain(shared->store, START_MS + tick * 1000, &err), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_true(atomic_load(&shared->reads) > 0);
+    store_batch_free(batch);
+    store_close(shared->store);
+    free(shared);
+}
+
+int main(void)
+{
+    srand48(3);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(reads_what_was_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_see_every_sample_once_while_chunks_are_sealed,
+                                        setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
