@@ -24,7 +24,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BIN = ROOT / "build" / "release" / "bench"
 DAEMON = os.environ.get("LAPWINGD", str(ROOT / "build" / "lapwingd"))
-RECEIVE_BUFFER = 4 << 20
+RECEIVE_BUFFER = 8 << 20  # the server's default
 
 # name, metrics a second, sender options
 SCENARIOS = [
