@@ -12,7 +12,7 @@ failed=0
 
 # Counts "ok" and "not ok" of a TAP program; a crash or a wrong plan is one failure more.
 for program in "$build"/tests/unit/*_test; do
-    CMOCKA_MESSAGE_OUTPUT=TAP "$program" >"$log" 2>&1
+    CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$program" >"$log" 2>&1
     code=$?
     ok=$(grep -c '^ok ' "$log")
     bad=$(grep -c '^not ok ' "$log")
@@ -30,7 +30,7 @@ echo "unit: $passed passed, $failed failed so far"
 
 for program in "$build"/tests/fuzz/*_fuzz; do
     name=$(basename "$program" _fuzz)
-    if "$program" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
+    if timeout 300 "$program" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
