@@ -41,7 +41,7 @@ done
 
 if tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
-LAPWINGD=$build/lapwingd LAPWING=$build/lapwing
+LAPWINGD=$PWD/$build/lapwingd LAPWING=$PWD/$build/lapwing
 export LAPWINGD LAPWING
 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e 2>&1 | tee "$log"
 summary=$(tail -n 3 "$log" | grep -E '(passed|failed|error)' | tail -n 1)
