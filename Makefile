@@ -74,6 +74,7 @@ bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
 	@bench/run_statsd.py
 	@$(BUILD)/bench/query_bench
+	@$(BUILD)/bench/store_bench
 
 install: binaries ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd

@@ -1,6 +1,6 @@
-/* store: what the metric store costs. Prints one line a fact.
+/* store_bench: what the metric store costs. Prints one line a fact.
  *
- *   build/release/bench/store [SERIES [TICKS]]      (100000 series, 400 ticks of 10 s)
+ *   build/release/bench/store_bench [SERIES [TICKS]]      (100000 series, 400 ticks of 10 s)
  */
 #include <assert.h>
 #include <stdio.h>
