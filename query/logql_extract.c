@@ -164,7 +164,13 @@ bool logql_run_json(const struct logql_stage *stage, struct logql_row *row)
 
 /* --- logfmt --- */
 
-/* key=value, key="value", or a lone key. */
+/* What slice_trim takes away, so that trimming always makes progress. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The value behind "key=", bare or quoted. */
 static struct slice cut_logfmt_value(struct slice *rest)
 {
     size_t len = 0;
@@ -178,7 +184,7 @@ static struct slice cut_logfmt_value(struct slice *rest)
         *rest = slice_skip(*rest, len + 1);
         return value;
     }
-    while (len < rest->len && !isspace((unsigned char)rest->at[len]))
+    while (len < rest->len && !is_blank(rest->at[len]))
         len++;
     struct slice value = slice_head(*rest, len);
     *rest = slice_skip(*rest, len);
@@ -208,7 +214,7 @@ static bool cut_logfmt(struct slice *rest, struct slice *key, struct slice *valu
     *rest = slice_trim(*rest);
     if (rest->len == 0)
         return false;
-    while (len < rest->len && rest->at[len] != '=' && !isspace((unsigned char)rest->at[len]))
+    while (len < rest->len && rest->at[len] != '=' && !is_blank(rest->at[len]))
         len++;
     *key = slice_head(*rest, len);
     *value = SLICE("");
