@@ -157,6 +157,18 @@ static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
     *over = true;
 }
 
+/* Time is up: what no worker has begun is told so, and sent off as far as the kernel takes it. */
+static void refuse_waiting(struct http_server *http)
+{
+    struct error err;
+    error_set(&err, ERROR_UNAVAILABLE, "the server is stopping; send the request again later");
+    for (struct exchange *exchange; (exchange = queue_try_pop(http->jobs));) {
+        exchange_refuse(exchange, 503, &err);
+        connection_take_back(http, exchange);
+    }
+    event_base_loop(http->base, EVLOOP_NONBLOCK);
+}
+
 static void drain(struct http_server *http)
 {
     bool over = false;
@@ -168,6 +180,7 @@ static void drain(struct http_server *http)
     while (connections_settle(http) && !over)
         event_base_loop(http->base, EVLOOP_ONCE);
     event_free(deadline);
+    refuse_waiting(http);
     connections_free_all(http);
 }
 

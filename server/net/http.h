@@ -79,8 +79,9 @@ void http_add_routes(struct http_server *http, const struct http_route *routes, 
                      void *context);
 /* The port in use (for port 0). */
 int http_port(const struct http_server *http);
-/* Stops accepting, finishes requests in flight (at most timeout_ms, 10 s), joins the workers. Runs
- * the loop itself, so it is called when the loop is not running. NULL is fine. */
+/* Stops accepting, waits for requests in flight (at most timeout_ms, 10 s), refuses those that
+ * no worker has begun by then, joins the workers once they are through. Runs the loop itself, so it is
+ * called when the loop is not running. NULL is fine. */
 void http_close(struct http_server *http);
 
 /* --- for handlers --- */

@@ -87,8 +87,10 @@ struct connection {
 
 /* --- connections --- */
 
-static void hold_body(struct http_server *http, int64_t bytes)
+/* Counts body bytes that arrived (or, negative, are gone) for the bound on all bodies together. */
+static void hold_body(struct http_server *http, struct exchange *exchange, int64_t bytes)
 {
+    exchange->held += bytes;
     http->body_bytes += bytes;
     metric_set(&http_metrics[HTTP_METRIC_BODY_BYTES], http->body_bytes);
 }
@@ -103,7 +105,7 @@ static void set_timer(struct connection *c, int64_t ms)
 static void drop_exchange(struct http_server *http, struct exchange *exchange)
 {
     if (exchange)
-        hold_body(http, -(int64_t)exchange->body.len);
+        hold_body(http, exchange, -exchange->held);
     exchange_free(exchange);
 }
 
@@ -303,7 +305,7 @@ static enum http_chunks_result take_body(struct connection *c)
         struct slice rest = slice_make(evbuffer_pullup(input, (ssize_t)len), len);
         size_t held = exchange->body.len;
         result = take_bytes(c, &rest);
-        hold_body(c->http, (int64_t)(exchange->body.len - held));
+        hold_body(c->http, exchange, (int64_t)(exchange->body.len - held));
         c->body_seen += (int64_t)(len - rest.len);
         evbuffer_drain(input, len - rest.len);
     }

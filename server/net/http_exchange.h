@@ -24,6 +24,7 @@ struct exchange {
     struct http_head head;
     const struct http_route *route; /* NULL: no such path */
     struct buffer body;             /* as received */
+    int64_t held; /* of its bytes, those the server counts; the worker may free them early */
     struct buffer inflated;
     struct http_request request;
     struct http_reply reply;

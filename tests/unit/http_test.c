@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -17,6 +18,7 @@
 
 #include "server/net/encoding.h"
 #include "server/net/http.h"
+#include "storage/base/metric.h"
 
 /* --- handlers --- */
 
@@ -300,6 +302,36 @@ static void compressed_bodies(void **state)
     }
 }
 
+/* All bodies together are bounded (16 of the largest); a compressed one counts only while it is
+ * there. */
+static void compressed_bodies_count_only_while_held(void **state)
+{
+    (void)state;
+    char noise[900], head[128];
+    struct buffer packed;
+    uint32_t random = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (char)((random = random * 1103515245 + 12345) >> 16);
+    buffer_init(&packed, 1000);
+    assert_true(encoding_gzip(slice_make(noise, sizeof noise), &packed));
+    snprintf(head, sizeof head,
+             "POST /api/1/envelope/ HTTP/1.1" CRLF "Content-Encoding: gzip" CRLF
+             "Content-Length: %zu" CRLF CRLF,
+             packed.len);
+    for (int i = 0; i < 40; i++) {
+        int fd = dial();
+        send_text(fd, head);
+        assert_int_equal(send(fd, packed.at, packed.len - 1, MSG_NOSIGNAL), packed.len - 1);
+        /* Another request meanwhile: the bound is looked at while more of the body is to come. */
+        ask("GET /echo?a=1 HTTP/1.1" CRLF CRLF);
+        send(fd, packed.at + packed.len - 1, 1, MSG_NOSIGNAL);
+        shutdown(fd, SHUT_WR);
+        read_all(fd);
+        assert_int_equal(strncmp(answer, "HTTP/1.1 200", 12), 0);
+    }
+    buffer_release(&packed);
+}
+
 static void oversized_bodies_are_refused_unread(void **state)
 {
     (void)state;
@@ -467,6 +499,19 @@ static void connections_are_limited(void **state)
     close(first);
 }
 
+static void add_in_flight(const struct metric *metric, void *arg)
+{
+    if (strcmp(metric->name, "lapwing_http_in_flight_requests") == 0)
+        *(double *)arg = metric_value(metric);
+}
+
+static double in_flight(void)
+{
+    double value = 0;
+    metric_each(add_in_flight, &value);
+    return value;
+}
+
 static void closing_answers_what_is_in_flight(void **state)
 {
     (void)state;
@@ -483,6 +528,29 @@ static void closing_answers_what_is_in_flight(void **state)
     assert_non_null(strstr(answer, CRLF CRLF "slow"));
     assert_non_null(strstr(answer, "Connection: close"));
     finish_stop();
+}
+
+static void closing_refuses_what_still_waits(void **state)
+{
+    (void)state;
+    struct http_options options = usual;
+    options.workers = 1;
+    options.timeout_ms = 100;
+    start(&options);
+    int running = dial(), waiting = dial();
+    send_text(running, "GET /slow HTTP/1.1" CRLF CRLF);
+    sem_wait(&entered);
+    send_text(waiting, "GET /slow HTTP/1.1" CRLF CRLF);
+    while (in_flight() < 2)
+        sched_yield();
+    begin_stop();
+    read_all(waiting);
+    assert_int_equal(strncmp(answer, "HTTP/1.1 503", 12), 0);
+    assert_non_null(strstr(answer, "the server is stopping"));
+    sem_post(&released);
+    finish_stop();
+    assert_int_equal(sem_trywait(&entered), -1);
+    close(running);
 }
 
 static void a_taken_port_is_a_sentence(void **state)
@@ -506,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(routes_and_methods, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bodies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(compressed_bodies, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(compressed_bodies_count_only_while_held, set_up, tear_down),
         cmocka_unit_test_setup_teardown(oversized_bodies_are_refused_unread, set_up, tear_down),
         cmocka_unit_test_setup_teardown(clients_that_ask_first_are_told_to_go_on, set_up,
                                         tear_down),
@@ -518,6 +587,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(slow_clients_are_cut_off, set_up_hasty, tear_down),
         cmocka_unit_test_setup_teardown(connections_are_limited, set_up_hasty, tear_down),
         cmocka_unit_test(closing_answers_what_is_in_flight),
+        cmocka_unit_test(closing_refuses_what_still_waits),
         cmocka_unit_test_setup_teardown(a_taken_port_is_a_sentence, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
