@@ -452,15 +452,28 @@ static void test_reader_beside_writer(void **state)
 
 /* --- kill -9 --- */
 
-static void child_writes(int acknowledgements, size_t from)
+/* The child is this program again (fork alone would inherit RocksDB without its threads):
+ * logstore_test DIRECTORY DESCRIPTOR FROM. */
+static int child_main(char **argv)
 {
+    snprintf(path, sizeof path, "%s", argv[1]);
+    int acknowledgements = atoi(argv[2]);
     struct fixture f = fixture_open(0);
-    for (size_t i = from;; i += 7) {
+    for (size_t i = strtoul(argv[3], NULL, 10);; i += 7) {
         append_numbered(&f, i, 7, 20000); /* a block is full after 8 batches */
         size_t acknowledged = i + 7;
         if (write(acknowledgements, &acknowledged, sizeof acknowledged) < 0)
-            _exit(1);
+            return 1;
     }
+}
+
+static void exec_child(int acknowledgements, size_t from)
+{
+    char descriptor[16], number[24];
+    snprintf(descriptor, sizeof descriptor, "%d", acknowledgements);
+    snprintf(number, sizeof number, "%zu", from);
+    execl("/proc/self/exe", "logstore_test", path, descriptor, number, (char *)NULL);
+    _exit(1);
 }
 
 /* Lets a child write until it acknowledged `until` records, then kills it. */
@@ -471,7 +484,7 @@ static size_t run_and_kill(size_t from, size_t until)
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0)
-        child_writes(ends[1], from);
+        exec_child(ends[1], from);
     close(ends[1]);
     while (acknowledged < until)
         assert_int_equal(read(ends[0], &acknowledged, sizeof acknowledged), sizeof acknowledged);
@@ -499,10 +512,11 @@ static void test_kill(void **state)
     assert_true(have > 100);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4)
+        return child_main(argv);
     const struct CMUnitTest tests[] = {
-        /* First: forking wants a process without RocksDB's threads. */
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_against_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_write_while_sealing, setup, teardown),
