@@ -33,8 +33,7 @@ static void stop(const struct error *err)
     exit(1);
 }
 
-static uint32_t series(struct store *store, struct store_batch *batch, const char *name, int i,
-                       enum series_kind kind)
+static uint32_t series(struct store_batch *batch, const char *name, int i, enum series_kind kind)
 {
     struct error err;
     char host[16], group[16];
@@ -44,7 +43,7 @@ static uint32_t series(struct store *store, struct store_batch *batch, const cha
     struct label pairs[] = {{SLICE(LABEL_NAME), slice_of_string(name)},
                             {SLICE("host"), slice_of_string(host)},
                             {SLICE("x"), slice_of_string(group)}};
-    if (store_intern(store, batch, (struct labels){pairs, 3}, kind, &id, &err) != 0)
+    if (store_batch_intern(batch, (struct labels){pairs, 3}, kind, &id, &err) != 0)
         stop(&err);
     return id;
 }
@@ -62,7 +61,7 @@ static void build_counters(struct store *store, struct store_batch *batch)
     static double totals[SERIES];
     struct error err;
     for (int i = 0; i < SERIES; i++)
-        ids[i] = series(store, batch, "m", i, SERIES_COUNTER);
+        ids[i] = series(batch, "m", i, SERIES_COUNTER);
     for (int tick = 0; tick < SAMPLES; tick++) {
         for (int i = 0; i < SERIES; i++) {
             totals[i] += (i * 31 + tick * 17) % 97;
@@ -80,7 +79,7 @@ static void build_timers(struct store *store, struct store_batch *batch)
     static struct histogram histograms[TIMERS];
     uint32_t seed = 1;
     for (int i = 0; i < TIMERS; i++) {
-        ids[i] = series(store, batch, "t", i, SERIES_HISTOGRAM);
+        ids[i] = series(batch, "t", i, SERIES_HISTOGRAM);
         histogram_init(&histograms[i]);
     }
     for (int tick = 0; tick < TIMER_TICKS; tick++) {

@@ -40,7 +40,7 @@ static double resident_mb(void)
     return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
-static uint32_t *intern_all(struct store *store, struct store_batch *batch, size_t count)
+static uint32_t *intern_all(struct store_batch *batch, size_t count)
 {
     uint32_t *ids = calloc(count, sizeof *ids);
     assert(ids);
@@ -53,7 +53,7 @@ static uint32_t *intern_all(struct store *store, struct store_batch *batch, size
                                  {SLICE("env"), SLICE("production")},
                                  {SLICE("host"), slice_of_string(host)}};
         int status =
-            store_intern(store, batch, (struct labels){labels, 3}, SERIES_COUNTER, &ids[i], &err);
+            store_batch_intern(batch, (struct labels){labels, 3}, SERIES_COUNTER, &ids[i], &err);
         assert(!status);
     }
     return ids;
@@ -119,13 +119,19 @@ static void read_all(struct store *store, size_t most, int64_t start_ms, int64_t
     int64_t start = clock_monotonic_ns();
     struct matcher matcher;
     int status = matcher_init(&matcher, MATCH_REGEX, SLICE("host"), SLICE("host-.?.?"), &err) ||
-                 store_select(store, &matcher, 1, start_ms, end_ms, &arena, &selection, &err);
+                 store_select(store,
+                              &(struct store_query){.matchers = &matcher,
+                                                    .matcher_count = 1,
+                                                    .start_ms = start_ms,
+                                                    .end_ms = end_ms},
+                              &arena, &selection, &err);
     assert(!status);
     int64_t selected = clock_monotonic_ns();
     size_t count = selection.count < most ? selection.count : most;
     for (size_t i = 0; i < count; i++) {
         struct store_column column;
-        status = store_read(reader, selection.at[i].id, start_ms, end_ms, &arena, &column, &err);
+        status = store_read(reader, (struct store_span){selection.at[i].id, start_ms, end_ms},
+                            &arena, &column, &err);
         assert(!status);
         samples += column.count;
         sum += column.count ? column.values[column.count - 1] : 0;
@@ -161,7 +167,7 @@ int main(int argc, char **argv)
     printf("resident, empty              %.1f MB\n", resident_mb());
     struct store_batch *batch = store_batch_new(store);
     int64_t start = clock_monotonic_ns();
-    uint32_t *ids = intern_all(store, batch, series);
+    uint32_t *ids = intern_all(batch, series);
     printf("intern                       %.2f us/series\n",
            (double)(clock_monotonic_ns() - start) / 1e3 / (double)series);
     store_batch_free(batch);

@@ -70,8 +70,10 @@ static int reading_one(struct reading *reading, const struct store_series *serie
     if (eval_check(eval) != 0)
         return -1;
     scratch_clear(eval, &reading->scratch);
-    if (store_read(eval->reader, series->id, from, range_last(&reading->range, reading->grid),
-                   &reading->scratch.arena, &column, eval->err) != 0)
+    if (store_read(
+            eval->reader,
+            (struct store_span){series->id, from, range_last(&reading->range, reading->grid)},
+            &reading->scratch.arena, &column, eval->err) != 0)
         return reading->scratch.arena.exhausted ? eval_fail_memory(eval) : -1;
     if (column.count == 0)
         return 0;
@@ -85,9 +87,11 @@ static int reading_run(struct reading *reading, const struct plan *plan)
     struct eval *eval = reading->eval;
     struct store_selection selection;
     int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
-    if (store_select(eval->store, plan->selector.matchers, plan->selector.matcher_count, from,
-                     range_last(&reading->range, reading->grid), eval->arena, &selection,
-                     eval->err) != 0)
+    struct store_query query = {.matchers = plan->selector.matchers,
+                                .matcher_count = plan->selector.matcher_count,
+                                .start_ms = from,
+                                .end_ms = range_last(&reading->range, reading->grid)};
+    if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return eval->arena->exhausted ? eval_fail_memory(eval) : -1;
     scratch_open(eval, &reading->scratch);
     int result = 0;

@@ -135,9 +135,10 @@ static int intern_new(struct store *store, struct slice bytes, struct labels lab
     return added ? 0 : -1;
 }
 
-int store_intern(struct store *store, struct store_batch *batch, struct labels labels,
-                 enum series_kind kind, uint32_t *id, struct error *err)
+int store_batch_intern(struct store_batch *batch, struct labels labels, enum series_kind kind,
+                       uint32_t *id, struct error *err)
 {
+    struct store *store = batch->store;
     struct buffer bytes;
     int status = 0;
     assert(labels.count <= LABELS_MAX);

@@ -139,15 +139,21 @@ static void side_prune(struct histogram_side *side)
     side->count = kept;
 }
 
+/* The byte is a two's complement number. */
+static int schema_of(uint8_t byte)
+{
+    return byte < 0x80 ? byte : byte - 0x100;
+}
+
 static bool cut_full(struct slice *rest, struct histogram *running)
 {
     uint8_t schema;
     uint64_t threshold;
     if (!bytes_cut_u8(rest, &schema) || !bytes_cut_u64le(rest, &threshold) ||
-        (int8_t)schema < HISTOGRAM_SCHEMA_MIN || (int8_t)schema > HISTOGRAM_SCHEMA_MAX)
+        schema_of(schema) < HISTOGRAM_SCHEMA_MIN || schema_of(schema) > HISTOGRAM_SCHEMA_MAX)
         return false;
     histogram_reset(running);
-    running->schema = (int8_t)schema;
+    running->schema = schema_of(schema);
     running->zero_threshold = double_of_bits(threshold);
     running->min = running->max = 0; /* what CODE_FULL is relative to */
     return true;

@@ -297,14 +297,14 @@ static int join(const struct reading *reading, struct store_column *out, struct 
     return 0;
 }
 
-int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms, int64_t end_ms,
-               struct arena *arena, struct store_column *out, struct error *err)
+int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
+               struct store_column *out, struct error *err)
 {
     struct reading reading = {.reader = reader,
-                              .id = series,
-                              .start_ms = start_ms,
-                              .end_ms = end_ms,
-                              .chunk_end_ms = end_ms,
+                              .id = span.series,
+                              .start_ms = span.start_ms,
+                              .end_ms = span.end_ms,
+                              .chunk_end_ms = span.end_ms,
                               .arena = arena};
     reader->count = 0;
     if (!read_head(&reading))

@@ -68,14 +68,14 @@ static int compare_series(const void *a, const void *b)
                           ((const struct store_series *)b)->labels);
 }
 
-int store_select(struct store *store, const struct matcher *matchers, size_t count,
-                 int64_t start_ms, int64_t end_ms, struct arena *arena, struct store_selection *out,
-                 struct error *err)
+int store_select(struct store *store, const struct store_query *query, struct arena *arena,
+                 struct store_selection *out, struct error *err)
 {
     struct selecting selecting = {.store = store, .arena = arena};
     pthread_rwlock_rdlock(&store->lock);
-    roaring_bitmap_t *ids = postings_select(&store->postings, matchers, count);
-    keep_active(store, ids, start_ms, end_ms);
+    roaring_bitmap_t *ids =
+        postings_select(&store->postings, query->matchers, query->matcher_count);
+    keep_active(store, ids, query->start_ms, query->end_ms);
     size_t most = roaring_bitmap_get_cardinality(ids);
     selecting.at = arena_zeroed(arena, most, sizeof *selecting.at);
     if (selecting.at)
@@ -127,16 +127,16 @@ static int compare_text(const void *a, const void *b)
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* name NULL: the label names. */
-static int list(struct store *store, const struct slice *name, const struct matcher *matchers,
-                size_t count, struct listing *listing)
+/* label NULL: the label names. */
+static int list(struct store *store, const struct store_query *query, const struct slice *label,
+                struct listing *listing)
 {
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
-    if (count)
-        ids = postings_select(&store->postings, matchers, count);
-    if (name)
-        postings_values(&store->postings, *name, ids, list_text, listing);
+    if (query->matcher_count)
+        ids = postings_select(&store->postings, query->matchers, query->matcher_count);
+    if (label)
+        postings_values(&store->postings, *label, ids, list_text, listing);
     else
         postings_names(&store->postings, ids, list_text, listing);
     pthread_rwlock_unlock(&store->lock);
@@ -147,21 +147,21 @@ static int list(struct store *store, const struct slice *name, const struct matc
     return listing->failed ? -1 : 0;
 }
 
-int store_label_names(struct store *store, const struct matcher *matchers, size_t count,
-                      struct arena *arena, struct slice_list *out, struct error *err)
+int store_label_names(struct store *store, const struct store_query *query, struct arena *arena,
+                      struct slice_list *out, struct error *err)
 {
     struct listing listing = {.arena = arena};
-    if (list(store, NULL, matchers, count, &listing))
+    if (list(store, query, NULL, &listing))
         return too_large(err);
     *out = (struct slice_list){listing.at, listing.count};
     return 0;
 }
 
-int store_label_values(struct store *store, struct slice name, const struct matcher *matchers,
-                       size_t count, struct arena *arena, struct slice_list *out, struct error *err)
+int store_label_values(struct store *store, const struct store_query *query, struct arena *arena,
+                       struct slice_list *out, struct error *err)
 {
     struct listing listing = {.arena = arena};
-    if (list(store, &name, matchers, count, &listing))
+    if (list(store, query, &query->label, &listing))
         return too_large(err);
     *out = (struct slice_list){listing.at, listing.count};
     return 0;

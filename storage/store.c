@@ -36,11 +36,11 @@
     }
 #define COUNTER(text, what)                                                                        \
     {                                                                                              \
-        .name = "lapwing_store_" text, .kind = METRIC_COUNTER, .help = what                        \
+        .name = "lapwing_store_" text, .kind = METRIC_COUNTER, .help = (what)                      \
     }
 #define GAUGE(text, what)                                                                          \
     {                                                                                              \
-        .name = "lapwing_store_" text, .kind = METRIC_GAUGE, .help = what                          \
+        .name = "lapwing_store_" text, .kind = METRIC_GAUGE, .help = (what)                        \
     }
 
 struct metric store_metrics[STORE_METRIC_COUNT] = {

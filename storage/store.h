@@ -54,8 +54,8 @@ void store_close(struct store *store);
 
 /* The id of this label set, made if new (kept in memory and in the next commit). Labels include
  * __name__. Fails with ERROR_LIMIT when series_max is reached. */
-MUST_USE int store_intern(struct store *store, struct store_batch *batch, struct labels labels,
-                          enum series_kind kind, uint32_t *id, struct error *err);
+MUST_USE int store_batch_intern(struct store_batch *batch, struct labels labels,
+                                enum series_kind kind, uint32_t *id, struct error *err);
 /* The kind this label set was interned with; false when it never was. */
 bool store_kind(struct store *store, struct labels labels, enum series_kind *kind);
 struct store_batch *store_batch_new(struct store *store);
@@ -96,9 +96,16 @@ struct store_selection {
     size_t count;
 };
 
-/* Series that match all matchers and may have samples in [start_ms, end_ms]. In the arena. */
-MUST_USE int store_select(struct store *store, const struct matcher *matchers, size_t count,
-                          int64_t start_ms, int64_t end_ms, struct arena *arena,
+/* Which series: those that match all matchers (none = all). */
+struct store_query {
+    const struct matcher *matchers;
+    size_t matcher_count;
+    int64_t start_ms, end_ms; /* store_select: with samples there */
+    struct slice label;       /* store_label_values: of this label */
+};
+
+/* Series that match and may have samples in [start_ms, end_ms]. In the arena. */
+MUST_USE int store_select(struct store *store, const struct store_query *query, struct arena *arena,
                           struct store_selection *out, struct error *err);
 
 struct store_column {
@@ -113,21 +120,24 @@ struct store_column {
 struct store_reader;
 struct store_reader *store_reader_new(struct store *store);
 void store_reader_free(struct store_reader *reader);
-/* Samples in [start_ms, end_ms], in the arena. ERROR_LIMIT when the arena is exhausted. */
-MUST_USE int store_read(struct store_reader *reader, uint32_t series, int64_t start_ms,
-                        int64_t end_ms, struct arena *arena, struct store_column *out,
-                        struct error *err);
+struct store_span {
+    uint32_t series;
+    int64_t start_ms, end_ms; /* both included */
+};
+
+/* The samples of a span, in the arena. ERROR_LIMIT when the arena is exhausted. */
+MUST_USE int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
+                        struct store_column *out, struct error *err);
 
 struct slice_list {
     struct slice *at; /* sorted, distinct */
     size_t count;
 };
-/* Label names, or the values of one label, of the series that match (count 0 = all). */
-MUST_USE int store_label_names(struct store *store, const struct matcher *matchers, size_t count,
+/* Label names, or the values of query->label, of the series that match at any time. */
+MUST_USE int store_label_names(struct store *store, const struct store_query *query,
                                struct arena *arena, struct slice_list *out, struct error *err);
-MUST_USE int store_label_values(struct store *store, struct slice name,
-                                const struct matcher *matchers, size_t count, struct arena *arena,
-                                struct slice_list *out, struct error *err);
+MUST_USE int store_label_values(struct store *store, const struct store_query *query,
+                                struct arena *arena, struct slice_list *out, struct error *err);
 
 /* --- reading records --- see storage/logstore.h for the scan's shape */
 struct logstore;

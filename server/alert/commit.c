@@ -168,8 +168,8 @@ static void write_alerts_sample(struct job *job, const struct alert_change *chan
     builder_init(&builder, change->labels);
     builder_set(&builder, SLICE(LABEL_NAME), SLICE("ALERTS"));
     builder_set(&builder, SLICE("alertstate"), slice_of_string(alert_phase_name(phase)));
-    if (store_intern(job->committer->store, job->batch, builder_labels(&builder), SERIES_GAUGE,
-                     &series, &job->commit->refused) == 0)
+    if (store_batch_intern(job->batch, builder_labels(&builder), SERIES_GAUGE, &series,
+                           &job->commit->refused) == 0)
         store_batch_value(job->batch, series, job->commit->sample_ms, value);
 }
 
@@ -197,8 +197,8 @@ static void write_records(struct job *job)
     size_t count = 0;
     for (size_t i = 0; i < commit->record_count; i++) {
         struct recorded_sample *sample = &commit->records[i];
-        if (store_intern(job->committer->store, job->batch, sample->labels, SERIES_GAUGE,
-                         &sample->series, &commit->refused) < 0)
+        if (store_batch_intern(job->batch, sample->labels, SERIES_GAUGE, &sample->series,
+                               &commit->refused) < 0)
             continue;
         store_batch_value(job->batch, sample->series, commit->sample_ms, sample->value);
         now[count++] = sample->series;

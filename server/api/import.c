@@ -179,8 +179,8 @@ static int64_t newest_time(struct import_work *work)
     int64_t newest = INT64_MIN;
     struct store_reader *reader = store_reader_new(work->api->store);
     arena_init(&arena, READ_ARENA_MAX);
-    if (store_read(reader, work->id, work->series->first->time_ms, TIME_END, &arena, &column,
-                   &ignored) == 0 &&
+    if (store_read(reader, (struct store_span){work->id, work->series->first->time_ms, TIME_END},
+                   &arena, &column, &ignored) == 0 &&
         column.count)
         newest = column.times[column.count - 1];
     arena_release(&arena);
@@ -194,7 +194,7 @@ static bool open_series(struct import_work *work, struct store_batch *batch)
     struct import_series *series = work->series;
     enum series_kind kind = series->type == OPENMETRICS_COUNTER ? SERIES_COUNTER : SERIES_GAUGE;
     struct error err;
-    if (store_intern(work->api->store, batch, series->labels, kind, &work->id, &err) < 0) {
+    if (store_batch_intern(batch, series->labels, kind, &work->id, &err) < 0) {
         if (work->refused_series++ == 0 && !work->first_error[0])
             snprintf(work->first_error, sizeof work->first_error, "%.390s", err.text);
         return false;

@@ -77,8 +77,11 @@ static int list_series(const struct http_request *request, struct http_reply *re
         return -1;
     for (size_t i = 0; i < listing->selectors.count; i++) {
         const struct plan *plan = listing->selectors.at[i];
-        if (store_select(listing->api->store, plan->selector.matchers, plan->selector.matcher_count,
-                         start_ms, end_ms, &listing->arena, &one, err) < 0 ||
+        struct store_query query = {.matchers = plan->selector.matchers,
+                                    .matcher_count = plan->selector.matcher_count,
+                                    .start_ms = start_ms,
+                                    .end_ms = end_ms};
+        if (store_select(listing->api->store, &query, &listing->arena, &one, err) < 0 ||
             merge_selections(&listing->arena, &all, &one, err) < 0)
             return -1;
     }
@@ -119,12 +122,12 @@ static int merge_lists(struct arena *arena, struct slice_list *all, const struct
 static int read_list(struct listing *listing, struct slice name, const struct plan *plan,
                      struct slice_list *out, struct error *err)
 {
-    const struct matcher *matchers = plan ? plan->selector.matchers : NULL;
-    size_t count = plan ? plan->selector.matcher_count : 0;
+    struct store_query query = {.matchers = plan ? plan->selector.matchers : NULL,
+                                .matcher_count = plan ? plan->selector.matcher_count : 0,
+                                .label = name};
     if (name.len == 0)
-        return store_label_names(listing->api->store, matchers, count, &listing->arena, out, err);
-    return store_label_values(listing->api->store, name, matchers, count, &listing->arena, out,
-                              err);
+        return store_label_names(listing->api->store, &query, &listing->arena, out, err);
+    return store_label_values(listing->api->store, &query, &listing->arena, out, err);
 }
 
 static int put_list(struct http_reply *reply, struct listing *listing, struct slice name,
@@ -184,11 +187,14 @@ static int put_kinds(struct listing *listing, struct slice name, struct arena *a
                      struct buffer *out, struct error *err)
 {
     struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_NAME), name, NULL};
+    struct store_query query = {.matchers = &matcher,
+                                .matcher_count = 1,
+                                .start_ms = -API_TIME_MAX_MS,
+                                .end_ms = API_TIME_MAX_MS};
     struct store_selection series;
     bool seen[SERIES_SET + 1] = {false};
     size_t printed = 0;
-    if (store_select(listing->api->store, &matcher, 1, -API_TIME_MAX_MS, API_TIME_MAX_MS, arena,
-                     &series, err) < 0)
+    if (store_select(listing->api->store, &query, arena, &series, err) < 0)
         return -1;
     buffer_append_char(out, '[');
     for (size_t i = 0; i < series.count; i++) {

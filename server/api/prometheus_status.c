@@ -121,20 +121,23 @@ static int compare_counts(const void *a, const void *b)
 static size_t count_series(struct store *store, struct slice name, struct arena *arena)
 {
     struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_NAME), name, NULL};
+    struct store_query query = {.matchers = &matcher,
+                                .matcher_count = 1,
+                                .start_ms = -API_TIME_MAX_MS,
+                                .end_ms = API_TIME_MAX_MS};
     struct store_selection series;
     struct error ignored;
-    return store_select(store, &matcher, 1, -API_TIME_MAX_MS, API_TIME_MAX_MS, arena, &series,
-                        &ignored) == 0
-               ? series.count
-               : 0;
+    return store_select(store, &query, arena, &series, &ignored) == 0 ? series.count : 0;
 }
 
 static size_t count_values(struct store *store, struct slice name, struct arena *arena)
 {
     struct slice_list values;
     struct error ignored;
-    return store_label_values(store, name, NULL, 0, arena, &values, &ignored) == 0 ? values.count
-                                                                                   : 0;
+    return store_label_values(store, &(struct store_query){.label = name}, arena, &values,
+                              &ignored) == 0
+               ? values.count
+               : 0;
 }
 
 /* The names with the largest counts. Returns the sum of all counts. */
@@ -175,9 +178,10 @@ static void fill_tsdb(const struct prometheus_api *api, struct json_writer *writ
     struct slice_list metrics = {NULL, 0}, labels = {NULL, 0};
     arena_init(&arena, (size_t)api->config->limits.query_memory_bytes);
     store_stats(api->store, &stats);
-    if (store_label_values(api->store, SLICE(LABEL_NAME), NULL, 0, &arena, &metrics, &ignored) < 0)
+    if (store_label_values(api->store, &(struct store_query){.label = SLICE(LABEL_NAME)}, &arena,
+                           &metrics, &ignored) < 0)
         metrics.count = 0;
-    if (store_label_names(api->store, NULL, 0, &arena, &labels, &ignored) < 0)
+    if (store_label_names(api->store, &(struct store_query){0}, &arena, &labels, &ignored) < 0)
         labels.count = 0;
     json_key(writer, SLICE("seriesCountByMetricName"));
     put_top(api, writer, &metrics, count_series);

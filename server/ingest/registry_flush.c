@@ -40,8 +40,8 @@ static bool has_sample_since(struct flush *flush, uint32_t id, int64_t start_ms)
     struct error err;
     if (!flush->reader)
         flush->reader = store_reader_new(flush->registry->store);
-    return store_read(flush->reader, id, start_ms, INT64_MAX, &flush->registry->arena, &column,
-                      &err) != 0 ||
+    return store_read(flush->reader, (struct store_span){id, start_ms, INT64_MAX},
+                      &flush->registry->arena, &column, &err) != 0 ||
            column.count > 0;
 }
 
@@ -111,7 +111,7 @@ static void admit(struct flush *flush, uint32_t slot)
     arena_reset(&registry->arena);
     if (!labels_decode(series->key, &registry->arena, &labels))
         assert(!"registry keys are canonical");
-    if (store_intern(registry->store, flush->batch, labels, series->kind, &series->id, &err) == 0) {
+    if (store_batch_intern(flush->batch, labels, series->kind, &series->id, &err) == 0) {
         join_base(flush, series);
         series->fresh = false;
         return;

@@ -40,8 +40,8 @@ static uint32_t series(struct store_batch *batch, const char *name, const char *
         pairs[count++] = (struct label){SLICE("le"), slice_of_string(le)};
     pairs[count++] = (struct label){SLICE("x"), slice_of_string(x)};
     bool histogram = strcmp(name, "h") == 0;
-    if (store_intern(store, batch, (struct labels){pairs, count},
-                     histogram ? SERIES_HISTOGRAM : SERIES_GAUGE, &id, &err) != 0)
+    if (store_batch_intern(batch, (struct labels){pairs, count},
+                           histogram ? SERIES_HISTOGRAM : SERIES_GAUGE, &id, &err) != 0)
         abort();
     return id;
 }

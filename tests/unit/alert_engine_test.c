@@ -104,8 +104,7 @@ static int write_point(void *arg, struct store_batch *batch, struct error *err)
     struct label pair[] = {{SLICE(LABEL_NAME), SLICE("depth")},
                            {SLICE("shop"), slice_of_string(point->shop)}};
     uint32_t series;
-    if (store_intern(point->world->store, batch, (struct labels){pair, 2}, SERIES_GAUGE, &series,
-                     err) < 0)
+    if (store_batch_intern(batch, (struct labels){pair, 2}, SERIES_GAUGE, &series, err) < 0)
         return -1;
     store_batch_value(batch, series, point->world->now_ms, point->value);
     return 0;
@@ -171,13 +170,19 @@ static size_t alerts_samples(const struct world *w, const char *phase)
     assert_int_equal(
         matcher_init(&matchers[1], MATCH_EQUAL, SLICE("alertstate"), slice_of_string(phase), &err),
         0);
-    assert_int_equal(store_select(w->store, matchers, 2, 0, INT64_MAX / 2, &arena, &found, &err),
+    assert_int_equal(store_select(w->store,
+                                  &(struct store_query){.matchers = matchers,
+                                                        .matcher_count = 2,
+                                                        .start_ms = 0,
+                                                        .end_ms = INT64_MAX / 2},
+                                  &arena, &found, &err),
                      0);
     struct store_reader *reader = store_reader_new(w->store);
     for (size_t i = 0; i < found.count; i++) {
         struct store_column column;
-        assert_int_equal(
-            store_read(reader, found.at[i].id, 0, INT64_MAX / 2, &arena, &column, &err), 0);
+        assert_int_equal(store_read(reader, (struct store_span){found.at[i].id, 0, INT64_MAX / 2},
+                                    &arena, &column, &err),
+                         0);
         for (size_t s = 0; s < column.count; s++)
             count += !is_stale_nan(column.values[s]);
     }

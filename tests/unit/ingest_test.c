@@ -125,8 +125,13 @@ static double last(struct fixture *fixture, const char *name)
     arena_init(&arena, 1 << 20);
     assert_int_equal(
         matcher_init(&matcher, MATCH_EQUAL, SLICE(LABEL_NAME), slice_of_string(name), &err), 0);
-    assert_int_equal(
-        store_select(fixture->store, &matcher, 1, 0, INT64_MAX, &arena, &selection, &err), 0);
+    assert_int_equal(store_select(fixture->store,
+                                  &(struct store_query){.matchers = &matcher,
+                                                        .matcher_count = 1,
+                                                        .start_ms = 0,
+                                                        .end_ms = INT64_MAX},
+                                  &arena, &selection, &err),
+                     0);
     if (selection.count == 1)
         store_last(fixture->store, selection.at[0].id, &arena, &value, &histogram);
     if (histogram)

@@ -102,9 +102,13 @@ static double last(struct fixture *fixture, const char *name, const char *host,
         matcher_init(&matchers[0], MATCH_EQUAL, SLICE(LABEL_NAME), slice_of_string(name), &err), 0);
     assert_int_equal(
         matcher_init(&matchers[1], MATCH_EQUAL, SLICE("host"), slice_of_string(host), &err), 0);
-    assert_int_equal(
-        store_select(fixture->store, matchers, 2, 0, INT64_MAX, &fixture->arena, &selection, &err),
-        0);
+    assert_int_equal(store_select(fixture->store,
+                                  &(struct store_query){.matchers = matchers,
+                                                        .matcher_count = 2,
+                                                        .start_ms = 0,
+                                                        .end_ms = INT64_MAX},
+                                  &fixture->arena, &selection, &err),
+                     0);
     if (selection.count != 1)
         return NAN;
     store_last(fixture->store, selection.at[0].id, &fixture->arena, &value,

@@ -88,7 +88,7 @@ static inline uint32_t fixture_series(struct fixture *f, struct slice text, enum
             (struct label){plan->selector.matchers[i].name, plan->selector.matchers[i].value};
     labels_sort(pairs, plan->selector.matcher_count);
     struct labels labels = {pairs, plan->selector.matcher_count};
-    if (store_intern(f->store, f->batch, labels, kind, &id, &err) != 0)
+    if (store_batch_intern(f->batch, labels, kind, &id, &err) != 0)
         fail_msg("%s", err.text);
     plan_release(plan);
     arena_release(&arena);

@@ -118,14 +118,19 @@ static const char *samples(struct fixture *fixture, const char *name, const char
         matcher_init(&matchers[1], MATCH_EQUAL, slice_of_string(key), slice_of_string(value), &err),
         0);
     arena_reset(&fixture->arena);
-    assert_int_equal(
-        store_select(fixture->store, matchers, 2, 0, INT64_MAX, &fixture->arena, &selection, &err),
-        0);
+    assert_int_equal(store_select(fixture->store,
+                                  &(struct store_query){.matchers = matchers,
+                                                        .matcher_count = 2,
+                                                        .start_ms = 0,
+                                                        .end_ms = INT64_MAX},
+                                  &fixture->arena, &selection, &err),
+                     0);
     if (selection.count != 1)
         return selection.count ? "several" : "none";
     struct store_reader *reader = store_reader_new(fixture->store);
-    assert_int_equal(
-        store_read(reader, selection.at[0].id, 0, INT64_MAX, &fixture->arena, &column, &err), 0);
+    assert_int_equal(store_read(reader, (struct store_span){selection.at[0].id, 0, INT64_MAX},
+                                &fixture->arena, &column, &err),
+                     0);
     buffer_init(&text, 4096);
     for (size_t i = 0; i < column.count; i++) {
         const char *space = i ? " " : "";

@@ -57,8 +57,8 @@ static inline void commit(struct store *store, struct store_batch *batch)
 }
 
 /* {__name__=name, job=job, i=number} */
-static inline uint32_t intern(struct store *store, struct store_batch *batch, const char *name,
-                              int number, enum series_kind kind)
+static inline uint32_t intern(struct store_batch *batch, const char *name, int number,
+                              enum series_kind kind)
 {
     char text[16];
     uint32_t id;
@@ -67,7 +67,7 @@ static inline uint32_t intern(struct store *store, struct store_batch *batch, co
     struct label labels[] = {{SLICE(LABEL_NAME), slice_of_string(name)},
                              {SLICE("i"), slice_of_string(text)},
                              {SLICE("job"), number % 2 ? SLICE("odd") : SLICE("even")}};
-    if (store_intern(store, batch, (struct labels){labels, 3}, kind, &id, &err))
+    if (store_batch_intern(batch, (struct labels){labels, 3}, kind, &id, &err))
         fail_msg("%s", err.text);
     return id;
 }

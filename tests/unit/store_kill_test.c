@@ -60,15 +60,15 @@ static struct store *open_store(void)
     return store;
 }
 
-static uint32_t intern(struct store *store, struct store_batch *batch, int i)
+static uint32_t intern(struct store_batch *batch, int i)
 {
     char text[16];
     uint32_t id;
     struct error err = {0};
     snprintf(text, sizeof text, "%d", i);
     struct label label = {SLICE("i"), slice_of_string(text)};
-    check(store_intern(store, batch, (struct labels){&label, 1},
-                       i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM, &id, &err) == 0,
+    check(store_batch_intern(batch, (struct labels){&label, 1},
+                             i % 5 ? SERIES_COUNTER : SERIES_HISTOGRAM, &id, &err) == 0,
           err.text);
     return id;
 }
@@ -95,7 +95,7 @@ static void commit_for_ever(int report, int64_t tick)
     struct store_batch *batch = store_batch_new(store);
     uint32_t ids[SERIES];
     for (int i = 0; i < SERIES; i++)
-        ids[i] = intern(store, batch, i);
+        ids[i] = intern(batch, i);
     for (;; tick++) {
         clock_set_ms(START_MS + tick * 10000);
         add_tick(batch, ids, tick);
@@ -149,8 +149,9 @@ static void compare(int report, int64_t reported)
     arena_init(&arena, (size_t)1 << 28);
     for (int i = 0; i < SERIES; i++) {
         struct store_column column;
-        uint32_t id = intern(store, batch, i);
-        check(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err) == 0, err.text);
+        uint32_t id = intern(batch, i);
+        check(store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err) == 0,
+              err.text);
         ticks = i ? ticks : (int64_t)column.count;
         check((int64_t)column.count == ticks, "a commit is there in part");
         for (size_t at = 0; at < column.count; at++)
@@ -205,7 +206,7 @@ static void commit_until_full(int report)
     uint32_t ids[SERIES];
     int64_t tick = 0;
     for (int i = 0; i < SERIES; i++)
-        ids[i] = intern(store, batch, i);
+        ids[i] = intern(batch, i);
     signal(SIGXFSZ, SIG_IGN);
     check(setrlimit(RLIMIT_FSIZE, &limit) == 0, "cannot limit the size of files");
     for (;; tick++) {
@@ -220,7 +221,9 @@ static void commit_until_full(int report)
     struct store_reader *reader = store_reader_new(store);
     for (int i = 0; i < SERIES; i++) {
         struct store_column column;
-        check(store_read(reader, ids[i], 0, INT64_MAX, &arena, &column, &err) == 0, err.text);
+        check(store_read(reader, (struct store_span){ids[i], 0, INT64_MAX}, &arena, &column,
+                         &err) == 0,
+              err.text);
         check((int64_t)column.count == tick, "a refused commit is visible");
         for (size_t at = 0; at < column.count; at++)
             check(is_tick(&column, at, i), "a sample is missing, doubled or wrong");

@@ -106,7 +106,7 @@ static void model_tick(struct model *model, struct store *store)
     for (size_t i = 0; i < MODEL_SERIES; i++) {
         if (lrand48() % 10 < (long)(i % 3))
             continue;
-        model->series[i].id = intern(store, batch, "m", (int)i, model->series[i].kind);
+        model->series[i].id = intern(batch, "m", (int)i, model->series[i].kind);
         if (i % 7 == 0) /* several a tick */
             model_append(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
         model_append(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
@@ -158,7 +158,8 @@ static void model_check(const struct model *model, struct store *store, struct s
         if (series->count == 0)
             continue;
         arena_reset(&arena);
-        if (store_read(reader, series->id, INT64_MIN, INT64_MAX, &arena, &column, &err))
+        if (store_read(reader, (struct store_span){series->id, INT64_MIN, INT64_MAX}, &arena,
+                       &column, &err))
             fail_msg("%s", err.text);
         assert_column(series, 0, series->count, &column);
         size_t from = (size_t)lrand48() % series->count;
@@ -166,8 +167,10 @@ static void model_check(const struct model *model, struct store *store, struct s
         int64_t start = series->times[from] - (from ? lrand48() % 2 : 0);
         if (from && start == series->times[from - 1])
             start++;
-        assert_int_equal(
-            store_read(reader, series->id, start, series->times[to], &arena, &column, &err), 0);
+        assert_int_equal(store_read(reader,
+                                    (struct store_span){series->id, start, series->times[to]},
+                                    &arena, &column, &err),
+                         0);
         assert_column(series, from, to + 1, &column);
         check_last(series, store, &arena);
     }
@@ -238,7 +241,9 @@ static void *read_for_ever(void *arg)
             int64_t at_least = atomic_load(&shared->committed);
             uint32_t id = shared->ids[i % SHARED_SERIES];
             arena_reset(&arena);
-            assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+            assert_int_equal(
+                store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err),
+                0);
             assert_whole(&column, at_least);
             atomic_fetch_add(&shared->reads, 1);
         }
@@ -257,7 +262,7 @@ static void readers_see_every_sample_once_while_chunks_are_sealed(void **state)
     struct store_batch *batch = store_batch_new(shared->store);
     pthread_t threads[2];
     for (int i = 0; i < SHARED_SERIES; i++)
-        shared->ids[i] = intern(shared->store, batch, "m", i, SERIES_COUNTER);
+        shared->ids[i] = intern(batch, "m", i, SERIES_COUNTER);
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, read_for_ever, shared), 0);
     for (int64_t tick = 0; tick < SHARED_TICKS; tick++) {

@@ -35,7 +35,7 @@ static void late_samples_are_dropped_and_counted(void **state)
     struct error err = {0};
     struct store *store = open_store();
     struct store_batch *batch = store_batch_new(store);
-    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE);
     double before = dropped("out_of_order");
     store_batch_value(batch, id, START_MS, 1);
     store_batch_value(batch, id, START_MS, 2);
@@ -70,11 +70,11 @@ static void kinds_do_not_mix(void **state)
     struct store *store = open_store();
     struct store_batch *batch = store_batch_new(store);
     struct histogram histogram;
-    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE), other;
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE), other;
     struct label labels[] = {
         {SLICE(LABEL_NAME), SLICE("m")}, {SLICE("i"), SLICE("1")}, {SLICE("job"), SLICE("odd")}};
     assert_int_equal(
-        store_intern(store, batch, (struct labels){labels, 3}, SERIES_HISTOGRAM, &other, &err), -1);
+        store_batch_intern(batch, (struct labels){labels, 3}, SERIES_HISTOGRAM, &other, &err), -1);
     assert_int_equal(err.kind, ERROR_BAD_DATA);
     histogram_init(&histogram);
     store_batch_histogram(batch, id, START_MS, &histogram);
@@ -93,10 +93,10 @@ static void series_are_limited(void **state)
     struct label label = {SLICE(LABEL_NAME), SLICE("one too many")};
     uint32_t id;
     for (int i = 0; i < 3; i++)
-        assert_int_equal(intern(store, batch, "m", i, SERIES_GAUGE), i);
-    assert_int_equal(intern(store, batch, "m", 1, SERIES_GAUGE), 1);
-    assert_int_equal(
-        store_intern(store, batch, (struct labels){&label, 1}, SERIES_GAUGE, &id, &err), -1);
+        assert_int_equal(intern(batch, "m", i, SERIES_GAUGE), i);
+    assert_int_equal(intern(batch, "m", 1, SERIES_GAUGE), 1);
+    assert_int_equal(store_batch_intern(batch, (struct labels){&label, 1}, SERIES_GAUGE, &id, &err),
+                     -1);
     assert_int_equal(err.kind, ERROR_LIMIT);
     store_batch_free(batch);
     store_close(store);
@@ -110,7 +110,7 @@ static void a_small_arena_is_an_error(void **state)
     struct store_column column;
     struct store *store = open_store();
     struct store_batch *batch = store_batch_new(store);
-    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE);
     for (int i = 0; i < 100; i++)
         store_batch_value(batch, id, START_MS + i, i * i % 7);
     commit(store, batch);
@@ -118,7 +118,8 @@ static void a_small_arena_is_an_error(void **state)
     struct store_reader *reader = store_reader_new(store);
     for (int sealed = 0; sealed < 2; sealed++) {
         arena_init(&arena, 1000);
-        assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), -1);
+        assert_int_equal(
+            store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err), -1);
         assert_int_equal(err.kind, ERROR_LIMIT);
         arena_release(&arena);
         assert_int_equal(store_seal(store, &err), 0);
@@ -135,7 +136,10 @@ static size_t selected(struct store *store, int64_t start_ms, int64_t end_ms)
     struct store_selection selection = {0};
     struct error err = {0};
     arena_init(&arena, 1 << 20);
-    assert_int_equal(store_select(store, NULL, 0, start_ms, end_ms, &arena, &selection, &err), 0);
+    assert_int_equal(store_select(store,
+                                  &(struct store_query){.start_ms = start_ms, .end_ms = end_ms},
+                                  &arena, &selection, &err),
+                     0);
     arena_release(&arena);
     return selection.count;
 }
@@ -147,12 +151,12 @@ static void old_days_leave_with_their_series(void **state)
     struct store_options options = {.chunk_samples = 20, .retention_raw_ms = 3 * DAY_MS};
     struct store *store = open_with(options);
     struct store_batch *batch = store_batch_new(store);
-    uint32_t id = intern(store, batch, "stays", 0, SERIES_GAUGE);
+    uint32_t id = intern(batch, "stays", 0, SERIES_GAUGE);
     for (int day = 0; day < 8; day++) {
         clock_set_ms(START_MS + day * DAY_MS);
         for (int i = 0; i < 50; i++)
             store_batch_value(batch, id, START_MS + day * DAY_MS + i * 1000, i);
-        uint32_t churned = intern(store, batch, "churns", day, SERIES_GAUGE);
+        uint32_t churned = intern(batch, "churns", day, SERIES_GAUGE);
         store_batch_value(batch, churned, START_MS + day * DAY_MS, 1);
         commit(store, batch);
         assert_int_equal(store_seal(store, &err), 0);
@@ -182,7 +186,7 @@ static void churned_series_are_passed_over(void **state)
     struct store_batch *batch = store_batch_new(store);
     for (int day = 0; day < 3; day++) {
         for (int i = 0; i < 10; i++)
-            store_batch_value(batch, intern(store, batch, "m", day * 10 + i, SERIES_GAUGE),
+            store_batch_value(batch, intern(batch, "m", day * 10 + i, SERIES_GAUGE),
                               START_MS + day * DAY_MS, 1);
         commit(store, batch);
         if (day < 2)
@@ -205,7 +209,7 @@ static void commits_are_refused_while_the_disk_is_nearly_full(void **state)
     struct store_column column;
     struct store *store = open_store();
     struct store_batch *batch = store_batch_new(store);
-    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE);
     store_batch_value(batch, id, START_MS, 1);
     commit(store, batch);
     store_batch_free(batch);
@@ -218,7 +222,8 @@ static void commits_are_refused_while_the_disk_is_nearly_full(void **state)
     assert_true(store_batch_is_empty(batch) && dropped("not_written") == 1);
     struct store_reader *reader = store_reader_new(store);
     arena_init(&arena, 1 << 20);
-    assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+    assert_int_equal(
+        store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err), 0);
     assert_int_equal(column.count, 1);
     arena_release(&arena);
     store_reader_free(reader);
@@ -273,7 +278,7 @@ static void a_damaged_chunk_is_passed_over_and_counted(void **state)
     struct store_column column;
     struct store *store = open_store();
     struct store_batch *batch = store_batch_new(store);
-    uint32_t id = intern(store, batch, "m", 1, SERIES_GAUGE);
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE);
     for (int i = 0; i < 60; i++)
         store_batch_value(batch, id, START_MS + i * 1000, i);
     commit(store, batch);
@@ -286,7 +291,8 @@ static void a_damaged_chunk_is_passed_over_and_counted(void **state)
     store = open_store();
     arena_init(&arena, 1 << 20);
     struct store_reader *reader = store_reader_new(store);
-    assert_int_equal(store_read(reader, id, 0, INT64_MAX, &arena, &column, &err), 0);
+    assert_int_equal(
+        store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err), 0);
     assert_int_equal(column.count, 40);
     assert_true(column.values[19] == 19 && column.values[20] == 40);
     arena_release(&arena);
