@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/net/socket.h"
 #include "server/net/tcp.h"
 #include "server/net/udp.h"
 #include "storage/base/alloc.h"
@@ -30,7 +31,6 @@
 #define NAP_US           200
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 #define TCP_LINE_MAX     8192
-#define DRAIN_NS         ((int64_t)2000000000) /* a flood must not keep us from stopping */
 
 enum {
     WORKER_TCP, /* TCP_METRIC_COUNT rows */
@@ -211,13 +211,13 @@ static void look_at_kernel_drops(struct worker *worker)
 
 /* --- life --- */
 
+/* Reads what the kernel holds; it takes no more, so this ends. */
 static void drain(struct worker *worker, int fd, int packets_row)
 {
-    int64_t deadline = clock_monotonic_ns() + DRAIN_NS;
-    while (receive(worker, fd, packets_row) > 0 && clock_monotonic_ns() < deadline)
+    socket_shut(fd);
+    while (receive(worker, fd, packets_row) > 0)
         continue;
     publish(worker);
-    close(fd);
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg)
@@ -242,11 +242,14 @@ static void *worker_main(void *arg)
     struct worker *worker = arg;
     event_base_dispatch(worker->base);
     tcp_lines_close(worker->tcp);
-    if (worker->options.unix_fd >= 0)
+    if (worker->options.unix_fd >= 0) {
         drain(worker, worker->options.unix_fd, WORKER_PACKETS_UNIX);
+        close(worker->options.unix_fd);
+    }
     if (worker->options.udp_fd >= 0) {
-        look_at_kernel_drops(worker);
         drain(worker, worker->options.udp_fd, WORKER_PACKETS_UDP);
+        look_at_kernel_drops(worker); /* also those since the socket was shut */
+        close(worker->options.udp_fd);
     }
     return NULL;
 }

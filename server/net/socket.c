@@ -2,6 +2,7 @@
 #include "server/net/socket.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -112,6 +113,19 @@ int socket_open_unix(const char *path, int *fd, struct error *err)
     if (*fd >= 0)
         close(*fd);
     return -1;
+}
+
+void socket_shut(int fd)
+{
+    struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog program = {1, &drop_all};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void socket_reset_at_close(int fd)
+{
+    const struct linger at_once = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 int socket_port(int fd)

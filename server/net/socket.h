@@ -14,6 +14,11 @@ MUST_USE int socket_open(const char *address, int type, int *fd, struct error *e
 MUST_USE int socket_open_again(int fd, int type, int *out, struct error *err);
 /* A datagram socket at this path; a stale file in its place is removed. */
 MUST_USE int socket_open_unix(const char *path, int *fd, struct error *err);
+/* For a stop without loss. From now on the kernel drops what arrives at this socket: datagrams it
+ * counts, a TCP sender keeps. What it holds already can still be read. */
+void socket_shut(int fd);
+/* A TCP connection: closing it will reset it, so that its sender knows at once. */
+void socket_reset_at_close(int fd);
 /* The port it is bound to; -1 when it is no IP socket. */
 int socket_port(int fd);
 

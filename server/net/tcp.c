@@ -6,6 +6,9 @@
  * A connection keeps memory only while a line is incomplete. A tail that outgrows line_max is
  * dropped and the rest of its line skipped up to the next LF. When descriptors run out, accepting
  * pauses for a moment instead of spinning on an event that cannot be served.
+ *
+ * At close the kernel is first told to take nothing more: so all that it ever acknowledged to a
+ * sender is read, and what it did not take the sender still holds when the reset reaches it.
  */
 #include "server/net/tcp.h"
 
@@ -15,11 +18,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/net/socket.h"
 #include "storage/base/alloc.h"
 
 #define READ_BYTES        65536
 #define READS_PER_EVENT   4
-#define DRAIN_READS_MAX   4096 /* a connection at close: 256 MiB */
 #define ACCEPT_PAUSE_US   100000
 #define ACCEPTS_AT_CLOSE  4096
 #define ACCEPTS_PER_EVENT 64
@@ -197,6 +200,7 @@ void tcp_lines_close(struct tcp_lines *tcp)
 {
     if (!tcp)
         return;
+    socket_shut(tcp->fd);
     for (int i = 0; i < ACCEPTS_AT_CLOSE && accept_one(tcp); i++)
         continue;
     event_free(tcp->accept_event);
@@ -205,8 +209,11 @@ void tcp_lines_close(struct tcp_lines *tcp)
     for (struct connection *at = tcp->connections, *next; at; at = next) {
         ssize_t n = 1;
         next = at->next;
-        for (int i = 0; i < DRAIN_READS_MAX && n > 0; i++)
+        socket_shut(at->fd);
+        while (n > 0)
             n = read_once(at);
+        if (n == 0)
+            socket_reset_at_close(at->fd);
         connection_close(at);
     }
     free(tcp->scratch);
