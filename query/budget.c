@@ -5,6 +5,7 @@
  * that the sum of all stays below. Each refusal names the limit and the option that raises it.
  */
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "query/eval.h"
@@ -14,6 +15,9 @@
 
 int eval_check(struct eval *eval)
 {
+    if (eval->request->cancelled && atomic_load(eval->request->cancelled))
+        return error_set(eval->err, ERROR_CANCELED,
+                         "the query was cancelled: nobody waits for it any more");
     if (eval->request->deadline_ns == 0 || clock_monotonic_ns() < eval->request->deadline_ns)
         return 0;
     return error_set(eval->err, ERROR_TIMEOUT,

@@ -85,6 +85,7 @@ static int run_lines(struct logql_eval *eval, const struct logql_pipeline *pipel
         .needles = needles,
         .needle_count = logql_needles(pipeline, needles, NEEDLES_MAX),
         .deadline_ns = request->deadline_ns,
+        .cancelled = request->cancelled,
         .bytes_max = request->bytes_max,
         .stats = eval->stats,
     };

@@ -16,11 +16,12 @@ struct logql_request {
     const struct logql_query *query;
     /* Lines in [start, end); or the steps start, start + step ... up to and with end. */
     int64_t start_ns, end_ns;
-    int64_t step_ns;     /* 0: the one instant end_ns */
-    size_t limit;        /* lines at most */
-    bool backward;       /* newest lines first */
-    uint64_t bytes_max;  /* of lines read; 0 = no limit */
-    int64_t deadline_ns; /* clock_monotonic_ns; 0 = none */
+    int64_t step_ns;               /* 0: the one instant end_ns */
+    size_t limit;                  /* lines at most */
+    bool backward;                 /* newest lines first */
+    uint64_t bytes_max;            /* of lines read; 0 = no limit */
+    int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
+    const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
 };
 
 struct logql_entry {

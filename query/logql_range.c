@@ -349,6 +349,7 @@ int logql_eval_range(struct logql_eval *eval, const struct logql_expr *expr,
         .needles = needles,
         .needle_count = logql_needles(pipeline, needles, NEEDLES_MAX),
         .deadline_ns = eval->request->deadline_ns,
+        .cancelled = eval->request->cancelled,
         .bytes_max = eval->request->bytes_max,
         .stats = eval->stats,
     };

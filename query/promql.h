@@ -15,11 +15,12 @@
 
 struct promql_request {
     const struct plan *plan;
-    int64_t start_ms, end_ms; /* equal for an instant query */
-    int64_t step_ms;          /* 0 = instant query */
-    int64_t lookback_ms;      /* 0 = PROMQL_LOOKBACK_MS */
-    int64_t samples_max;      /* samples read from the store; 0 = no limit */
-    int64_t deadline_ns;      /* clock_monotonic_ns; 0 = none */
+    int64_t start_ms, end_ms;      /* equal for an instant query */
+    int64_t step_ms;               /* 0 = instant query */
+    int64_t lookback_ms;           /* 0 = PROMQL_LOOKBACK_MS */
+    int64_t samples_max;           /* samples read from the store; 0 = no limit */
+    int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
+    const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
 };
 
 /* One result series. For an instant query each has at most one point. */

@@ -11,6 +11,7 @@
  */
 #include "storage/logscan.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
@@ -93,6 +94,8 @@ static void heap_advance(struct merge *merge)
 static int check_limits(const struct merge *merge, struct error *err)
 {
     const struct logstore_query *query = merge->scan->query;
+    if (query->cancelled && atomic_load(query->cancelled))
+        return error_set(err, ERROR_CANCELED, "the query was cancelled: nobody waits for it");
     if (query->deadline_ns && clock_monotonic_ns() > query->deadline_ns)
         return error_set(err, ERROR_TIMEOUT,
                          "the query ran out of time; narrow the time range or the selector, or "

@@ -55,9 +55,10 @@ struct logstore_query {
     const struct slice
         *needles; /* every line must contain each; used to skip blocks, and applied */
     size_t needle_count;
-    int64_t deadline_ns;          /* clock_monotonic_ns, checked at each block; 0 = none */
-    uint64_t bytes_max;           /* of lines read; 0 = no limit */
-    struct logstore_stats *stats; /* added to; may be NULL */
+    int64_t deadline_ns;           /* clock_monotonic_ns, checked at each block; 0 = none */
+    const _Atomic bool *cancelled; /* as often; NULL = never */
+    uint64_t bytes_max;            /* of lines read; 0 = no limit */
+    struct logstore_stats *stats;  /* added to; may be NULL */
 };
 
 /* Visits matching records in time order, those of one instant in the order they came (backward:

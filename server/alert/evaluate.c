@@ -243,6 +243,7 @@ static int run_query(struct evaluation *x, struct arena *arena, struct error *er
         .end_ms = x->commit.sample_ms,
         .samples_max = e->query_samples_max,
         .deadline_ns = clock_monotonic_ns() + e->query_timeout_ms * 1000000,
+        .cancelled = &e->cancelled,
     };
     return promql_run(e->committer.store, &request, arena, &x->result, err);
 }

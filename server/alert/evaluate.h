@@ -15,6 +15,7 @@ struct evaluator {
     int64_t query_samples_max;
     int64_t query_memory_bytes;
     int64_t query_timeout_ms;
+    _Atomic bool cancelled; /* by the thread that closes: ends the query that runs */
     /* Until then an alert restored from an earlier run is not resolved by missing: after a long
      * pause the first data may not be here yet. */
     int64_t grace_until_ms;

@@ -8,6 +8,7 @@
  */
 #include "server/alert/manager.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "server/alert/evaluate.h"
@@ -216,6 +217,7 @@ void alerts_close(struct alerts *alerts)
     if (!alerts)
         return;
     queue_close(alerts->commands);
+    atomic_store(&alerts->evaluator.cancelled, true);
     pthread_join(alerts->thread, NULL);
     alerts_free(alerts);
 }

@@ -45,6 +45,7 @@ static void work_init(struct work *work, const struct http_request *request)
     *work = (struct work){.request = request, .api = request->context};
     arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
     work->run.bytes_max = QUERY_BYTES_MAX;
+    work->run.cancelled = request->cancelled;
     work->run.deadline_ns =
         clock_monotonic_ns() + work->api->config->limits.query_timeout_ms * NS_PER_MS;
 }

@@ -38,10 +38,11 @@ struct http_request {
     size_t header_count;
     const struct http_param *segments; /* {name} parts of the route's pattern */
     size_t segment_count;
-    struct slice body;   /* decompressed (gzip, deflate, zstd) */
-    struct slice peer;   /* "127.0.0.1" */
-    struct arena *arena; /* lives until the reply is sent */
-    void *context;       /* as given to http_add_routes */
+    struct slice body;             /* decompressed (gzip, deflate, zstd) */
+    struct slice peer;             /* "127.0.0.1" */
+    struct arena *arena;           /* lives until the reply is sent */
+    const _Atomic bool *cancelled; /* nobody waits for the reply any more; for long queries */
+    void *context;                 /* as given to http_add_routes */
 };
 
 struct http_reply {
@@ -79,8 +80,8 @@ void http_add_routes(struct http_server *http, const struct http_route *routes, 
                      void *context);
 /* The port in use (for port 0). */
 int http_port(const struct http_server *http);
-/* Stops accepting, waits for requests in flight (at most timeout_ms, 10 s), refuses those that
- * no worker has begun by then, joins the workers once they are through. Runs the loop itself, so it is
+/* Stops accepting, waits for requests in flight (at most timeout_ms, 5 s), refuses those that
+ * no worker has begun by then, cancels the others, and joins the workers. Runs the loop itself, so it is
  * called when the loop is not running. NULL is fine. */
 void http_close(struct http_server *http);
 

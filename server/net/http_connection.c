@@ -26,6 +26,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -114,6 +115,7 @@ static void connection_free(struct connection *c)
     struct http_server *http = c->http;
     if (c->state == HANDLE) {
         c->exchange->connection = NULL; /* a worker has it; on_done frees it */
+        atomic_store(&c->exchange->cancelled, true);
         metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
     } else {
         drop_exchange(http, c->exchange);

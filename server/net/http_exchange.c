@@ -211,6 +211,7 @@ int exchange_begin(struct exchange *exchange, struct slice head, const struct ht
     exchange->close = !exchange->head.keep_alive;
     unsigned methods = find_route(exchange, tables, table_count);
     request->arena = &exchange->arena;
+    request->cancelled = &exchange->cancelled;
     request->method = exchange->head.method;
     request->headers = exchange->head.headers;
     request->header_count = exchange->head.header_count;

@@ -30,6 +30,7 @@ struct exchange {
     struct http_reply reply;
     int64_t inflated_max;
     bool close; /* the connection ends with this reply */
+    _Atomic bool cancelled;
 };
 
 struct exchange *exchange_new(const struct http_options *options);
