@@ -37,6 +37,11 @@ tsan: ## the unit tests under ThreadSanitizer
 	@tests/deps.sh test
 	TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(MAKE) --no-print-directory -j2 VARIANT=tsan unit
 
+crash: ## kill -9 the daemon N times under load and compare (N=200, about 8 minutes)
+	@tests/deps.sh test
+	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd
+	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/crash.py --rounds $(or $(N),200)
+
 lint: ## formatting, layers, clang-tidy
 	@tests/deps.sh lint
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
@@ -70,5 +75,5 @@ $(FUZZ_DIR)/liblapwing.a: $(FUZZ_OBJ)
 $(FUZZ_DIR)/%_fuzz: $(FUZZ_DIR)/tests/fuzz/%_fuzz.o $(FUZZ_DIR)/liblapwing.a
 	clang++-14 -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
-.PHONY: test unit san tsan lint fuzz test-binaries
+.PHONY: test unit san tsan crash lint fuzz test-binaries
 .PRECIOUS: $(BUILD)/%.o $(FUZZ_DIR)/%.o

@@ -26,7 +26,7 @@
 #include "storage/base/table.h"
 
 #define IDLE_WAIT_MS  60000
-#define CLOSE_WAIT_MS 10000
+#define CLOSE_WAIT_MS 3000 /* for the attempt that runs; cut off, it is made again at the start */
 
 enum {
     SENT_DELIVERED,

@@ -38,7 +38,7 @@ void sender_add(struct sender *sender, const struct outbox_message *message);
 /* Counts and logs a message that cannot be sent at all, or not now. */
 void sender_drop(const char *reason);
 
-/* Lets the attempt in flight end, for at most 10 s, and joins. The rest stays in the outbox. NULL
+/* Lets the attempt in flight end, for at most 3 s, and joins. The rest stays in the outbox. NULL
  * is fine. */
 void sender_close(struct sender *sender);
 

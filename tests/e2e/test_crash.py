@@ -1,7 +1,9 @@
 """kill -9 while everything comes in at once: what was acknowledged is there, counters never fall,
 and SIGTERM loses nothing at all."""
+import contextlib
 import json
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -120,3 +122,105 @@ def test_sigterm_loses_nothing(lapwing):
     server.start()
     total = await_(lambda: server.value("last_over_time(term.count[5m])"))
     assert total == sent
+
+
+def bytes_acknowledged(tcp):
+    """What the kernel at the other end has confirmed; known even after a reset."""
+    info = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+    return struct.unpack_from("Q", info, 120)[0] - 1  # the handshake counts as one
+
+
+class Flood:
+    """Sends statsd without a pause until the daemon's sockets are gone; knows what was taken."""
+
+    def __init__(self, server):
+        self.server = server
+        self.udp_sent = self.tcp_taken = 0
+        self.threads = [threading.Thread(target=job)
+                        for job in (self.send_udp, self.send_udp, self.send_tcp, self.send_tcp)]
+        for thread in self.threads:
+            thread.start()
+
+    def send_udp(self):
+        sent = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.connect(("127.0.0.1", self.server.ports["statsd_udp"]))
+            try:
+                while True:
+                    for _ in range(10):
+                        udp.send(b"flood.udp:1|c")
+                        sent += 1
+                    time.sleep(0.001)
+            except ConnectionRefusedError:
+                self.udp_sent += sent - 1  # the one before was refused
+
+    def send_tcp(self):
+        with self.server.tcp("statsd_tcp") as tcp:
+            try:
+                while True:
+                    tcp.sendall(b"flood.tcp:1|c\n" * 10)
+                    time.sleep(0.001)
+            except OSError:
+                self.tcp_taken += bytes_acknowledged(tcp) // len(b"flood.tcp:1|c\n")
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+
+def slow_clients(server):
+    """Requests that never arrive whole, and one whose answer is never read."""
+    clients = []
+    for start in (b"POST /api/lo", b"POST /api/logs HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+                  b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100):
+        clients.append(server.tcp("http"))
+        clients[-1].sendall(start)
+    return clients
+
+
+def test_sigterm_under_a_flood_loses_nothing_and_is_quick(lapwing):
+    """Neither senders that go on, nor slow clients, nor a webhook that hangs hold it up for long."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        server = lapwing(f"""
+rule_files: [rules.yaml]
+alerting: {{webhook: {{url: "http://127.0.0.1:{hanging.getsockname()[1]}/", timeout: 1m}}}}
+""", start=False)
+        (server.directory / "rules.yaml").write_text("""
+groups:
+- name: g
+  interval: 1s
+  rules: [{alert: Flooded, expr: flood.udp > 0}]
+""")
+        server.start()
+        flood = Flood(server)
+        hanging.settimeout(20)
+        webhook, _ = hanging.accept()
+        clients = slow_clients(server)
+        begun = time.monotonic()
+        assert server.terminate() == 0
+        assert time.monotonic() - begun < 10
+        flood.join()
+        for client in [webhook, *clients]:
+            client.close()
+    server.start()
+    dropped = server.value("last_over_time(lapwing_statsd_kernel_drops_total[5m])")
+    assert server.value("last_over_time(flood.udp[5m])") + dropped == flood.udp_sent
+    assert server.value("last_over_time(flood.tcp[5m])") == flood.tcp_taken
+
+
+def test_sigterm_cancels_long_queries(lapwing):
+    server = lapwing()
+    # It would run to its limit of thirty seconds.
+    query = "max_over_time(sum_over_time(vector(1)[1d:1s])[7d:1s])"
+
+    def ask():
+        with contextlib.suppress(OSError):
+            server.get("/api/v1/query", query=query)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    await_(lambda: server.metric("lapwing_http_in_flight_requests") >= 2)  # it, and this one
+    begun = time.monotonic()
+    assert server.terminate() == 0
+    assert time.monotonic() - begun < 10
+    thread.join()
