@@ -37,7 +37,7 @@ int eval_fail_memory(struct eval *eval)
 {
     return error_set(eval->err, ERROR_LIMIT,
                      "query processing would need more than %zu bytes of memory; narrow the range "
-                     "or the selectors, or raise limits.query_memory_bytes",
+                     "or the selectors, or raise limits.query_memory",
                      eval->arena->limit);
 }
 

@@ -76,7 +76,7 @@ int logql_compile(struct logql_parser *parser, struct slice pattern, unsigned fl
     if (!node)
         return logql_too_large(parser);
     if (regex_compile(pattern, flags, out, &why))
-        return logql_fail(parser, "%s", why.text);
+        return logql_fail(parser, "error parsing regexp: %s", why.text);
     *node = (struct logql_regexes){*out, parser->regexes};
     parser->regexes = node;
     return 0;

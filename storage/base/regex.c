@@ -2,7 +2,13 @@
  *
  * The dialect of our peers is RE2, which promises linear time and has neither backreferences nor
  * look-around. PCRE2 has both, so constructs outside that dialect are refused by a scan of the
- * pattern before it is compiled, and a match limit bounds what backtracking is left.
+ * pattern before it is compiled. What backtracking is left is bounded, and then done without:
+ *
+ *   JIT, limited matches and stack -> nearly every match ends here
+ *   PCRE2's DFA matcher            -> `(a+)+b`: no backtracking, but no groups, and quadratic in the
+ *                                     subject when it is not anchored, hence a bound on that
+ *
+ * What neither decides counts as no match, and is counted.
  *
  * Match data is per thread: one block for REGEX_GROUPS_MAX groups, made at first use.
  */
@@ -15,19 +21,33 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/metric.h"
 
 #define PATTERN_BYTES_MAX 8192
 #define MATCH_LIMIT       1000000
 #define HEAP_LIMIT_KIB    4096
+#define JIT_STACK_MIN     ((size_t)32 << 10)
+#define JIT_STACK_MAX     ((size_t)16 << 20)
+#define DFA_WORKSPACE     4096         /* ints */
+#define DFA_ANCHORED_MAX  (256u << 10) /* bytes of a subject */
+#define DFA_SEARCHED_MAX  2048u
+
+static struct metric regex_metrics[] = {
+    {"lapwing_regex_given_up_total", METRIC_COUNTER, NULL,
+     "Matches that were over the limits of effort and counted as no match.", 0, 0},
+};
 
 struct regex {
     pcre2_code *code;
     size_t group_count; /* without group 0 */
+    bool anchored;
 };
 
 struct thread_scratch {
     pcre2_match_data *data;
     pcre2_match_context *context;
+    pcre2_jit_stack *stack;
+    int *workspace; /* of the DFA matcher; NULL until it is needed */
 };
 
 static pthread_key_t scratch_key;
@@ -38,12 +58,15 @@ static void scratch_free(void *arg)
     struct thread_scratch *scratch = arg;
     pcre2_match_data_free(scratch->data);
     pcre2_match_context_free(scratch->context);
+    pcre2_jit_stack_free(scratch->stack);
+    free(scratch->workspace);
     free(scratch);
 }
 
 static void scratch_make_key(void)
 {
     pthread_key_create(&scratch_key, scratch_free);
+    metric_register(regex_metrics, sizeof regex_metrics / sizeof *regex_metrics);
 }
 
 static struct thread_scratch *scratch_get(void)
@@ -55,7 +78,9 @@ static struct thread_scratch *scratch_get(void)
     scratch = alloc_zeroed(1, sizeof *scratch);
     scratch->data = pcre2_match_data_create(REGEX_GROUPS_MAX, NULL);
     scratch->context = pcre2_match_context_create(NULL);
-    assert(scratch->data && scratch->context);
+    scratch->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
+    assert(scratch->data && scratch->context && scratch->stack);
+    pcre2_jit_stack_assign(scratch->context, NULL, scratch->stack);
     pcre2_set_match_limit(scratch->context, MATCH_LIMIT);
     pcre2_set_heap_limit(scratch->context, HEAP_LIMIT_KIB);
     pthread_setspecific(scratch_key, scratch);
@@ -106,8 +131,7 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
                          PATTERN_BYTES_MAX);
     const char *foreign = foreign_construct(pattern, &at);
     if (foreign)
-        return error_set(err, ERROR_BAD_DATA,
-                         "error parsing regexp: %s are not supported (at byte %zu)", foreign,
+        return error_set(err, ERROR_BAD_DATA, "%s are not supported (at byte %zu)", foreign,
                          at + 1);
     uint32_t options = PCRE2_DOTALL | PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
     if (flags & REGEX_ANCHORED)
@@ -121,8 +145,8 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     if (!compiled) {
         PCRE2_UCHAR text[200];
         pcre2_get_error_message(code, text, sizeof text);
-        return error_set(err, ERROR_BAD_DATA, "error parsing regexp: %s (at byte %zu)",
-                         (const char *)text, (size_t)offset + 1);
+        return error_set(err, ERROR_BAD_DATA, "%s (at byte %zu)", (const char *)text,
+                         (size_t)offset + 1);
     }
     uint32_t groups = 0;
     pcre2_pattern_info(compiled, PCRE2_INFO_CAPTURECOUNT, &groups);
@@ -133,7 +157,7 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     }
     (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* without a JIT it is only slower */
     *out = alloc_zeroed(1, sizeof **out);
-    **out = (struct regex){compiled, groups};
+    **out = (struct regex){compiled, groups, (flags & REGEX_ANCHORED) != 0};
     return 0;
 }
 
@@ -145,15 +169,36 @@ void regex_free(struct regex *regex)
     free(regex);
 }
 
+/* A match code of PCRE2: < 0 for no match, be it none or undecided. */
 static int run(const struct regex *regex, struct slice subject, struct thread_scratch *scratch)
 {
     return pcre2_match(regex->code, (PCRE2_SPTR)(subject.len ? subject.at : ""), subject.len, 0, 0,
                        scratch->data, scratch->context);
 }
 
+/* Decides without backtracking what `run` could not; false, counted, when this cannot either. */
+static bool match_slowly(const struct regex *regex, struct slice subject,
+                         struct thread_scratch *scratch)
+{
+    int code = PCRE2_ERROR_MATCHLIMIT;
+    if (!scratch->workspace)
+        scratch->workspace = alloc_zeroed(DFA_WORKSPACE, sizeof *scratch->workspace);
+    if (subject.len <= (regex->anchored ? DFA_ANCHORED_MAX : DFA_SEARCHED_MAX))
+        code =
+            pcre2_dfa_match(regex->code, (PCRE2_SPTR)subject.at, subject.len, 0, PCRE2_DFA_SHORTEST,
+                            scratch->data, scratch->context, scratch->workspace, DFA_WORKSPACE);
+    if (code < 0 && code != PCRE2_ERROR_NOMATCH)
+        metric_add(&regex_metrics[0], 1);
+    return code >= 0;
+}
+
 bool regex_match(const struct regex *regex, struct slice subject)
 {
-    return run(regex, subject, scratch_get()) >= 0;
+    struct thread_scratch *scratch = scratch_get();
+    int code = run(regex, subject, scratch);
+    if (code >= 0 || code == PCRE2_ERROR_NOMATCH)
+        return code >= 0;
+    return match_slowly(regex, subject, scratch);
 }
 
 size_t regex_search(const struct regex *regex, struct slice subject, struct slice *groups,
@@ -161,8 +206,11 @@ size_t regex_search(const struct regex *regex, struct slice subject, struct slic
 {
     struct thread_scratch *scratch = scratch_get();
     int matched = run(regex, subject, scratch);
-    if (matched < 0)
+    if (matched < 0) {
+        if (matched != PCRE2_ERROR_NOMATCH)
+            metric_add(&regex_metrics[0], 1);
         return 0;
+    }
     const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(scratch->data);
     size_t filled = regex->group_count + 1 < count ? regex->group_count + 1 : count;
     for (size_t i = 0; i < filled; i++) {

@@ -23,7 +23,8 @@ enum regex_flags {
 MUST_USE int regex_compile(struct slice pattern, unsigned flags, struct regex **out,
                            struct error *err);
 void regex_free(struct regex *regex);
-/* True on a match. Running over the match limit counts as no match. */
+/* True on a match. What cannot be decided within the limits of effort (only possible on subjects
+ * over 2 KiB) counts as no match and in lapwing_regex_given_up_total. */
 bool regex_match(const struct regex *regex, struct slice subject);
 /* groups[0] is the whole match; unset groups are {NULL, 0}. Returns the number of groups filled
  * (at most count), 0 when there is no match. */

@@ -197,7 +197,7 @@ static void test_limits(void **state)
             request = (struct promql_request){.start_ms = 5000000, .end_ms = 5000000};
         run_limited(f, hungry[i], &request, 30000, &err);
         assert_int_equal(err.kind, ERROR_LIMIT);
-        assert_non_null(strstr(err.text, "limits.query_memory_bytes"));
+        assert_non_null(strstr(err.text, "limits.query_memory"));
     }
     fixture_free(f);
 }

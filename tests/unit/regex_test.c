@@ -53,10 +53,25 @@ static void test_refusals(void **state)
     refuses("a++", "possessive");
 }
 
+/* What backtracking cannot decide in reasonable time is decided all the same. */
 static void test_effort_is_limited(void **state)
 {
     (void)state;
     assert_false(matches("(a+)+$", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
+    assert_true(matches("(a+)+b.*|.*c", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac"));
+    assert_true(matches("(x+x+)+y|x{40}z", 0, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxz"));
+    assert_false(matches("(x+x+)+y", 0, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxz"));
+}
+
+static void test_long_subjects(void **state)
+{
+    static char subject[200000];
+    (void)state;
+    memset(subject, 'a', sizeof subject - 2);
+    subject[sizeof subject - 2] = 'c';
+    assert_true(matches("(a|b)+c", 0, subject));
+    assert_true(matches("(a|b)*c", REGEX_ANCHORED, subject));
+    assert_false(matches("(a|b)*d", REGEX_ANCHORED, subject));
 }
 
 static void test_expand(void **state)
@@ -87,6 +102,7 @@ int main(void)
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_effort_is_limited),
+        cmocka_unit_test(test_long_subjects),
         cmocka_unit_test(test_expand),
     };
     return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
