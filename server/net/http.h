@@ -32,7 +32,7 @@ struct http_param {
 struct http_request {
     enum http_method method;
     struct slice path;               /* decoded, without the query */
-    const struct http_param *params; /* query string, then form body; in order */
+    const struct http_param *params; /* query string, then form (where GET works too); in order */
     size_t param_count;
     const struct http_param *headers;
     size_t header_count;

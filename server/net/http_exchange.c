@@ -239,9 +239,14 @@ static int inflate_body(struct exchange *exchange, struct error *err)
     return 0;
 }
 
-static struct slice form_of(const struct http_request *request)
+/* A form is the long form of a query string, so it is looked for where GET works too. Elsewhere the
+ * body is data whatever its type says: curl -d calls everything a form. */
+static struct slice form_of(const struct exchange *exchange)
 {
+    const struct http_request *request = &exchange->request;
     struct slice type = {"", 0}, essence;
+    if (!(exchange->route->methods & HTTP_GET))
+        return (struct slice){"", 0};
     http_get_header(request, "Content-Type", &type);
     slice_cut(&type, ';', &essence);
     if (slice_equal_nocase(slice_trim(essence), SLICE("application/x-www-form-urlencoded")))
@@ -252,7 +257,7 @@ static struct slice form_of(const struct http_request *request)
 static int read_params(struct exchange *exchange, struct error *err)
 {
     struct slice query = exchange->head.raw_query;
-    struct slice form = form_of(&exchange->request);
+    struct slice form = form_of(exchange);
     size_t room = http_count_params(query) + http_count_params(form), count = 0;
     struct http_param *at = arena_zeroed(&exchange->arena, room, sizeof *at);
     if (!at)
