@@ -80,12 +80,16 @@ enum jsonlog_status logbatch_add(struct logbatch *batch, struct jsonlog *parser,
         batch->capacity = batch->capacity ? batch->capacity * 2 : 64;
         batch->records = alloc_resize(batch->records, batch->capacity, sizeof *batch->records);
     }
-    enum jsonlog_status status =
-        jsonlog_parse(parser, line, &batch->arena, &batch->records[batch->count], why);
-    if (status == JSONLOG_OK)
-        batch->bytes += batch->records[batch->count++].line.len;
-    else
+    struct record *record = &batch->records[batch->count];
+    enum jsonlog_status status = jsonlog_parse(parser, line, &batch->arena, record, why);
+    if (status != JSONLOG_OK) {
         metric_add(&log_metrics[LOG_REJECTS + status], 1);
+        return status;
+    }
+    if (batch->copies_lines)
+        record->line = arena_copy(&batch->arena, record->line);
+    batch->count++;
+    batch->bytes += record->line.len;
     return status;
 }
 

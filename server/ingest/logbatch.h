@@ -15,11 +15,12 @@ struct logbatch {
     struct arena arena;    /* labels; lines too where the receiver's memory goes away */
     struct record *records;
     size_t count, capacity;
-    size_t bytes; /* of the lines */
-    void *owner;  /* the receiver's */
+    size_t bytes;      /* of the lines */
+    bool copies_lines; /* the receiver's memory goes away before the job is done */
+    void *owner;       /* the receiver's */
 };
 
-/* Registers the metrics. Set job.done and owner afterwards. */
+/* Registers the metrics. Set job.done, copies_lines and owner afterwards. */
 void logbatch_init(struct logbatch *batch);
 void logbatch_release(struct logbatch *batch);
 /* Empties it; keeps the memory. */
@@ -27,8 +28,8 @@ void logbatch_reset(struct logbatch *batch);
 
 /* Has the parser take the times of now: back to the retention (0 = for ever), ahead by a day. */
 void logbatch_set_window(struct jsonlog *parser, int64_t retention_ms);
-/* Adds the record of one line, or counts why not (*why as in jsonlog_parse). The line must live
- * until the batch is reset. */
+/* Adds the record of one line, or counts why not (*why as in jsonlog_parse). Unless the batch
+ * copies lines, it must live until the batch is reset. */
 enum jsonlog_status logbatch_add(struct logbatch *batch, struct jsonlog *parser, struct slice line,
                                  struct error *why);
 /* Counts the records as stored (status 0) or as lost by the store. */

@@ -98,10 +98,8 @@ static void on_lines(void *arg, struct slice lines)
         line = slice_trim(line);
         if (line.len == 0)
             continue;
-        struct logbatch *batch = current_batch(tcp);
-        line = arena_copy(&batch->arena, line);
         /* Refused lines are counted there; nobody waits for an answer. */
-        (void)logbatch_add(batch, tcp->parser, line, NULL);
+        (void)logbatch_add(current_batch(tcp), tcp->parser, line, NULL);
     }
     event_active(tcp->flush_event, EV_TIMEOUT, 0);
 }
@@ -168,6 +166,7 @@ int logtcp_open(const struct logtcp_options *options, struct writer *writer, str
     for (size_t i = 0; i < BATCHES; i++) {
         logbatch_init(&tcp->batches[i]);
         tcp->batches[i].job.done = on_done;
+        tcp->batches[i].copies_lines = true;
         tcp->batches[i].owner = tcp;
         if (queue_push(tcp->idle, &tcp->batches[i]))
             abort();

@@ -298,8 +298,10 @@ enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line, st
     out->time_ns = jsonlog->window.now_ns;
     if (roles.rank[ROLE_TIME] != ALIAS_COUNT)
         out->time_ns = value_time(roles.value[ROLE_TIME], out->time_ns);
-    out->stream = stream_of(&roles, arena);
-    return check_time(out->time_ns, &jsonlog->window, why);
+    enum jsonlog_status status = check_time(out->time_ns, &jsonlog->window, why);
+    if (status == JSONLOG_OK) /* what is refused takes nothing from the arena */
+        out->stream = stream_of(&roles, arena);
+    return status;
 }
 
 /* --- bodies --- */

@@ -40,7 +40,8 @@ void jsonlog_free(struct jsonlog *jsonlog);
 /* Until it is set, all times are taken and undated lines are of 1970. */
 void jsonlog_set_window(struct jsonlog *jsonlog, const struct jsonlog_window *window);
 
-/* *out borrows the line; its labels lie in the arena (or are literals). *why, when not NULL, says
+/* *out borrows the line; its labels lie in the arena (or are literals), of which a refused line
+ * takes nothing. *why, when not NULL, says
  * what is wrong and what to change, in a sentence. */
 enum jsonlog_status jsonlog_parse(struct jsonlog *jsonlog, struct slice line, struct arena *arena,
                                   struct record *out, struct error *why);
