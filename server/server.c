@@ -47,6 +47,13 @@
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, SIGNAL_COUNT };
 
+/* Forgetting old error events, a writer job every MAINTAIN_SECONDS. */
+struct maintenance {
+    struct writer_job job; /* first: the job is the maintenance */
+    struct server *server;
+    _Atomic bool under_way;
+};
+
 struct server {
     const char *config_path;
     struct arena arena; /* the configuration's strings */
@@ -54,8 +61,7 @@ struct server {
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
     struct event *maintain_timer;
-    struct writer_job maintain_job;
-    _Atomic bool maintaining;
+    struct maintenance maintenance;
 
     struct store *store;
     struct registry *registry;
@@ -108,7 +114,6 @@ static void add_routes(struct server *server)
     const struct config *config = &server->config;
     server->health_api.store = server->store;
     server->health_api.stats = server->stats;
-    server->health_api.data_dir = config->data_dir;
     server->health_api.start_ns = clock_monotonic_ns();
     server->prometheus_api =
         (struct prometheus_api){server->store, config, .start_ms = clock_real_ms()};
@@ -117,6 +122,7 @@ static void add_routes(struct server *server)
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
     server->loki_api = (struct loki_api){server->store, config};
     import_init();
+    sentry_init();
 
     http_add_routes(http, health_routes, health_route_count, &server->health_api);
     http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
@@ -125,8 +131,8 @@ static void add_routes(struct server *server)
     http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
     http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
     http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
-    issues_add_routes(http, server->issues);
-    sentry_add_routes(http, server->issues);
+    http_add_routes(http, issues_routes, issues_route_count, server->issues);
+    http_add_routes(http, sentry_routes, sentry_route_count, server->issues);
 }
 
 /* --- opening, from the store outwards --- */
@@ -214,7 +220,6 @@ static int open_ingest(struct server *server, struct error *err)
 {
     struct ingest_parts parts = {
         .config = &server->config,
-        .store = server->store,
         .writer = server->writer,
         .registry = server->registry,
         .on_tick = on_tick,
@@ -260,32 +265,35 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
     (void)what;
 }
 
+/* What was deleted before a fault stays deleted, so the job itself is never refused. */
 static int run_maintain(struct writer_job *job, struct store_batch *batch, struct error *err)
 {
-    struct server *server =
-        (struct server *)(void *)((char *)job - offsetof(struct server, maintain_job));
-    return issues_maintain(server->issues, batch, clock_now_ms(), err);
+    const struct maintenance *maintenance = (const struct maintenance *)job;
+    if (issues_maintain(maintenance->server->issues, batch, clock_now_ms(), err) != 0)
+        log_error("maintain", "error=\"%s\"", err->text);
+    return 0;
 }
 
 static void maintained(struct writer_job *job, int status, const struct error *err)
 {
-    struct server *server =
-        (struct server *)(void *)((char *)job - offsetof(struct server, maintain_job));
-    if (status != 0)
-        log_error("maintain", "error=\"%s\"", err->text);
-    atomic_store(&server->maintaining, false);
+    struct maintenance *maintenance = (struct maintenance *)job;
+    (void)status;
+    (void)err; /* the writer has logged it; the next one finds the same work */
+    atomic_store(&maintenance->under_way, false);
 }
 
 static void on_maintain(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
+    struct maintenance *maintenance = &server->maintenance;
     (void)fd;
     (void)what;
-    if (atomic_exchange(&server->maintaining, true))
+    if (atomic_exchange(&maintenance->under_way, true))
         return; /* the last one still waits for the writer */
-    server->maintain_job = (struct writer_job){.run = run_maintain, .done = maintained};
-    if (writer_try_submit(server->writer, &server->maintain_job) != 0)
-        atomic_store(&server->maintaining, false);
+    maintenance->server = server;
+    maintenance->job = (struct writer_job){.run = run_maintain, .done = maintained};
+    if (writer_try_submit(server->writer, &maintenance->job) != 0)
+        atomic_store(&maintenance->under_way, false);
 }
 
 static void add_events(struct server *server)

@@ -7,6 +7,7 @@
  */
 #include "server/writer.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -49,7 +50,9 @@ static size_t run_group(struct writer_job **jobs, size_t count, struct store_bat
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         struct error err = {0};
+        bool empty = store_batch_is_empty(batch);
         if (jobs[i]->run(jobs[i], batch, &err)) {
+            assert(!empty || store_batch_is_empty(batch)); /* refused: it has added nothing */
             jobs[i]->done(jobs[i], -1, &err);
             continue;
         }
@@ -127,7 +130,7 @@ int writer_try_submit(struct writer *writer, struct writer_job *job)
     return queue_try_push(writer->queue, job);
 }
 
-/* --- waiting for a commit --- */
+/* --- waiting --- */
 
 struct call {
     struct writer_job job; /* first: the job is the call */
@@ -138,6 +141,27 @@ struct call {
     struct queue *finished; /* one item: the call itself */
 };
 
+static void finish(struct call *call, int status, const struct error *err)
+{
+    call->status = status;
+    if (status && call->err)
+        *call->err = *err;
+    int pushed = queue_push(call->finished, call);
+    (void)pushed; /* room for one, and nobody closes it */
+}
+
+static int wait_for(struct writer *writer, struct call *call)
+{
+    call->finished = queue_new(1, NULL, NULL);
+    if (writer_submit(writer, &call->job) == 0)
+        (void)queue_pop(call->finished);
+    else
+        call->status =
+            error_set(call->err, ERROR_UNAVAILABLE, "the server is shutting down; send it again");
+    queue_free(call->finished);
+    return call->status;
+}
+
 static int call_run(struct writer_job *job, struct store_batch *batch, struct error *err)
 {
     struct call *call = (struct call *)job;
@@ -146,12 +170,7 @@ static int call_run(struct writer_job *job, struct store_batch *batch, struct er
 
 static void call_done(struct writer_job *job, int status, const struct error *err)
 {
-    struct call *call = (struct call *)job;
-    call->status = status;
-    if (status && call->err)
-        *call->err = *err;
-    int pushed = queue_push(call->finished, call);
-    (void)pushed; /* room for one, and nobody closes it */
+    finish((struct call *)job, status, err);
 }
 
 int writer_call(struct writer *writer, bool sync,
@@ -161,13 +180,42 @@ int writer_call(struct writer *writer, bool sync,
     struct call call = {.job = {.run = call_run, .done = call_done, .sync = sync},
                         .run = run,
                         .arg = arg,
-                        .err = err,
-                        .finished = queue_new(1, NULL, NULL)};
-    if (writer_submit(writer, &call.job)) {
-        queue_free(call.finished);
-        return error_set(err, ERROR_UNAVAILABLE, "the server is shutting down; send it again");
-    }
-    (void)queue_pop(call.finished);
-    queue_free(call.finished);
-    return call.status;
+                        .err = err};
+    return wait_for(writer, &call);
+}
+
+/* --- tidying: a job without changes, whose work is done once its group is committed --- */
+
+struct maintenance {
+    struct call call; /* first: see struct call */
+    struct store *store;
+    int64_t now_ms;
+};
+
+static int maintain_run(struct writer_job *job, struct store_batch *batch, struct error *err)
+{
+    (void)job;
+    (void)batch;
+    (void)err;
+    return 0;
+}
+
+/* The status of the commit is that of other jobs: tidying goes on after a failed one, because on a
+ * full disk it is what makes room. */
+static void maintain_done(struct writer_job *job, int status, const struct error *err)
+{
+    struct maintenance *maintenance = (struct maintenance *)job;
+    struct error fault = {0};
+    (void)err;
+    status = store_maintain(maintenance->store, maintenance->now_ms, &fault);
+    finish(&maintenance->call, status, &fault);
+}
+
+int writer_maintain(struct writer *writer, int64_t now_ms, struct error *err)
+{
+    struct maintenance maintenance = {
+        .call = {.job = {.run = maintain_run, .done = maintain_done}, .err = err},
+        .store = writer->store,
+        .now_ms = now_ms};
+    return wait_for(writer, &maintenance.call);
 }

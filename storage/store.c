@@ -187,19 +187,21 @@ void store_close(struct store *store)
 
 int store_check_disk(struct store *store, struct error *err)
 {
-    int64_t now_ns = clock_monotonic_ns();
+    int64_t now_ns = clock_monotonic_ns(), checked_ns = store->disk_checked_ns;
+    uint64_t free_bytes = store->disk_free;
     struct statvfs disk;
-    if (store->disk_checked_ns == 0 || now_ns > store->disk_checked_ns + DISK_CHECK_NS) {
+    if (checked_ns == 0 || now_ns > checked_ns + DISK_CHECK_NS) {
+        free_bytes = statvfs(store->path, &disk) ? UINT64_MAX : disk.f_bavail * disk.f_frsize;
+        store->disk_free = free_bytes;
         store->disk_checked_ns = now_ns;
-        store->disk_free = statvfs(store->path, &disk) ? UINT64_MAX : disk.f_bavail * disk.f_frsize;
-        metric_set(&store_metrics[STORE_DISK_FREE], (int64_t)store->disk_free);
+        metric_set(&store_metrics[STORE_DISK_FREE], (int64_t)free_bytes);
     }
-    if (store->disk_free >= store->disk_reserve)
+    if (free_bytes >= store->disk_reserve)
         return 0;
     return error_set(err, ERROR_UNAVAILABLE,
                      "the disk of %s is nearly full: %llu MiB are left, %llu MiB are kept in "
                      "reserve; free some, and writing goes on by itself",
-                     store->path, (unsigned long long)(store->disk_free >> 20),
+                     store->path, (unsigned long long)(free_bytes >> 20),
                      (unsigned long long)(store->disk_reserve >> 20));
 }
 

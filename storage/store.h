@@ -83,6 +83,11 @@ MUST_USE int store_maintain(struct store *store, int64_t now_ms, struct error *e
 /* Seals everything that is open. */
 MUST_USE int store_seal(struct store *store, struct error *err);
 
+/* --- any thread --- */
+
+/* -1 while the disk is nearly full and commits are refused. Asks the system once a second. */
+MUST_USE int store_check_disk(struct store *store, struct error *err);
+
 /* --- reading samples --- */
 
 struct store_series {

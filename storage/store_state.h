@@ -74,12 +74,12 @@ struct store {
     uint64_t headlog_low;       /* records below are gone */
     struct id_list due;         /* series whose open samples fill a chunk */
     int64_t swept_ms;           /* when stragglers were last looked for */
-    int64_t disk_checked_ns;    /* monotonic */
-    uint64_t disk_free;
+
+    /* any thread */
+    _Atomic int64_t disk_checked_ns; /* monotonic */
+    _Atomic uint64_t disk_free;
 };
 
-/* store.c: -1 while the disk is nearly full. Asks the system once a second. */
-MUST_USE int store_check_disk(struct store *store, struct error *err);
 /* commit.c, recover.c: brings the entry in line for appending; may look among the chunks. */
 struct head_series *store_head_entry(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list when its open samples suffice for a chunk. */

@@ -6,16 +6,12 @@
 #include "server/api/health.h"
 
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 #include "server/version.h"
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
 
-/* Below both the disk counts as nearly full. */
-#define DISK_FREE_BYTES_MIN ((uint64_t)64 << 20)
-#define DISK_FREE_SHARE_MIN 0.01
-#define WHY_BYTES           256
+#define WHY_BYTES 256
 
 enum status { HEALTHY, DEGRADED, DOWN };
 
@@ -58,17 +54,13 @@ static enum status check_store(struct health_api *api, char why[WHY_BYTES])
     return read_store(api, &took_ns, why);
 }
 
+/* Full means that the store refuses to write, while it can still be read. */
 static enum status check_disk(struct health_api *api, char why[WHY_BYTES])
 {
-    struct statvfs disk;
-    if (statvfs(api->data_dir, &disk) != 0 || disk.f_blocks == 0)
+    struct error err = {0};
+    if (store_check_disk(api->store, &err) == 0)
         return HEALTHY;
-    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    double share = (double)disk.f_bavail / (double)disk.f_blocks;
-    if (free_bytes >= DISK_FREE_BYTES_MIN || share >= DISK_FREE_SHARE_MIN)
-        return HEALTHY;
-    snprintf(why, WHY_BYTES, "the disk of %.150s is nearly full (%llu MiB free)", api->data_dir,
-             (unsigned long long)(free_bytes >> 20));
+    snprintf(why, WHY_BYTES, "%.250s", err.text);
     return DEGRADED;
 }
 

@@ -23,7 +23,6 @@ enum health_phase { HEALTH_STARTING, HEALTH_READY, HEALTH_STOPPING };
 struct health_api {
     struct store *store;
     struct stats *stats;
-    const char *data_dir;
     int64_t start_ns;  /* clock_monotonic_ns at start */
     _Atomic int phase; /* enum health_phase; set by the main thread */
 };

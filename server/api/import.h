@@ -22,7 +22,7 @@ struct import_api {
 extern const struct http_route import_routes[];
 extern const size_t import_route_count;
 
-/* Registers the self metrics; once, at start. */
+/* Registers the self metrics, at start. Again is harmless. */
 void import_init(void);
 
 #endif

@@ -222,13 +222,9 @@ static void handle_events(const struct http_request *request, struct http_reply 
     json_end_object(&writer);
 }
 
-static const struct http_route issue_routes[] = {
+const struct http_route issues_routes[] = {
     {HTTP_GET, "/api/issues", handle_list, false, http_refuse_json},
     {HTTP_GET, "/api/issues/{id}", handle_issue, false, http_refuse_json},
     {HTTP_GET, "/api/issues/{id}/events", handle_events, false, http_refuse_json},
 };
-
-void issues_add_routes(struct http_server *http, struct issues *issues)
-{
-    http_add_routes(http, issue_routes, sizeof issue_routes / sizeof *issue_routes, issues);
-}
+const size_t issues_route_count = sizeof issues_routes / sizeof *issues_routes;

@@ -12,7 +12,8 @@
 #include "server/ingest/issue.h"
 #include "server/net/http.h"
 
-/* issues must outlive the server. */
-void issues_add_routes(struct http_server *http, struct issues *issues);
+/* The context of the routes is struct issues. */
+extern const struct http_route issues_routes[];
+extern const size_t issues_route_count;
 
 #endif

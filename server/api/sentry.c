@@ -294,12 +294,13 @@ static void handle_store(const struct http_request *request, struct http_reply *
     deliver(request, reply, read_store);
 }
 
-static const struct http_route sentry_routes[] = {
+const struct http_route sentry_routes[] = {
     {HTTP_POST, "/api/{project}/envelope/", handle_envelope, true, http_refuse_detail},
     {HTTP_POST, "/api/{project}/envelope", handle_envelope, true, http_refuse_detail},
     {HTTP_POST, "/api/{project}/store/", handle_store, true, http_refuse_detail},
     {HTTP_POST, "/api/{project}/store", handle_store, true, http_refuse_detail},
 };
+const size_t sentry_route_count = sizeof sentry_routes / sizeof *sentry_routes;
 
 /* One counter a name, labelled with it. The texts live as long as the process. */
 static void register_counters(struct metric *rows, size_t count, const struct metric *shape,
@@ -326,7 +327,7 @@ static const char *drop_name(size_t index)
     return sentry_drop_name((enum sentry_drop)(index + 1));
 }
 
-void sentry_add_routes(struct http_server *http, struct issues *issues)
+void sentry_init(void)
 {
     static const struct metric items = {.name = "lapwing_sentry_items_total",
                                         .kind = METRIC_COUNTER,
@@ -336,7 +337,8 @@ void sentry_add_routes(struct http_server *http, struct issues *issues)
                                         .kind = METRIC_COUNTER,
                                         .labels = "reason",
                                         .help = "Envelope items dropped, by reason."};
+    if (item_metrics[0].name)
+        return;
     register_counters(item_metrics, ITEM_TYPE_COUNT, &items, item_name);
     register_counters(drop_metrics, SENTRY_DROP_COUNT - 1, &drops, drop_name);
-    http_add_routes(http, sentry_routes, sizeof sentry_routes / sizeof *sentry_routes, issues);
 }

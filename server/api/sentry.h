@@ -9,7 +9,11 @@
 #include "server/ingest/issue.h"
 #include "server/net/http.h"
 
-/* issues must outlive the server. */
-void sentry_add_routes(struct http_server *http, struct issues *issues);
+/* The context of the routes is struct issues. */
+extern const struct http_route sentry_routes[];
+extern const size_t sentry_route_count;
+
+/* Registers the self metrics, at start. Again is harmless. */
+void sentry_init(void);
 
 #endif

@@ -3,7 +3,7 @@
  *   tick ---> request_swap to all workers          (eventfd)
  *        <--- replies: each has swapped            (queue; waits at most LAG_MS)
  *        ---> writer: fold all sides, on_tick, registry_flush, commit with sync   (one batch)
- *        ---> writer: store_maintain
+ *        ---> writer: tidy the store
  *
  * A worker that does not answer in time is left out: its side comes with the next tick, and totals
  * stay right because they are cumulative. A tick is never earlier than the last one: when the
@@ -78,46 +78,6 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
     return 0;
 }
 
-/* The store may be tidied only while no change is staged: after the commit of the group the job
- * stands in, hence in `done`. */
-struct maintenance {
-    struct writer_job job; /* first: the job is the maintenance */
-    struct tick tick;
-    struct queue *finished; /* one item: the maintenance itself */
-};
-
-static int maintain_run(struct writer_job *job, struct store_batch *batch, struct error *err)
-{
-    (void)job;
-    (void)batch;
-    (void)err;
-    return 0;
-}
-
-/* Writer thread. The status is that of other jobs' changes. */
-static void maintain_done(struct writer_job *job, int status, const struct error *err)
-{
-    struct maintenance *maintenance = (struct maintenance *)job;
-    const struct tick *tick = &maintenance->tick;
-    struct error fault = {0};
-    (void)status;
-    (void)err;
-    if (store_maintain(tick->ingest->parts.store, tick->time_ms, &fault))
-        log_error("maintain", "error=\"%s\"", fault.text);
-    int pushed = queue_push(maintenance->finished, maintenance);
-    (void)pushed; /* room for one, and nobody closes it */
-}
-
-static void maintain_store(struct tick tick)
-{
-    struct maintenance maintenance = {.job = {.run = maintain_run, .done = maintain_done},
-                                      .tick = tick,
-                                      .finished = queue_new(1, NULL, NULL)};
-    if (writer_submit(tick.ingest->parts.writer, &maintenance.job) == 0)
-        (void)queue_pop(maintenance.finished);
-    queue_free(maintenance.finished);
-}
-
 static void commit_tick(struct ingest *ingest, int64_t time_ms)
 {
     struct tick tick = {ingest, time_ms};
@@ -127,11 +87,13 @@ static void commit_tick(struct ingest *ingest, int64_t time_ms)
     if (writer_call(ingest->parts.writer, true, run_flush, &tick, &err)) {
         metric_add(&flush_metrics[FLUSH_FAILURES], 1);
         log_error("flush", "error=\"%s\"", err.text);
-        return;
+    } else {
+        metric_add(&flush_metrics[FLUSH_TICKS], 1);
+        metric_add(&flush_metrics[FLUSH_SECONDS], clock_monotonic_ns() - start);
     }
-    metric_add(&flush_metrics[FLUSH_TICKS], 1);
-    metric_add(&flush_metrics[FLUSH_SECONDS], clock_monotonic_ns() - start);
-    maintain_store(tick);
+    /* Also after a failed flush: dropping what is past retention may be what makes room again. */
+    if (writer_maintain(ingest->parts.writer, time_ms, &err))
+        log_error("maintain", "error=\"%s\"", err.text);
 }
 
 static void swap_workers(struct ingest *ingest)

@@ -16,9 +16,8 @@ struct ingest;
 
 struct ingest_parts {
     const struct config *config;
-    struct store *store;
     struct writer *writer;
-    struct registry *registry; /* all four must outlive the ingest */
+    struct registry *registry; /* all three must outlive the ingest */
     /* Writer thread, at each tick before the registry is flushed; may be NULL. */
     void (*on_tick)(void *arg, struct registry *registry);
     void *arg;

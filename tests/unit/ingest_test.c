@@ -51,7 +51,6 @@ static void open_all(struct fixture *fixture)
     fixture->writer = writer_start(fixture->store, 64);
     fixture->registry = registry_new(fixture->store, &options);
     if (ingest_open(&(struct ingest_parts){.config = &fixture->config,
-                                           .store = fixture->store,
                                            .writer = fixture->writer,
                                            .registry = fixture->registry,
                                            .on_tick = on_tick,

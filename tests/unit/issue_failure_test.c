@@ -151,6 +151,12 @@ int store_scan(struct store *store, const struct store_scan *scan,
     return 0;
 }
 
+int store_maintain(struct store *store, int64_t now_ms, struct error *err)
+{
+    (void)store, (void)now_ms, (void)err;
+    return 0;
+}
+
 void registry_count(struct registry *registry, struct labels labels, double n)
 {
     (void)registry;
