@@ -72,10 +72,22 @@ void logrows_append(struct logrows *rows, int64_t time_ns, struct slice stream, 
     rows->line_bytes += line.len;
 }
 
+/* The visible rows move to a new home: while commits fail (a full disk) for hours, what was dropped
+ * must not pile up in the arena and the table of streams. */
 void logrows_truncate(struct logrows *rows)
 {
-    while (rows->count > rows->visible)
-        rows->line_bytes -= rows->at[--rows->count].line.len;
+    if (rows->count == rows->visible)
+        return;
+    struct logrows *kept = logrows_new(rows->hot_first), all = *rows;
+    for (size_t i = 0; i < rows->visible; i++)
+        logrows_append(kept, rows->at[i].time_ns, rows->streams[rows->at[i].stream],
+                       rows->at[i].line);
+    kept->visible = kept->count;
+    kept->hot_end = rows->hot_end;
+    kept->opened_ms = rows->opened_ms;
+    *rows = *kept;
+    *kept = all;
+    logrows_free(kept);
 }
 
 bool logrows_is_full(const struct logrows *rows)

@@ -30,7 +30,7 @@ struct logrows *logrows_new(uint64_t hot_first);
 void logrows_free(struct logrows *rows);
 /* Adds a row of this canonical stream; not visible yet. */
 void logrows_append(struct logrows *rows, int64_t time_ns, struct slice stream, struct slice line);
-/* Forgets the rows that are not visible. */
+/* Forgets the rows that are not visible, and gives back their memory. */
 void logrows_truncate(struct logrows *rows);
 bool logrows_is_full(const struct logrows *rows);
 size_t logrows_stream_count(const struct logrows *rows);

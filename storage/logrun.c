@@ -138,14 +138,19 @@ static bool stream_in_range(const struct logstore_query *query,
            matchers_accept(query->matchers, query->matcher_count, stream->labels);
 }
 
+static int exhausted(struct error *err)
+{
+    return error_set(err, ERROR_LIMIT, "a log block does not fit into memory");
+}
+
 /* 1 when the block may hold matching rows. */
-static int select_streams(struct block_reader *reader)
+static int select_streams(struct block_reader *reader, struct error *err)
 {
     const struct logblock *block = &reader->block;
     bool any = false;
     reader->matching = arena_zeroed(reader->scratch, block->stream_count, sizeof(bool));
     if (!reader->matching)
-        return 0;
+        return exhausted(err);
     for (size_t i = 0; i < block->stream_count; i++) {
         reader->matching[i] = stream_in_range(reader->query, &block->streams[i]);
         any |= reader->matching[i];
@@ -200,7 +205,7 @@ static int select_rows(struct block_reader *reader, struct logblock_row **rows, 
         return -1;
     *rows = arena_alloc(reader->scratch, reader->block.rows * sizeof **rows);
     if (!*rows)
-        return error_set(err, ERROR_LIMIT, "a log block does not fit into memory");
+        return exhausted(err);
     *count = 0;
     for (size_t i = 0; i < reader->block.rows; i++)
         if (in_range(reader->query, times[i]) && reader->matching[streams[i]])
@@ -251,7 +256,7 @@ static int read_block(struct block_reader *reader, struct logrun **out, struct e
     struct logstore_stats *stats = reader->query->stats;
     int more = read_header(reader, err);
     if (more == 1)
-        more = select_streams(reader);
+        more = select_streams(reader, err);
     if (more == 1)
         more = ask_filter(reader, err);
     if (more == 1) {

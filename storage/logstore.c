@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/lock.h"
 #include "storage/base/log.h"
 #include "storage/base/metric.h"
 #include "storage/logscan.h"
@@ -238,14 +239,16 @@ void logstore_discard(struct logstore *logs)
     logrows_free(dropped);
 }
 
-static int drop_old(struct logstore *logs, int64_t now_ms, struct error *err)
+int logstore_retain(struct logstore *logs, int64_t now_ms, struct error *err)
 {
+    if (logs->options.retention_ms == 0)
+        return 0;
     int64_t end_ms = now_ms - logs->options.retention_ms;
     int64_t end_day = end_ms / DAY_MS - (end_ms % DAY_MS < 0);
     size_t old = 0;
     while (old < logs->blocks.count && logkey_day(logs->blocks.at[old].time_min_ns) < end_day)
         old++;
-    if (logs->options.retention_ms == 0 || old == 0)
+    if (old == 0)
         return 0;
     pthread_rwlock_wrlock(&logs->lock);
     logs->blocks.count -= old;
@@ -266,30 +269,30 @@ static int drop_old(struct logstore *logs, int64_t now_ms, struct error *err)
 
 /* Is it time, and possible? While a batch is being put together its rows must stay where they are;
  * full blocks are sealed along with the next batch anyway. */
-static bool is_due(struct logstore *logs, int64_t now_ms, bool all)
+static bool is_due(struct logstore *logs, int64_t now_ms, bool always)
 {
     struct logrows *open = logs->open;
     if (logs->sealing || open->visible != open->count || open->count == 0)
         return false;
     if (open->opened_ms == 0)
         open->opened_ms = now_ms;
-    return all || now_ms - open->opened_ms >= OPEN_MS_MAX || logrows_is_full(open);
+    return always || now_ms - open->opened_ms >= OPEN_MS_MAX || logrows_is_full(open);
 }
 
-int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err)
+int logstore_seal(struct logstore *logs, int64_t now_ms, bool always, struct error *err)
 {
-    if (is_due(logs, now_ms, all)) {
-        struct kv_batch *batch = kv_batch_new();
-        seal(logs, batch);
-        int status = kv_write(logs->kv, batch, false, err);
-        kv_batch_free(batch);
-        if (status) {
-            logstore_discard(logs);
-            return error_wrap(err, "sealing a log block");
-        }
-        logstore_publish(logs);
+    if (!is_due(logs, now_ms, always))
+        return 0;
+    struct kv_batch *batch = kv_batch_new();
+    seal(logs, batch);
+    int status = kv_write(logs->kv, batch, false, err);
+    kv_batch_free(batch);
+    if (status) {
+        logstore_discard(logs);
+        return error_wrap(err, "sealing a log block");
     }
-    return drop_old(logs, now_ms, err);
+    logstore_publish(logs);
+    return 0;
 }
 
 /* --- opening --- */
@@ -357,7 +360,7 @@ int logstore_open(struct kv *kv, const struct logstore_options *options, struct 
     logs->kv = kv;
     logs->options = *options;
     logs->open = logrows_new(0);
-    pthread_rwlock_init(&logs->lock, NULL);
+    lock_init(&logs->lock);
     metric_register(logstore_metrics, sizeof logstore_metrics / sizeof logstore_metrics[0]);
     if (load_headers(logs, err) || load_hot(logs, err)) {
         logstore_close(logs);

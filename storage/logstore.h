@@ -6,7 +6,7 @@
  * that lets a query skip it (time range, streams, token filter); the hot keys go in the same write.
  * Formats: storage/logblock.c (columns), storage/logkey.c (keys), storage/logstore.c (hot batches).
  *
- * Threads: stage, publish, discard, maintain: the writer. logstore_scan and the label calls: any.
+ * Threads: stage, publish, discard, seal, retain: the writer. logstore_scan and the label calls: any.
  */
 #ifndef STORAGE_LOGSTORE_H
 #define STORAGE_LOGSTORE_H
@@ -34,9 +34,11 @@ void logstore_stage(struct logstore *logs, struct kv_batch *batch, const struct 
                     size_t count);
 void logstore_publish(struct logstore *logs);
 void logstore_discard(struct logstore *logs);
-/* Seals full or old blocks (all of them when `all`), drops what is past retention. Leaves sealing
- * for another time while records are staged. */
-MUST_USE int logstore_maintain(struct logstore *logs, int64_t now_ms, bool all, struct error *err);
+/* Seals the open block when it is full or old, or `always`; leaves that for another time while
+ * records are staged. */
+MUST_USE int logstore_seal(struct logstore *logs, int64_t now_ms, bool always, struct error *err);
+/* Drops the days past retention. */
+MUST_USE int logstore_retain(struct logstore *logs, int64_t now_ms, struct error *err);
 
 /* What a scan cost. */
 struct logstore_stats {

@@ -279,5 +279,5 @@ int store_seal(struct store *store, struct error *err)
     }
     if (seal_until(store, INT64_MAX, err) || sweep(store, clock_now_ms(), err))
         return error_wrap(err, "cannot seal chunks");
-    return logstore_maintain(store->logs, clock_now_ms(), true, err);
+    return logstore_seal(store->logs, clock_now_ms(), true, err);
 }

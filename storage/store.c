@@ -19,6 +19,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
+#include "storage/base/lock.h"
 #include "storage/base/log.h"
 #include "storage/chunk.h"
 #include "storage/store_state.h"
@@ -131,16 +132,6 @@ static int load(struct store *store, const struct store_options *options, struct
                                                                                                 : 0;
 }
 
-static void init_lock(pthread_rwlock_t *lock)
-{
-    pthread_rwlockattr_t attributes;
-    pthread_rwlockattr_init(&attributes);
-    /* A stream of queries must not keep the writer out. */
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(lock, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-}
-
 int store_open(const struct store_options *options, struct store **out, struct error *err)
 {
     struct store *store = alloc_zeroed(1, sizeof *store);
@@ -153,7 +144,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     store->path = alloc_string(options->path);
     store->disk_reserve =
         options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
-    init_lock(&store->lock);
+    lock_init(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
     postings_init(&store->postings);
     if (load(store, options, err)) {
@@ -207,8 +198,9 @@ int store_check_disk(struct store *store, struct error *err)
 
 int store_maintain(struct store *store, int64_t now_ms, struct error *err)
 {
-    if (store_retain(store, now_ms, err)) /* even on a full disk: it makes room */
-        return error_wrap(err, "cannot drop old samples");
+    /* Even on a full disk: it makes room. */
+    if (store_retain(store, now_ms, err) || logstore_retain(store->logs, now_ms, err))
+        return error_wrap(err, "cannot drop what is past retention");
     if (store_check_disk(store, err))
         return -1;
     if (store_seal_due(store, err) || store_sweep(store, now_ms, err))
@@ -216,7 +208,7 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.ids.count);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);
-    return logstore_maintain(store->logs, now_ms, false, err);
+    return logstore_seal(store->logs, now_ms, false, err);
 }
 
 struct logstore *store_logs(struct store *store)

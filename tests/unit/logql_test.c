@@ -239,7 +239,7 @@ static void fill(void)
         check(kv_write(kv, batch, false, &err), &err);
         logstore_publish(logs);
         if (i == 30) /* half in a block, half in memory */
-            check(logstore_maintain(logs, T0 / 1000000, true, &err), &err);
+            check(logstore_seal(logs, T0 / 1000000, true, &err), &err);
     }
     kv_batch_free(batch);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "storage/logrows.h"
 #include "storage/logstore.h"
 
 #define SECOND   ((int64_t)1000000000)
@@ -247,7 +248,7 @@ static void append_random(struct fixture *f, struct model *model, int64_t now_ns
     logstore_stage(f->logs, f->batch, records, count);
     struct error err = {0};
     if (random_below(10) == 0)
-        check(logstore_maintain(f->logs, now_ns / 1000000, true, &err), &err);
+        check(logstore_seal(f->logs, now_ns / 1000000, true, &err), &err);
     if (random_below(10) == 0) { /* the write fails: nothing of it may show */
         kv_batch_clear(f->batch);
         logstore_discard(f->logs);
@@ -271,9 +272,9 @@ static void test_against_model(void **state)
         append_random(&f, &model, now_ns);
         size_t dice = random_below(30);
         if (dice == 0)
-            check(logstore_maintain(f.logs, now_ns / 1000000, true, &err), &err);
+            check(logstore_seal(f.logs, now_ns / 1000000, true, &err), &err);
         if (dice == 1)
-            check(logstore_maintain(f.logs, now_ns / 1000000, false, &err), &err);
+            check(logstore_seal(f.logs, now_ns / 1000000, false, &err), &err);
         if (dice == 2) {
             fixture_close(&f);
             f = fixture_open(0);
@@ -340,14 +341,14 @@ static void test_failed_write_while_sealing(void **state)
     struct record more = {T0, service(0), SLICE("8192 x")};
     logstore_stage(f.logs, f.batch, &more, 1); /* seals the full block */
     assert_int_equal(count_all(f.logs), 8192);
-    check(logstore_maintain(f.logs, 1, true, &err), &err); /* in the midst of it */
+    check(logstore_seal(f.logs, 1, true, &err), &err); /* in the midst of it */
     assert_int_equal(count_all(f.logs), 8192);
     kv_batch_clear(f.batch);
     logstore_discard(f.logs);
     assert_int_equal(count_all(f.logs), 8192);
     append_numbered(&f, 8192, 10, 100);
     assert_int_equal(count_all(f.logs), 8202);
-    check(logstore_maintain(f.logs, 1, true, &err), &err);
+    check(logstore_seal(f.logs, 1, true, &err), &err);
     assert_int_equal(count_all(f.logs), 8202);
     fixture_close(&f);
     f = fixture_open(0);
@@ -364,7 +365,8 @@ static void test_retention_drops_whole_days(void **state)
         struct record record = {T0 + day * DAY_NS, service(0), SLICE("a line")};
         append(&f, &record, 1);
     }
-    check(logstore_maintain(f.logs, (T0 + 4 * DAY_NS + SECOND) / 1000000, true, &err), &err);
+    check(logstore_seal(f.logs, (T0 + 4 * DAY_NS + SECOND) / 1000000, true, &err), &err);
+    check(logstore_retain(f.logs, (T0 + 4 * DAY_NS + SECOND) / 1000000, &err), &err);
     struct model_row rows[3] = {{.line = "a line", .line_len = 6}};
     for (int64_t i = 0; i < 3; i++) {
         rows[i] = rows[0];
@@ -379,6 +381,30 @@ static void test_retention_drops_whole_days(void **state)
     fixture_close(&f);
 }
 
+/* A disk that is full for hours must not fill the memory too. */
+static void test_failed_writes_leave_no_memory_behind(void **state)
+{
+    (void)state;
+    static char line[10000];
+    struct logrows *rows = logrows_new(7);
+    memset(line, 'x', sizeof line);
+    logrows_append(rows, 1, SLICE("one stream"), SLICE("kept"));
+    rows->visible = rows->count;
+    for (int i = 0; i < 1000; i++) {
+        char stream[32];
+        snprintf(stream, sizeof stream, "stream %d", i);
+        logrows_append(rows, i, slice_of_string(stream), slice_make(line, sizeof line));
+        logrows_truncate(rows);
+    }
+    assert_in_range(rows->lines.used, 1, 1000);
+    assert_int_equal(logrows_stream_count(rows), 1);
+    assert_int_equal(rows->count, 1);
+    assert_int_equal(rows->line_bytes, 4);
+    assert_int_equal(rows->hot_first, 7);
+    assert_true(slice_equal(rows->at[0].line, SLICE("kept")));
+    logrows_free(rows);
+}
+
 /* --- limits --- */
 
 static void test_limits(void **state)
@@ -389,7 +415,7 @@ static void test_limits(void **state)
     struct logstore_stats stats = {0};
     struct fixture f = fixture_open(0);
     append_numbered(&f, 0, 20000, 200);
-    check(logstore_maintain(f.logs, 1, true, &err), &err);
+    check(logstore_seal(f.logs, 1, true, &err), &err);
     struct logstore_query query = {
         .start_ns = 0, .end_ns = INT64_MAX, .bytes_max = 1000000, .stats = &stats};
     assert_int_equal(logstore_scan(f.logs, &query, count_number, &numbers, &err), -1);
@@ -441,7 +467,7 @@ static void test_reader_beside_writer(void **state)
     for (size_t i = 0; i < 300; i++) {
         append_numbered(&f, i * 50, 50, 2000);
         if (i % 40 == 0)
-            check(logstore_maintain(f.logs, 1, true, &err), &err);
+            check(logstore_seal(f.logs, 1, true, &err), &err);
     }
     race.done = true;
     pthread_join(thread, NULL);
@@ -520,6 +546,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_against_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_write_while_sealing, setup, teardown),
+        cmocka_unit_test(test_failed_writes_leave_no_memory_behind),
         cmocka_unit_test_setup_teardown(test_retention_drops_whole_days, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_beside_writer, setup, teardown),
