@@ -45,8 +45,9 @@ struct promql_result {
     int64_t samples_read;
 };
 
-/* The result lives in the arena, whose limit bounds memory. Errors: ERROR_EXECUTION, ERROR_LIMIT
- * (says which limit and how to raise it), ERROR_TIMEOUT. */
+/* The result lives in the arena, whose limit bounds memory. Errors: ERROR_BAD_DATA (the request),
+ * ERROR_EXECUTION, ERROR_LIMIT (says which limit and how to raise it), ERROR_TIMEOUT,
+ * ERROR_INTERNAL (the store cannot be read). */
 MUST_USE int promql_run(struct store *store, const struct promql_request *request,
                         struct arena *arena, struct promql_result *out, struct error *err);
 

@@ -11,7 +11,8 @@
 #include "query/eval.h"
 #include "query/histogram_math.h"
 
-#define TIME_FAR ((int64_t)1 << 60) /* beyond every sample; sums of two still fit */
+#define NAME_BYTES_MAX ((size_t)1 << 16)  /* of a series, in a warning; cut off further on */
+#define TIME_FAR       ((int64_t)1 << 60) /* beyond every sample; sums of two still fit */
 
 static int64_t time_minus(int64_t a, int64_t b)
 {
@@ -62,6 +63,17 @@ struct reading {
     int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);
 };
 
+/* An answer with a gap is better than none, as long as it says so. */
+static void warn_damaged(struct eval *eval, struct labels labels, size_t chunks)
+{
+    struct buffer name;
+    buffer_init(&name, NAME_BYTES_MAX);
+    labels_print(labels, &name);
+    eval_warn(eval, "%zu damaged chunks of " SLICE_FMT " were left out: restore a backup", chunks,
+              SLICE_ARG(buffer_slice(&name)));
+    buffer_release(&name);
+}
+
 static int reading_one(struct reading *reading, const struct store_series *series)
 {
     struct eval *eval = reading->eval;
@@ -74,7 +86,9 @@ static int reading_one(struct reading *reading, const struct store_series *serie
             eval->reader,
             (struct store_span){series->id, from, range_last(&reading->range, reading->grid)},
             &reading->scratch.arena, &column, eval->err) != 0)
-        return reading->scratch.arena.exhausted ? eval_fail_memory(eval) : -1;
+        return eval->err->kind == ERROR_LIMIT ? eval_fail_memory(eval) : -1;
+    if (column.damaged)
+        warn_damaged(eval, series->labels, column.damaged);
     if (column.count == 0)
         return 0;
     if (eval_count_samples(eval, column.count) != 0)
@@ -92,7 +106,7 @@ static int reading_run(struct reading *reading, const struct plan *plan)
                                 .start_ms = from,
                                 .end_ms = range_last(&reading->range, reading->grid)};
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
-        return eval->arena->exhausted ? eval_fail_memory(eval) : -1;
+        return eval->err->kind == ERROR_LIMIT ? eval_fail_memory(eval) : -1;
     scratch_open(eval, &reading->scratch);
     int result = 0;
     for (size_t i = 0; i < selection.count && result == 0; i++)
@@ -217,8 +231,10 @@ static bool drop_markers(struct arena *arena, struct store_column *column)
         else
             values[kept++] = column->values[i];
     }
-    *column = (struct store_column){left, times, column->histograms ? NULL : values,
-                                    column->histograms ? histograms : NULL};
+    *column = (struct store_column){.count = left,
+                                    .times = times,
+                                    .values = column->histograms ? NULL : values,
+                                    .histograms = column->histograms ? histograms : NULL};
     return true;
 }
 

@@ -184,14 +184,14 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
     struct head_series *series = head_get(&store->head, id);
     if (!series) {
         pthread_rwlock_wrlock(&store->lock);
-        series =
-            head_make(&store->head, id, id >= store->series_known_from ? TIME_NONE : TIME_UNKNOWN);
+        series = head_make(&store->head, id);
         pthread_rwlock_unlock(&store->lock);
     }
     if (series->staged_ms == TIME_UNKNOWN) {
         int64_t sealed = store_sealed_until(store, id);
         pthread_rwlock_wrlock(&store->lock);
         series->sealed_ms = series->staged_ms = sealed;
+        series->sealed_at = store->seal_count; /* at the latest */
         pthread_rwlock_unlock(&store->lock);
     }
     return series;

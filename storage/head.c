@@ -28,7 +28,7 @@ void head_release(struct head *head)
     *head = (struct head){0};
 }
 
-struct head_series *head_make(struct head *head, uint32_t id, int64_t sealed_ms)
+struct head_series *head_make(struct head *head, uint32_t id)
 {
     if (id >= head->capacity) {
         uint32_t capacity = head->capacity ? head->capacity : 64;
@@ -41,7 +41,7 @@ struct head_series *head_make(struct head *head, uint32_t id, int64_t sealed_ms)
     if (head->at[id])
         return head->at[id];
     struct head_series *series = alloc_zeroed(1, sizeof *series);
-    series->sealed_ms = series->staged_ms = sealed_ms;
+    series->sealed_ms = series->staged_ms = TIME_UNKNOWN;
     head->at[id] = series;
     head->series++;
     return series;

@@ -50,8 +50,8 @@ static inline struct head_series *head_get(const struct head *head, uint32_t id)
 {
     return id < head->capacity ? head->at[id] : NULL;
 }
-/* The entry, made if need be (sealed_ms and staged_ms = sealed_ms as given). */
-struct head_series *head_make(struct head *head, uint32_t id, int64_t sealed_ms);
+/* The entry, made if need be: what is sealed of the series is then TIME_UNKNOWN. */
+struct head_series *head_make(struct head *head, uint32_t id);
 void head_remove(struct head *head, uint32_t id);
 
 /* Times must ascend. */

@@ -29,6 +29,7 @@ struct store_reader {
     const struct histogram **histograms;
     size_t count;
     size_t capacity;
+    size_t damaged; /* chunks passed over */
     struct day {
         uint32_t day;
         uint32_t longest_ms; /* see partition.h */
@@ -77,15 +78,11 @@ static int exhausted(struct error *err)
 
 /* --- chunks --- */
 
-/* Opens the chunk under the iterator. A damaged one is counted and passed over. */
-static bool open_chunk(struct kv_iterator *it, struct chunk_key key, struct chunk *chunk)
+static void note_damaged(struct chunk_key key)
 {
-    if (chunk_open(kv_value(it), chunk_key_time(key), chunk))
-        return true;
     metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
     log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", key.series, key.partition,
               key.offset_ms);
-    return false;
 }
 
 static void make_room(struct store_reader *reader, size_t count)
@@ -126,12 +123,11 @@ static void keep_in_range(const struct reading *reading, size_t count)
     reader->count += kept;
 }
 
-/* Decodes one chunk behind what is there. */
+/* Decodes one chunk behind what is there. 1: done, 0: it is damaged, -1: the budget is spent. */
 static int read_chunk(const struct reading *reading, const struct chunk *chunk, struct error *err)
 {
     struct store_reader *reader = reading->reader;
-    size_t budget = reading->arena->limit - reading->arena->used;
-    if ((reader->count + chunk->count) * 2 * sizeof(double) > budget)
+    if ((reader->count + chunk->count) * 2 * sizeof(double) > arena_left(reading->arena))
         return exhausted(err);
     make_room(reader, chunk->count);
     bool sound = chunk->histograms == reading->histograms &&
@@ -144,9 +140,7 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
         return exhausted(err);
     if (sound)
         keep_in_range(reading, chunk->count);
-    else
-        metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-    return 0;
+    return sound;
 }
 
 /* Chunks that reach into the range begin at most the day's longest chunk before it. */
@@ -164,10 +158,15 @@ static int read_day(const struct reading *reading, const struct day *day, struct
     for (; more && key_parse_chunk(kv_key(it), &key) && key.series == reading->id &&
            key.partition == day->day && chunk_key_time(key) <= reading->chunk_end_ms;
          more = kv_next(it)) {
-        if (!open_chunk(it, key, &chunk))
-            continue;
-        if (chunk.end_ms >= reading->start_ms && read_chunk(reading, &chunk, err))
+        int sound = chunk_open(kv_value(it), chunk_key_time(key), &chunk);
+        if (sound && chunk.end_ms >= reading->start_ms)
+            sound = read_chunk(reading, &chunk, err);
+        if (sound < 0)
             return -1;
+        if (sound)
+            continue;
+        note_damaged(key);
+        reading->reader->damaged++;
     }
     return more ? 0 : kv_iterator_check(it, err);
 }
@@ -306,15 +305,16 @@ int store_read(struct store_reader *reader, struct store_span span, struct arena
                               .end_ms = span.end_ms,
                               .chunk_end_ms = span.end_ms,
                               .arena = arena};
-    reader->count = 0;
+    reader->count = reader->damaged = 0;
     if (!read_head(&reading))
         return exhausted(err);
     for (size_t i = 0; i < reader->day_count; i++)
         if (read_day(&reading, &reader->days[i], err))
             return -1;
-    if (reader->count)
-        return join(&reading, out, err);
     *out = reading.open;
+    if (reader->count && join(&reading, out, err))
+        return -1;
+    out->damaged = reader->damaged;
     return 0;
 }
 
@@ -329,8 +329,9 @@ static bool open_last_chunk(struct kv_iterator *it, struct chunk_key *key, struc
     bool more = kv_seek_before(it, key_slice(&at));
     while (more && key_parse_chunk(kv_key(it), key) && key->series == series &&
            key->partition == day) {
-        if (open_chunk(it, *key, chunk))
+        if (chunk_open(kv_value(it), chunk_key_time(*key), chunk))
             return true;
+        note_damaged(*key);
         more = kv_previous(it);
     }
     return false;

@@ -14,12 +14,6 @@
 
 #define AHEAD 8 /* samples between prefetch and use */
 
-static struct head_series *entry(struct store *store, uint32_t id)
-{
-    struct head_series *series = head_get(&store->head, id);
-    return series ? series : head_make(&store->head, id, TIME_UNKNOWN);
-}
-
 /* First pass. */
 static bool note_sealed(struct store *store, struct headlog_reader *reader, uint64_t sequence)
 {
@@ -27,7 +21,7 @@ static bool note_sealed(struct store *store, struct headlog_reader *reader, uint
         uint32_t id = (uint32_t)reader->series[i];
         if (!series_row(&store->series, id))
             continue;
-        struct head_series *series = entry(store, id);
+        struct head_series *series = head_make(&store->head, id);
         series->sealed_ms = series->staged_ms = reader->times[i];
         series->first_sequence = sequence;
         series->sealed_once = true;
@@ -56,7 +50,7 @@ static bool replay_sample(struct store *store, const struct headlog_reader *read
     const struct series_row *row = series_row(&store->series, id);
     if (!row) /* forgotten since: what is logged of it is past retention */
         return true;
-    struct head_series *series = entry(store, id);
+    struct head_series *series = head_make(&store->head, id);
     if (series->count == 0) {
         if (series->sealed_once && sequence < series->first_sequence)
             return true;

@@ -26,7 +26,6 @@ struct store_options {
     int64_t series_max;
     int64_t retention_raw_ms;  /* samples older than this are dropped */
     int64_t retention_logs_ms; /* and records */
-    int64_t block_cache_bytes; /* 0 = default */
     int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
     /* With less disk space left commits are refused, while reads go on; 0 = 128 MiB. */
     int64_t disk_reserve_bytes;
@@ -119,6 +118,7 @@ struct store_column {
     const double *values; /* stale markers included; NULL for histograms */
     /* Histogram series: NULL entries are stale markers. Cumulative. */
     const struct histogram *const *histograms;
+    size_t damaged; /* chunks that could not be read; their samples are missing */
 };
 
 /* A reader sees a consistent state and is used by one thread; many may be open. */

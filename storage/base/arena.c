@@ -78,9 +78,7 @@ void *arena_alloc(struct arena *arena, size_t size)
         arena->exhausted = true;
         return NULL;
     }
-    size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-    if (size == 0)
-        size = ALIGNMENT;
+    size = size ? (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
     if (size > arena->left)
         arena_grow(arena, size);
     void *at = arena->next;

@@ -15,16 +15,21 @@ struct arena {
     struct arena_block *blocks;
     char *next;
     size_t left;
-    size_t used;  /* bytes handed out or skipped since init or reset */
+    size_t used;  /* bytes handed out since init or reset; may pass the limit by its padding */
     size_t limit; /* bytes */
     bool exhausted;
 };
 
 void arena_init(struct arena *arena, size_t limit);
-/* Forgets all allocations; keeps the first block for the next round. */
+/* Forgets all allocations; keeps the newest block for the next round. */
 void arena_reset(struct arena *arena);
 void arena_release(struct arena *arena);
 
+/* Bytes that may still be asked for. */
+static inline size_t arena_left(const struct arena *arena)
+{
+    return arena->used < arena->limit ? arena->limit - arena->used : 0;
+}
 /* 16-byte aligned, not zeroed; NULL once the limit is reached. */
 MUST_USE void *arena_alloc(struct arena *arena, size_t size);
 /* count * size bytes, zeroed; NULL once the limit is reached. */

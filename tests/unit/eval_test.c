@@ -1,6 +1,9 @@
 /* eval: selectors, windows in time, modifiers, subqueries, limits. */
 #include "tests/unit/promql_fixture.h"
 
+#include "storage/key.h"
+#include "storage/kv.h"
+
 static void run(const struct fixture_case *cases, size_t count, const char *const *series,
                 int64_t step_s)
 {
@@ -248,12 +251,57 @@ static void test_every_budget(void **state)
     fixture_free(f);
 }
 
+/* Overwrites the first chunk of series 0. */
+static void damage_chunk(struct fixture *f)
+{
+    struct kv *kv;
+    struct error err = {0};
+    struct kv_batch *batch = kv_batch_new();
+    struct key_bytes key = key_of_chunk((struct chunk_key){.series = 0});
+    assert_int_equal(store_seal(f->store, &err), 0);
+    fixture_close(f);
+    assert_int_equal(kv_open(f->path, &kv, &err), 0);
+    kv_batch_put(kv, batch, KV_CHUNK, key_slice(&key), SLICE("what is this"));
+    assert_int_equal(kv_write(kv, batch, true, &err), 0);
+    kv_batch_free(batch);
+    kv_close(kv);
+    fixture_open(f);
+}
+
+static void test_damage_is_a_warning(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    struct arena arena;
+    struct error err;
+    struct plan *plan = NULL;
+    struct promql_result result;
+    fixture_load(f, 60, "m{a=\"1\"} 0+1x5");
+    fixture_load(f, 60, "m{a=\"2\"} 0+1x5");
+    damage_chunk(f);
+    arena_init(&arena, 1 << 24);
+    assert_int_equal(parse_promql(SLICE("m"), &arena, &plan, &err), 0);
+    struct promql_request request = {.plan = plan, .start_ms = 120000, .end_ms = 120000};
+    assert_int_equal(promql_run(f->store, &request, &arena, &result, &err), 0);
+    assert_int_equal(result.count, 1);
+    assert_int_equal(result.warning_count, 1);
+    struct slice name = SLICE("m{a=\"1\"}");
+    assert_true(slice_find(result.warnings[0], name) < result.warnings[0].len);
+    plan_release(plan);
+    arena_release(&arena);
+    fixture_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_selectors),     cmocka_unit_test(test_windows_are_open_on_the_left),
-        cmocka_unit_test(test_range_queries), cmocka_unit_test(test_names_are_dropped),
-        cmocka_unit_test(test_limits),        cmocka_unit_test(test_every_budget),
+        cmocka_unit_test(test_selectors),
+        cmocka_unit_test(test_windows_are_open_on_the_left),
+        cmocka_unit_test(test_range_queries),
+        cmocka_unit_test(test_names_are_dropped),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_every_budget),
+        cmocka_unit_test(test_damage_is_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

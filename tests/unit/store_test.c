@@ -4,6 +4,7 @@
 #include "storage/base/metric.h"
 #include "storage/key.h"
 #include "storage/kv.h"
+#include "storage/logstore.h"
 
 #define DAY_MS ((int64_t)86400000)
 
@@ -231,6 +232,43 @@ static void commits_are_refused_while_the_disk_is_nearly_full(void **state)
     store_close(store);
 }
 
+static bool count_record(void *arg, const struct record *record)
+{
+    (void)record;
+    ++*(size_t *)arg;
+    return true;
+}
+
+static size_t count_records(struct store *store)
+{
+    size_t count = 0;
+    struct error err = {0};
+    struct logstore_query query = {.start_ns = 0, .end_ns = INT64_MAX};
+    assert_int_equal(logstore_scan(store_logs(store), &query, count_record, &count, &err), 0);
+    return count;
+}
+
+static void a_full_disk_drops_what_is_past_retention(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    struct record record = {.time_ns = START_MS * 1000000, .line = SLICE("old")};
+    store_batch_records(batch, &record, 1);
+    commit(store, batch);
+    assert_int_equal(store_seal(store, &err), 0);
+    assert_int_equal(count_records(store), 1);
+    store_batch_free(batch);
+    store_close(store);
+    store = open_with(
+        (struct store_options){.disk_reserve_bytes = INT64_MAX, .retention_logs_ms = DAY_MS});
+    assert_int_equal(store_maintain(store, START_MS + 3 * DAY_MS, &err), -1);
+    assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+    assert_int_equal(count_records(store), 0);
+    store_close(store);
+}
+
 /* --- damage --- */
 
 static void write_raw(enum kv_family family, struct slice key, struct slice value)
@@ -294,9 +332,52 @@ static void a_damaged_chunk_is_passed_over_and_counted(void **state)
     assert_int_equal(
         store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err), 0);
     assert_int_equal(column.count, 40);
+    assert_int_equal(column.damaged, 1);
     assert_true(column.values[19] == 19 && column.values[20] == 40);
     arena_release(&arena);
     store_reader_free(reader);
+    store_close(store);
+}
+
+/* --- rest and return --- */
+
+static size_t count_read(struct store *store, uint32_t id)
+{
+    struct arena arena;
+    struct store_column column = {0};
+    struct error err = {0};
+    struct store_reader *reader = store_reader_new(store);
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(
+        store_read(reader, (struct store_span){id, START_MS, INT64_MAX}, &arena, &column, &err), 0);
+    arena_release(&arena);
+    store_reader_free(reader);
+    return column.count;
+}
+
+/* Its entry in the head is given up meanwhile; what is sealed must not be forgotten with it. */
+static void a_series_that_rests_keeps_its_past(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(batch, "m", 1, SERIES_GAUGE);
+    double late = dropped("out_of_order");
+    for (int i = 0; i < 5; i++)
+        store_batch_value(batch, id, START_MS + i * 1000, i);
+    store_batch_value(batch, id, START_MS + 5000, stale_nan());
+    commit(store, batch);
+    assert_int_equal(store_maintain(store, START_MS, &err), 0);
+    clock_set_ms(START_MS + 2 * 3600000);
+    assert_int_equal(store_maintain(store, clock_now_ms(), &err), 0);
+    assert_int_equal(count_read(store, id), 6);
+    store_batch_value(batch, id, START_MS + 3000, 9);
+    store_batch_value(batch, id, clock_now_ms(), 9);
+    commit(store, batch);
+    assert_true(dropped("out_of_order") == late + 1);
+    assert_int_equal(count_read(store, id), 7);
+    store_batch_free(batch);
     store_close(store);
 }
 
@@ -364,9 +445,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(churned_series_are_passed_over, setup, teardown),
         cmocka_unit_test_setup_teardown(commits_are_refused_while_the_disk_is_nearly_full, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_drops_what_is_past_retention, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_told_at_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_chunk_is_passed_over_and_counted, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_series_that_rests_keeps_its_past, setup, teardown),
         cmocka_unit_test_setup_teardown(documents_are_put_read_and_scanned, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
