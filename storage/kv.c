@@ -5,7 +5,7 @@
  *    one bound; small memtables (a monitoring box has better uses for RAM), a global cap on them.
  *  - LZ4 for young levels, zstd for the bottom; log columns are compressed by us, so KV_LOGS has
  *    none; chunks are nearly incompressible and cheap to decompress with LZ4.
- *  - at most 4 background jobs: 7.8 may misorder updates with many parallel flushes (fixed in 7.9).
+ *  - few background jobs: 7.8 may misorder updates with many parallel flushes (fixed in 7.9).
  *  - WAL tracking in the manifest stays off (false "Missing WAL" in 7.8, fixed in 7.10).
  * Deliberately absent: merge operators, TTL, compaction filters. Retention is a range delete.
  *
@@ -146,7 +146,7 @@ static void free_options(struct kv *kv)
 
 static int explain_open_failure(const char *path, char *message, struct error *err)
 {
-    if (strstr(message, "lock") || strstr(message, "LOCK"))
+    if (strstr(message, "/LOCK: "))
         error_set(err, ERROR_UNAVAILABLE,
                   "the data directory %s is in use by another process; stop it or choose another "
                   "one with --data",

@@ -110,6 +110,20 @@ static void test_unusable_directory_is_told(void **state)
     assert_non_null(strstr(err.text, "cannot create the data directory /proc/nope"));
 }
 
+/* A path with "lock" in it, or a damaged block, is no other process. */
+static void test_other_failures_are_not_blamed_on_a_lock(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct kv *kv = NULL;
+    char file[100];
+    snprintf(file, sizeof file, "%s/clocks", path);
+    fclose(fopen(file, "w"));
+    assert_int_equal(kv_open(file, &kv, &err), -1);
+    assert_non_null(strstr(err.text, "cannot open the data directory"));
+    unlink(file);
+}
+
 static void test_prefix_end(void **state)
 {
     (void)state;
@@ -129,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_write_and_read),
         cmocka_unit_test(test_second_opener_is_told),
         cmocka_unit_test(test_unusable_directory_is_told),
+        cmocka_unit_test(test_other_failures_are_not_blamed_on_a_lock),
         cmocka_unit_test(test_prefix_end),
     };
     return cmocka_run_group_tests_name("kv", tests, setup, teardown);
