@@ -127,8 +127,12 @@ void api_end(struct http_reply *reply, const char *warning)
     }
 }
 
+/* Prometheus answers a query beyond its limits with 422: 429 would ask the client to try again. */
 void api_refuse(struct http_reply *reply, const struct error *err)
 {
+    struct error told = *err;
+    if (told.kind == ERROR_LIMIT)
+        told.kind = ERROR_EXECUTION;
     buffer_reset(&reply->body);
-    http_refuse_json(reply, err);
+    http_refuse_json(reply, &told);
 }

@@ -146,6 +146,16 @@ def test_execution_error_is_422(server):
     assert reply.json()["errorType"] == "execution"
 
 
+def test_a_limit_is_no_rate_limit(lapwing):
+    server = lapwing("limits: { query_samples: 1000 }")
+    assert server.http("/api/v1/import", "\n".join(
+        f"m {i} {(START + i) * 1000}" for i in range(1200))).status == 200
+    reply = server.get("/api/v1/query", query="m[20m]", time=START + 1200)
+    assert reply.status == 422
+    assert reply.json()["errorType"] == "execution"
+    assert "limits.query_samples" in reply.json()["error"]
+
+
 def test_lists(server):
     names = server.get("/api/v1/label/__name__/values").json()["data"]
     assert {"api.load", "requests_total"} <= set(names) and names == sorted(names)
