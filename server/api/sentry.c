@@ -101,6 +101,7 @@ struct delivery {
     int64_t drift_ms;
     struct issue_event *events;
     size_t count;
+    struct error fault; /* where the first event that is not JSON breaks */
 };
 
 /* A copy of at most `max` bytes, cut at a UTF-8 boundary, control characters as spaces. */
@@ -168,14 +169,38 @@ static void fill_event(struct delivery *delivery, const struct error_event *even
         random_id(out->id);
 }
 
+static void note_fault(struct delivery *delivery, struct slice body)
+{
+    struct json value;
+    if (delivery->fault.kind == ERROR_NONE &&
+        json_parse(delivery->parser, body, &value, &delivery->fault) == 0)
+        error_set(&delivery->fault, ERROR_BAD_DATA, "it is JSON, but no object");
+}
+
+/* What the client is told when nothing could be used; `place` may be empty. */
+static int refuse_item(const struct delivery *delivery, enum sentry_drop drop, const char *place,
+                       struct error *err)
+{
+    bool broken = drop == SENTRY_EVENT_JSON;
+    return error_set(err, drop == SENTRY_EVENT_SIZE ? ERROR_TOO_LARGE : ERROR_BAD_DATA, "%s%s%s%s",
+                     place, sentry_drop_text(drop), broken ? ": " : "",
+                     broken ? delivery->fault.text : "");
+}
+
 static enum sentry_drop add_event(struct delivery *delivery, struct slice body)
 {
     struct error_event event;
     enum sentry_drop drop;
     if (delivery->count == EVENTS_MAX)
         return SENTRY_ITEM_COUNT;
-    if (error_event_parse(body, delivery->parser, delivery->request->arena, &event, &drop) < 0)
+    if (error_event_parse(body, delivery->parser, delivery->request->arena, &event, &drop) < 0) {
+        if (drop == SENTRY_EVENT_JSON)
+            note_fault(delivery, body);
         return drop;
+    }
+    struct slice repaired = json_repaired(delivery->parser);
+    if (repaired.len) /* what is shown later must be JSON */
+        body = arena_copy(delivery->request->arena, repaired);
     delivery->events =
         alloc_resize(delivery->events, delivery->count + 1, sizeof *delivery->events);
     struct issue_event *out = &delivery->events[delivery->count];
@@ -236,9 +261,10 @@ static int read_envelope(struct delivery *delivery, struct error *err)
     }
     if (kept > 0 || dropped == 0)
         return 0;
-    return error_set(err, first_drop == SENTRY_EVENT_SIZE ? ERROR_TOO_LARGE : ERROR_BAD_DATA,
-                     "the item at byte %zu of the envelope cannot be used: %s", first_offset,
-                     sentry_drop_text(first_drop));
+    char place[96];
+    snprintf(place, sizeof place,
+             "the item at byte %zu of the envelope cannot be used: ", first_offset);
+    return refuse_item(delivery, first_drop, place, err);
 }
 
 static int read_store(struct delivery *delivery, struct error *err)
@@ -248,8 +274,7 @@ static int read_store(struct delivery *delivery, struct error *err)
     if (drop == SENTRY_KEPT)
         return 0;
     count_drop(drop);
-    return error_set(err, drop == SENTRY_EVENT_SIZE ? ERROR_TOO_LARGE : ERROR_BAD_DATA, "%s",
-                     sentry_drop_text(drop));
+    return refuse_item(delivery, drop, "", err);
 }
 
 static void answer(const struct delivery *delivery, struct http_reply *reply)

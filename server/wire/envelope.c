@@ -146,20 +146,18 @@ bool envelope_next(struct envelope *envelope, struct envelope_item *out)
         *out = (struct envelope_item){.offset = envelope->next};
         line = cut_line(envelope);
     } while (slice_trim(line).len == 0);
-    if (envelope->items++ == ENVELOPE_ITEMS_MAX) {
-        out->drop = SENTRY_ITEM_COUNT;
-        envelope->next = envelope->text.len;
-        return true;
-    }
     int64_t length = -1;
     out->drop = read_item_header(envelope, line, &out->type, &length);
     if (out->drop == SENTRY_KEPT && length >= 0)
         out->drop = cut_sized(envelope, (uint64_t)length, &out->payload);
     else if (out->drop == SENTRY_KEPT)
         out->payload = cut_line(envelope);
-    if (out->drop == SENTRY_KEPT)
+    if (out->drop != SENTRY_KEPT)
+        cut_line(envelope);
+    else if (envelope->items++ < ENVELOPE_ITEMS_MAX)
         return true;
-    cut_line(envelope);
-    out->type = (struct slice){NULL, 0};
+    else
+        out->drop = SENTRY_ITEM_COUNT;
+    out->type = out->payload = (struct slice){NULL, 0};
     return true;
 }

@@ -12,23 +12,6 @@ static bool is_whitespace(unsigned char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Length of the valid UTF-8 sequence at the front, 0 when there is none (overlong forms,
- * surrogates and code points beyond U+10FFFF included). */
-static size_t utf8_length(struct slice s)
-{
-    const unsigned char *at = (const unsigned char *)s.at;
-    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
-    if (len == 0 || at[0] > 0xf4 || len > s.len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 static bool is_clean(struct slice s, bool spaces_allowed)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -51,7 +34,7 @@ static struct slice clean(struct slice s, bool spaces_allowed, struct arena *are
     size_t len = 0;
     while (s.len) {
         unsigned char c = (unsigned char)s.at[0];
-        size_t step = utf8_length(s);
+        size_t step = slice_utf8_length(s);
         if (step == 0) {
             memcpy(at + len, replacement, 3);
             len += 3;

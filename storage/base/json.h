@@ -34,10 +34,13 @@ struct json_parser;
 struct json_parser *json_parser_new(size_t document_max);
 void json_parser_free(struct json_parser *parser);
 /* The text is copied (the library needs padding), so it may go away at once. The error says what
- * is wrong and at which byte. Exactly one document: trailing bytes are an error. Integers beyond
- * 64 bits are refused. */
+ * is wrong and at which byte. Exactly one document: trailing bytes are an error. Three faults of
+ * real clients are forgiven (json_repair.c): lone surrogates, bytes that are not UTF-8, and numbers
+ * beyond 64 bits (doubles) or all doubles (null). */
 MUST_USE int json_parse(struct json_parser *parser, struct slice text, struct json *out,
                         struct error *err);
+/* The text of the last json_parse when it had to be repaired, else {NULL, 0}. Lives as the values. */
+struct slice json_repaired(const struct json_parser *parser);
 
 enum json_type json_type(struct json value);
 /* Key of an object; JSON_NONE when absent or `value` is no object. Linear; first match. */

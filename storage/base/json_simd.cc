@@ -7,11 +7,13 @@
 #include <cmath>
 #include <cstring>
 #include <simdjson.h>
+#include <string>
 
 extern "C" {
 #include "storage/base/json.h"
 
 size_t json_find_fault(struct slice text, const char **what);
+size_t json_repair(char *text, size_t len);
 }
 
 namespace
@@ -49,6 +51,7 @@ const struct json NONE = {nullptr, 0};
 struct json_parser {
     dom::parser dom;
     size_t document_max;
+    std::string repaired; // empty unless the last text had to be repaired
     explicit json_parser(size_t max) : dom(max), document_max(max)
     {
     }
@@ -78,7 +81,15 @@ extern "C" int json_parse(struct json_parser *parser, struct slice text, struct 
     }
     dom::element root;
     const char *bytes = text.len ? text.at : ""; // an empty slice may have no address
+    parser->repaired.clear();
     auto code = parser->dom.parse(bytes, text.len, true).get(root);
+    if (code != simdjson::SUCCESS) {
+        parser->repaired.assign(bytes, text.len);
+        if (json_repair(parser->repaired.data(), text.len) == 0)
+            parser->repaired.clear();
+        else
+            code = parser->dom.parse(parser->repaired.data(), text.len, true).get(root);
+    }
     if (code == simdjson::SUCCESS) {
         *out = pack(root);
         return 0;
@@ -86,8 +97,15 @@ extern "C" int json_parse(struct json_parser *parser, struct slice text, struct 
     const char *what = nullptr;
     size_t at = json_find_fault(text, &what);
     if (what)
-        return error_set(err, ERROR_BAD_DATA, "not valid JSON: %s at byte %zu", what, at + 1);
-    return error_set(err, ERROR_BAD_DATA, "not valid JSON: %s", simdjson::error_message(code));
+        return error_set(err, ERROR_BAD_DATA, "%s at byte %zu", what, at + 1);
+    return error_set(err, ERROR_BAD_DATA, "%s", simdjson::error_message(code));
+}
+
+extern "C" struct slice json_repaired(const struct json_parser *parser)
+{
+    if (parser->repaired.empty())
+        return slice_make(nullptr, 0);
+    return slice_make(parser->repaired.data(), parser->repaired.size());
 }
 
 extern "C" enum json_type json_type(struct json value)

@@ -157,3 +157,34 @@ bool slice_to_duration_ms(struct slice s, int64_t *out)
     *out = total;
     return true;
 }
+
+size_t slice_utf8_length(struct slice s)
+{
+    static const struct {
+        unsigned char mask, lead;
+        size_t len;
+        uint32_t min;
+    } forms[] = {{0x80, 0x00, 1, 0},
+                 {0xe0, 0xc0, 2, 0x80},
+                 {0xf0, 0xe0, 3, 0x800},
+                 {0xf8, 0xf0, 4, 0x10000}};
+    if (s.len == 0)
+        return 0;
+    unsigned char first = (unsigned char)s.at[0];
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if ((first & forms[i].mask) != forms[i].lead)
+            continue;
+        uint32_t code = first & (unsigned char)~forms[i].mask;
+        if (s.len < forms[i].len)
+            return 0;
+        for (size_t k = 1; k < forms[i].len; k++) {
+            unsigned char next = (unsigned char)s.at[k];
+            if ((next & 0xc0) != 0x80)
+                return 0;
+            code = code << 6 | (next & 0x3f);
+        }
+        bool surrogate = code >= 0xd800 && code <= 0xdfff;
+        return code < forms[i].min || code > 0x10ffff || surrogate ? 0 : forms[i].len;
+    }
+    return 0;
+}

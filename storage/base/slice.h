@@ -91,6 +91,10 @@ bool slice_equal_nocase(struct slice a, struct slice b);
 /* The first place of `needle`, or s.len when absent. */
 size_t slice_find(struct slice s, struct slice needle);
 
+/* Length of the valid UTF-8 sequence at the front; 0 when there is none (overlong forms, surrogates
+ * and code points beyond U+10FFFF included). */
+size_t slice_utf8_length(struct slice s);
+
 /* Whole-slice number parsers: false (and *out untouched) on empty input, rest bytes or overflow. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
 MUST_USE bool slice_to_i64(struct slice s, int64_t *out);

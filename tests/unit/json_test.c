@@ -35,7 +35,8 @@ static void copies(const char *text, const char *expected)
     buffer_init(&out, 1 << 20);
     json_writer_init(&writer, &out);
     json_put_value(&writer, value);
-    assert_true(slice_equal_string(buffer_slice(&out), expected));
+    if (!slice_equal_string(buffer_slice(&out), expected))
+        fail_msg("%s: got " SLICE_FMT, text, SLICE_ARG(buffer_slice(&out)));
     buffer_release(&out);
 }
 
@@ -68,10 +69,39 @@ static void test_faults(void **state)
     refuses("[1,]", "a value was expected at byte 4");
     refuses("{} {}", "unexpected bytes after the value at byte 4");
     refuses("[\"\x01\"]", "a control character");
-    refuses("\"\xff\"", "not valid JSON");
     char deep[201] = {0};
     memset(deep, '[', 200);
-    refuses(deep, "not valid JSON");
+    refuses(deep, "nested too deeply at byte 6");
+}
+
+/* What clients send that is nearly JSON: cut emoji, other encodings, amounts in wei. */
+static void test_repairs(void **state)
+{
+    static const struct {
+        const char *text, *repaired, *reads;
+    } cases[] = {
+        {"[\"cut \\ud83d\",1]", "[\"cut \\ufffd\",1]", "[\"cut \xef\xbf\xbd\",1]"},
+        {"[\"\\ude00\\ud83d\\ude00\"]", "[\"\\ufffd\\ud83d\\ude00\"]",
+         "[\"\xef\xbf\xbd\xf0\x9f\x98\x80\"]"},
+        {"[\"\\ud83d\\ud83d\\ude00\\\\ud83d\"]", "[\"\\ufffd\\ud83d\\ude00\\\\ud83d\"]",
+         "[\"\xef\xbf\xbd\xf0\x9f\x98\x80\\\\ud83d\"]"},
+        {"{\"caf\xe9\":\"\xc3\xa9\xff\"}", "{\"caf?\":\"\xc3\xa9?\"}", "{\"caf?\":\"\xc3\xa9?\"}"},
+        {"[100000000000000000000,-9223372036854775809,18446744073709551615]",
+         "[1000000000000000000e2,-92233720368547758e2,18446744073709551615]",
+         "[100000000000000000000,-9223372036854776000,18446744073709552000]"},
+        {"[1e999,-1.5E+999 ,\"1e999\",2]", "[null ,null      ,\"1e999\",2]",
+         "[null,null,\"1e999\",2]"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        copies(cases[i].text, cases[i].reads);
+        assert_true(slice_equal_string(json_repaired(parser), cases[i].repaired));
+    }
+    copies("[1]", "[1]");
+    assert_int_equal(json_repaired(parser).len, 0);
+    refuses("[\"\xff\",01]", "a comma or ] was expected");
+    refuses("[\"\xff\",1e]", "a value was expected at byte 6");
+    refuses("[\"\\ud8", "not");
 }
 
 static void test_lookup(void **state)
@@ -135,8 +165,11 @@ static void test_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),    cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_lookup),  cmocka_unit_test(test_quote_repairs_utf8),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_repairs),
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_quote_repairs_utf8),
         cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests_name("json", tests, setup, teardown);
