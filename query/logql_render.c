@@ -7,22 +7,10 @@
 
 #define NS_PER_MS 1000000
 
-void logql_render_labels(struct labels labels, struct buffer *out)
-{
-    buffer_append_char(out, '{');
-    for (size_t i = 0; i < labels.count; i++) {
-        buffer_append_string(out, i ? "," : "");
-        json_append_quoted(out, labels.at[i].name);
-        buffer_append_char(out, ':');
-        json_append_quoted(out, labels.at[i].value);
-    }
-    buffer_append_char(out, '}');
-}
-
 static void render_stream(const struct logql_stream *stream, struct buffer *out)
 {
     buffer_append_string(out, "{\"stream\":");
-    logql_render_labels(stream->labels, out);
+    labels_print_json(stream->labels, out);
     buffer_append_string(out, ",\"values\":[");
     for (const struct logql_entry *entry = stream->first; entry; entry = entry->next) {
         buffer_append_format(out, "%s[\"%lld\",", entry == stream->first ? "" : ",",
@@ -49,7 +37,7 @@ static void render_vector_item(const struct logql_result *result, const struct l
                                struct buffer *out)
 {
     buffer_append_string(out, "{\"metric\":");
-    logql_render_labels(series->labels, out);
+    labels_print_json(series->labels, out);
     buffer_append_string(out, ",\"value\":");
     render_point(result, series, 0, out);
     buffer_append_char(out, '}');
@@ -60,7 +48,7 @@ static void render_matrix_item(const struct logql_result *result, const struct l
 {
     bool any = false;
     buffer_append_string(out, "{\"metric\":");
-    logql_render_labels(series->labels, out);
+    labels_print_json(series->labels, out);
     buffer_append_string(out, ",\"values\":[");
     for (size_t step = 0; step < result->steps; step++) {
         if (!series->present[step])

@@ -12,7 +12,5 @@
  * matrix. took_ns is told in the statistics. */
 void logql_render_data(const struct logql_result *result, bool instant, int64_t took_ns,
                        struct buffer *out);
-/* {"service":"api","level":"error"} */
-void logql_render_labels(struct labels labels, struct buffer *out);
 
 #endif

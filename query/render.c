@@ -33,18 +33,6 @@ void render_time(int64_t time_ms, struct buffer *out)
         buffer_append(out, fraction, sizeof fraction);
 }
 
-void render_labels(struct labels labels, struct buffer *out)
-{
-    buffer_append_char(out, '{');
-    for (size_t i = 0; i < labels.count; i++) {
-        buffer_append_string(out, i ? "," : "");
-        json_append_quoted(out, labels.at[i].name);
-        buffer_append_char(out, ':');
-        json_append_quoted(out, labels.at[i].value);
-    }
-    buffer_append_char(out, '}');
-}
-
 static void put_bucket(int rule, double lower, double upper, double count, struct buffer *out)
 {
     buffer_append_format(out, "[%d,", rule);
@@ -110,7 +98,7 @@ static void put_point(const struct promql_series *series, size_t i, struct buffe
 static void put_instant_series(const struct promql_series *series, struct buffer *out)
 {
     buffer_append_string(out, "{\"metric\":");
-    render_labels(series->labels, out);
+    labels_print_json(series->labels, out);
     buffer_append_string(out, series->values ? ",\"value\":" : ",\"histogram\":");
     put_point(series, 0, out);
     buffer_append_char(out, '}');
@@ -119,7 +107,7 @@ static void put_instant_series(const struct promql_series *series, struct buffer
 static void put_range_series(const struct promql_series *series, struct buffer *out)
 {
     buffer_append_string(out, "{\"metric\":");
-    render_labels(series->labels, out);
+    labels_print_json(series->labels, out);
     buffer_append_string(out, series->values ? ",\"values\":[" : ",\"histograms\":[");
     for (size_t i = 0; i < series->count; i++) {
         buffer_append_string(out, i ? "," : "");

@@ -13,8 +13,6 @@
  * string. At most `limit` series (0 = all). */
 void render_data(const struct promql_result *result, int64_t time_ms, size_t limit,
                  struct buffer *out);
-/* {"__name__":"up","job":"x"} */
-void render_labels(struct labels labels, struct buffer *out);
 /* {"count":"5","sum":"6.5","buckets":[[0,"0.9","1.1","5"]]}; the first number of a bucket says
  * which ends belong to it: 0 the upper, 1 the lower, 3 both. */
 void render_histogram(const struct histogram *histogram, struct buffer *out);

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "storage/base/json.h"
-
 static int compare_names(const void *a, const void *b)
 {
     return slice_compare(((const struct label *)a)->name, ((const struct label *)b)->name);
@@ -102,4 +100,21 @@ void labels_print(struct labels labels, struct buffer *out)
         json_append_quoted(out, labels.at[i].value);
     }
     buffer_append_char(out, '}');
+}
+
+void labels_put_json(struct labels labels, struct json_writer *writer)
+{
+    json_begin_object(writer);
+    for (size_t i = 0; i < labels.count; i++) {
+        json_key(writer, labels.at[i].name);
+        json_put_string(writer, labels.at[i].value);
+    }
+    json_end_object(writer);
+}
+
+void labels_print_json(struct labels labels, struct buffer *out)
+{
+    struct json_writer writer;
+    json_writer_init(&writer, out);
+    labels_put_json(labels, &writer);
 }

@@ -10,6 +10,7 @@
 
 #include "storage/base/arena.h"
 #include "storage/base/buffer.h"
+#include "storage/base/json.h"
 
 #define LABEL_NAME "__name__"
 #define LABELS_MAX 64 /* pairs in one set */
@@ -39,5 +40,8 @@ MUST_USE bool labels_decode(struct slice bytes, struct arena *arena, struct labe
 struct labels labels_copy(struct arena *arena, struct labels labels);
 /* name{a="b",c="d"} for people; values escaped as in PromQL. */
 void labels_print(struct labels labels, struct buffer *out);
+/* {"a":"b","c":"d"}, as a value of the writer. */
+void labels_put_json(struct labels labels, struct json_writer *writer);
+void labels_print_json(struct labels labels, struct buffer *out);
 
 #endif

@@ -321,7 +321,7 @@ static void put_stream(void *arg, struct labels labels)
     if (!table_insert(&collector->set, buffer_slice(&collector->key), &fresh) || !fresh)
         return;
     buffer_append_string(collector->out, collector->set.count > 1 ? "," : "");
-    logql_render_labels(labels, collector->out);
+    labels_print_json(labels, collector->out);
 }
 
 static int list_texts(struct work *work, struct http_reply *reply,

@@ -90,7 +90,7 @@ static int list_series(const struct http_request *request, struct http_reply *re
     buffer_append_char(&reply->body, '[');
     for (size_t i = 0; i < (cut ? listing->limit : all.count); i++) {
         buffer_append_string(&reply->body, i ? "," : "");
-        render_labels(all.at[i].labels, &reply->body);
+        labels_print_json(all.at[i].labels, &reply->body);
     }
     buffer_append_char(&reply->body, ']');
     api_end(reply, cut ? TRUNCATED : NULL);

@@ -17,12 +17,7 @@
 static void put_labels(struct json_writer *w, const char *key, struct labels labels)
 {
     json_key(w, slice_of_string(key));
-    json_begin_object(w);
-    for (size_t i = 0; i < labels.count; i++) {
-        json_key(w, labels.at[i].name);
-        json_put_string(w, labels.at[i].value);
-    }
-    json_end_object(w);
+    labels_put_json(labels, w);
 }
 
 static const struct labels *pairs_of(const struct message_alert *alert, bool annotations)
