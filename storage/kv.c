@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -57,7 +58,8 @@ struct kv {
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
-    struct error broken; /* the first failed write; writer thread */
+    struct error broken;    /* the first failed write, by the writer thread; */
+    _Atomic bool is_broken; /* then true, for any thread */
 };
 
 struct kv_batch {
@@ -249,10 +251,9 @@ void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family
                                        to.len);
 }
 
-/* -1 with the reason when an earlier write failed. */
-static int refuse(const struct kv *kv, struct error *err)
+int kv_check_writable(const struct kv *kv, struct error *err)
 {
-    if (kv->broken.kind == ERROR_NONE)
+    if (!atomic_load(&kv->is_broken))
         return 0;
     return error_set(
         err, ERROR_UNAVAILABLE,
@@ -261,14 +262,22 @@ static int refuse(const struct kv *kv, struct error *err)
         kv->broken.text);
 }
 
+/* Remembers the first failure; -1. */
+static int break_down(struct kv *kv, char *message, const char *doing, struct error *err)
+{
+    if (check(message, doing, &kv->broken))
+        atomic_store(&kv->is_broken, true);
+    return kv_check_writable(kv, err);
+}
+
 int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err)
 {
     char *message = NULL;
-    if (refuse(kv, err))
+    if (kv_check_writable(kv, err))
         return -1;
     rocksdb_write(kv->db, sync ? kv->write_sync : kv->write, batch->batch, &message);
-    if (check(message, "cannot write to the data directory", &kv->broken))
-        return refuse(kv, err);
+    if (message)
+        return break_down(kv, message, "cannot write to the data directory", err);
     rocksdb_writebatch_clear(batch->batch);
     return 0;
 }
@@ -277,17 +286,17 @@ int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struc
                   struct error *err)
 {
     char *message = NULL;
-    if (refuse(kv, err))
+    if (kv_check_writable(kv, err))
         return -1;
     /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
      * range tombstone behind it makes the result exact. `to` is never a real key here. */
     rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,
                                     &message);
-    if (check(message, "cannot drop old files", &kv->broken))
-        return refuse(kv, err);
+    if (message)
+        return break_down(kv, message, "cannot drop old files", err);
     rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
                             to.len, &message);
-    return check(message, "cannot drop old data", &kv->broken) ? refuse(kv, err) : 0;
+    return message ? break_down(kv, message, "cannot drop old data", err) : 0;
 }
 
 /* --- reading --- */

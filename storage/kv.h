@@ -46,6 +46,8 @@ void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family
 /* Atomic. Without sync: survives kill -9; with sync: survives power loss. Clears the batch on
  * success and leaves it alone on failure. After the first failure all writes are refused. */
 MUST_USE int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err);
+/* Any thread. -1 with the reason once a write has failed. */
+MUST_USE int kv_check_writable(const struct kv *kv, struct error *err);
 /* Drops whole files inside [from, to), then deletes what is left of the range. Only for ranges
  * that no longer receive writes. */
 MUST_USE int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,

@@ -188,7 +188,7 @@ int store_check_disk(struct store *store, struct error *err)
         metric_set(&store_metrics[STORE_DISK_FREE], (int64_t)free_bytes);
     }
     if (free_bytes >= store->disk_reserve)
-        return 0;
+        return kv_check_writable(store->kv, err);
     return error_set(err, ERROR_UNAVAILABLE,
                      "the disk of %s is nearly full: %llu MiB are left, %llu MiB are kept in "
                      "reserve; free some, and writing goes on by itself",

@@ -84,7 +84,8 @@ MUST_USE int store_seal(struct store *store, struct error *err);
 
 /* --- any thread --- */
 
-/* -1 while the disk is nearly full and commits are refused. Asks the system once a second. */
+/* -1 while commits are refused: the disk is nearly full, which is looked at once a second, or a
+ * write has failed. */
 MUST_USE int store_check_disk(struct store *store, struct error *err);
 
 /* --- reading samples --- */

@@ -158,6 +158,62 @@ static void health_says_so(void **state)
     close_server(&server);
 }
 
+/* A thread that always has a write waiting, all of which fail. */
+struct writes {
+    struct server *server;
+    _Atomic bool stop;
+};
+
+static int put_document(void *arg, struct store_batch *batch, struct error *err)
+{
+    (void)arg, (void)err;
+    store_batch_put(batch, SLICE("key"), SLICE("value"));
+    return 0;
+}
+
+static void *write_always(void *arg)
+{
+    struct writes *writes = arg;
+    struct error err = {0};
+    while (!atomic_load(&writes->stop))
+        assert(writer_call(writes->server->writer, false, put_document, NULL, &err) < 0);
+    return NULL;
+}
+
+static void count_issue(void *arg, const struct issue *issue)
+{
+    (void)issue;
+    ++*(int *)arg;
+}
+
+/* The list comes by way of the writer, and shares a commit with what is refused. */
+static void issues_are_listed(void **state)
+{
+    (void)state;
+    struct server server;
+    struct answer answer;
+    struct error err = {0};
+    struct writes writes = {.server = &server};
+    pthread_t threads[4];
+    open_server(&server);
+    ask(route_of(sentry_routes, "/api/{project}/store/"), server.issues, "{\"message\":\"x\"}",
+        &answer);
+    fill_disk(&server, true);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_always, &writes), 0);
+    for (int i = 0; i < 500; i++) {
+        const struct issue_filter all = {.level = -1, .status = -1, .limit = 10};
+        int count = 0;
+        if (issues_list(server.issues, &all, count_issue, &count, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(count, 1);
+    }
+    atomic_store(&writes.stop, true);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    close_server(&server);
+}
+
 /* --- ticks --- */
 
 static size_t days_kept(struct server *server)
@@ -204,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(each_surface_says_so_and_recovers),
         CASE(health_says_so),
+        CASE(issues_are_listed),
         CASE(old_data_leaves_a_full_disk),
     };
     return cmocka_run_group_tests_name("full_disk", tests, NULL, NULL);
