@@ -44,6 +44,7 @@ struct import_work {
     struct import_series *first, *last;
     size_t series_count, rejected, refused_series;
     size_t accepted, out_of_order;
+    size_t written; /* those accepted by jobs that were committed */
     size_t reasons[OPENMETRICS_REJECT_COUNT];
     char first_error[400];
     /* Where the next job goes on. */
@@ -233,9 +234,11 @@ static int write_points(void *arg, struct store_batch *batch, struct error *err)
 static int write_all(struct import_work *work, struct error *err)
 {
     work->series = work->first;
-    while (work->series)
+    while (work->series) {
         if (writer_call(work->api->writer, true, write_points, work, err) < 0)
-            return error_wrap(err, "%zu samples were written before", work->accepted);
+            return error_wrap(err, "%zu samples were written before", work->written);
+        work->written = work->accepted;
+    }
     metric_add(&import_metrics[METRIC_SAMPLES], (int64_t)work->accepted);
     metric_add(&import_metrics[METRIC_OUT_OF_ORDER], (int64_t)work->out_of_order);
     return 0;
