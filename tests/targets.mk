@@ -42,6 +42,11 @@ crash: ## kill -9 the daemon N times under load and compare (N=200, about 8 minu
 	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd
 	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/crash.py --rounds $(or $(N),200)
 
+soak: ## moderate mixed load for S seconds, and what it costs (S=600; VARIANT=asan ends with a leak check)
+	@tests/deps.sh test
+	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd
+	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/soak.py --seconds $(or $(S),600)
+
 lint: ## formatting, layers, clang-tidy
 	@tests/deps.sh lint
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
@@ -75,5 +80,5 @@ $(FUZZ_DIR)/liblapwing.a: $(FUZZ_OBJ)
 $(FUZZ_DIR)/%_fuzz: $(FUZZ_DIR)/tests/fuzz/%_fuzz.o $(FUZZ_DIR)/liblapwing.a
 	clang++-14 -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
-.PHONY: test unit san tsan crash lint fuzz test-binaries
+.PHONY: test unit san tsan crash soak lint fuzz test-binaries
 .PRECIOUS: $(BUILD)/%.o $(FUZZ_DIR)/%.o
