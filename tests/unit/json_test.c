@@ -99,9 +99,9 @@ static void test_repairs(void **state)
     }
     copies("[1]", "[1]");
     assert_int_equal(json_repaired(parser).len, 0);
-    refuses("[\"\xff\",01]", "a comma or ] was expected");
+    refuses("[\"\xff\" 1]", "a comma or ] was expected at byte 6");
     refuses("[\"\xff\",1e]", "a value was expected at byte 6");
-    refuses("[\"\\ud8", "not");
+    refuses("[\"\\ud8", "the text ends too early");
 }
 
 static void test_lookup(void **state)
