@@ -193,24 +193,23 @@ static int compare_series(const void *a, const void *b)
 static void write_records(struct job *job)
 {
     struct alert_commit *commit = job->commit;
+    /* Only this thread looks while the alert thread waits for it. */
+    const struct rule_run *run = commit->run;
     uint32_t *now = alloc_zeroed(commit->record_count + 1, sizeof *now);
     size_t count = 0;
     for (size_t i = 0; i < commit->record_count; i++) {
-        struct recorded_sample *sample = &commit->records[i];
-        if (store_batch_intern(job->batch, sample->labels, SERIES_GAUGE, &sample->series,
+        const struct recorded_sample *sample = &commit->records[i];
+        if (store_batch_intern(job->batch, sample->labels, SERIES_GAUGE, &now[count],
                                &commit->refused) < 0)
             continue;
-        store_batch_value(job->batch, sample->series, commit->sample_ms, sample->value);
-        now[count++] = sample->series;
+        store_batch_value(job->batch, now[count++], commit->sample_ms, sample->value);
     }
     qsort(now, count, sizeof *now, compare_series);
-    /* Only this thread looks while the alert thread waits for it. */
-    for (size_t i = 0; i < commit->run->recorded_count; i++)
-        if (!bsearch(&commit->run->recorded[i], now, count, sizeof *now, compare_series))
-            store_batch_value(job->batch, commit->run->recorded[i], commit->sample_ms, stale_nan());
-    free(commit->run->recorded);
-    commit->run->recorded = now;
-    commit->run->recorded_count = count;
+    for (size_t i = 0; i < run->recorded_count; i++)
+        if (!bsearch(&run->recorded[i], now, count, sizeof *now, compare_series))
+            store_batch_value(job->batch, run->recorded[i], commit->sample_ms, stale_nan());
+    commit->recorded = now;
+    commit->recorded_count = count;
 }
 
 static void write_message(struct job *job, const struct outbox_message *message)
@@ -266,6 +265,14 @@ static void apply_change(struct committer *committer, struct alert_commit *commi
     }
 }
 
+static void apply_records(struct alert_commit *commit)
+{
+    struct rule_run *run = commit->run;
+    free(run->recorded);
+    run->recorded = commit->recorded;
+    run->recorded_count = commit->recorded_count;
+}
+
 /* Whether there is anything to write, and whether it may not be lost. */
 static bool has_work(const struct committer *committer, const struct alert_commit *commit,
                      bool *sync)
@@ -287,12 +294,15 @@ int commit_run(struct committer *committer, struct alert_commit *commit, struct 
     bool sync;
     compose_messages(committer, commit);
     if (has_work(committer, commit, &sync) &&
-        writer_call(committer->writer, sync, write_all, &job, err) < 0)
+        writer_call(committer->writer, sync, write_all, &job, err) < 0) {
+        free(commit->recorded);
         return error_wrap(err, "the outcome cannot be stored");
+    }
     pthread_mutex_lock(&committer->board->mutex);
     for (size_t i = 0; i < commit->count; i++)
         apply_change(committer, commit, &commit->changes[i]);
     pthread_mutex_unlock(&committer->board->mutex);
+    apply_records(commit);
     for (size_t i = 0; i < commit->message_count; i++)
         sender_add(committer->sender, &commit->messages[i]);
     return 0;

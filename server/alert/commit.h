@@ -24,7 +24,6 @@ struct alert_change {
 struct recorded_sample {
     struct labels labels;
     double value;
-    uint32_t series; /* filled in by the writer; 0 = refused */
 };
 
 struct alert_commit {
@@ -38,6 +37,8 @@ struct alert_commit {
     /* Filled in on the way. */
     struct outbox_message *messages;
     size_t message_count;
+    uint32_t *recorded; /* the series of the records, sorted; the rule's own once committed */
+    size_t recorded_count;
     struct error refused; /* a series that the store would not take */
 };
 

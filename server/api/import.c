@@ -44,7 +44,6 @@ struct import_work {
     struct import_series *first, *last;
     size_t series_count, rejected, refused_series;
     size_t accepted, out_of_order;
-    size_t written; /* those accepted by jobs that were committed */
     size_t reasons[OPENMETRICS_REJECT_COUNT];
     char first_error[400];
     /* Where the next job goes on. */
@@ -233,15 +232,17 @@ static int write_points(void *arg, struct store_batch *batch, struct error *err)
 
 static int write_all(struct import_work *work, struct error *err)
 {
+    size_t written = 0;
+    int status = 0;
     work->series = work->first;
-    while (work->series) {
-        if (writer_call(work->api->writer, true, write_points, work, err) < 0)
-            return error_wrap(err, "%zu samples were written before", work->written);
-        work->written = work->accepted;
+    while (work->series && status == 0) {
+        status = writer_call(work->api->writer, true, write_points, work, err);
+        if (status == 0)
+            written = work->accepted;
     }
-    metric_add(&import_metrics[METRIC_SAMPLES], (int64_t)work->accepted);
+    metric_add(&import_metrics[METRIC_SAMPLES], (int64_t)written);
     metric_add(&import_metrics[METRIC_OUT_OF_ORDER], (int64_t)work->out_of_order);
-    return 0;
+    return status == 0 ? 0 : error_wrap(err, "%zu samples were written before", written);
 }
 
 /* --- the route --- */

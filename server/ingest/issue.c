@@ -4,7 +4,8 @@
  *   issues_record --job-->    run:   prepare   look up every event id and issue; may refuse
  *        .                           apply     count, put documents into the batch; cannot fail
  *        .                    (commit of the whole group)
- *        <-----finished---    done:  unpin; after a failed commit forget what was applied
+ *        <-----finished---    done:  unpin, and add to the series of events; after a failed commit
+ *                                    forget what was applied
  *
  * Between run and commit the memory is ahead of the store, so entries stay pinned in the cache and
  * event ids stay in `pending` until done: the next job of the same group sees them there.
@@ -198,7 +199,6 @@ static void apply_event(struct issues *issues, const struct issue_event *event,
         issue_seen_key(event->received_ms / ISSUE_DAY_MS, event->project, event->id);
     store_batch_put(batch, issue_key_slice(&seen), slice_make(issue->id, ISSUE_ID_LEN));
     count_user(issues, entry, event->user, batch);
-    count_series(issues, event);
     entry->dirty = true;
 }
 
@@ -241,6 +241,8 @@ static void record_done(struct writer_job *job, int status, const struct error *
         if (!record->entries[i])
             continue;
         table_remove(&record->issues->pending, pending_key(&record->events[i], text), NULL);
+        if (status == 0) /* not earlier: a client sends again what was refused */
+            count_series(record->issues, &record->events[i]);
         issue_entry_unpin(record->issues, record->entries[i], record->applied && status < 0);
     }
     record->status = status;

@@ -11,6 +11,7 @@
 
 #include "server/alert/evaluate.h"
 #include "storage/base/alloc.h"
+#include "storage/store_state.h"
 
 #define MINUTE 60000
 #define START  ((int64_t)1700000000000 / MINUTE * MINUTE)
@@ -327,6 +328,26 @@ static void recorded_series_end_with_their_source(void **state)
     assert_int_equal(w->board->groups[0].rules[1].recorded_count, 0);
 }
 
+/* A series that ends while the store refuses gets its stale marker once it takes it. */
+static void recorded_series_end_after_a_full_disk(void **state)
+{
+    struct world *w = *state;
+    open_board(w, "groups:\n- name: g\n  rules:\n  - {record: 'depth:big', expr: depth > 5}\n");
+    const struct rule_run *run = &w->board->groups[0].rules[0];
+    gauge(w, "a", 9);
+    evaluate_minute(w);
+    assert_int_equal(run->recorded_count, 1);
+    gauge(w, "a", 1);
+    w->store->disk_reserve = UINT64_MAX - 1;
+    evaluate_minute(w);
+    assert_non_null(strstr(run->problem, "nearly full"));
+    assert_int_equal(run->recorded_count, 1);
+    w->store->disk_reserve = 1;
+    evaluate_minute(w);
+    assert_null(run->problem);
+    assert_int_equal(run->recorded_count, 0);
+}
+
 static void documents_round_trip(void **state)
 {
     struct world *w = *state;
@@ -366,6 +387,7 @@ int main(void)
         WORLD_TEST(the_limit_of_a_group_keeps_alerts_too),
         WORLD_TEST(many_alerts_share_messages),
         WORLD_TEST(recorded_series_end_with_their_source),
+        WORLD_TEST(recorded_series_end_after_a_full_disk),
         WORLD_TEST(documents_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,6 +192,7 @@ static void close_issues(struct fixture *fixture)
 static int set_up(void **state)
 {
     struct fixture *fixture = alloc_zeroed(1, sizeof *fixture);
+    series_total = 0;
     open_issues(fixture, 1000);
     *state = fixture;
     return 0;
@@ -264,6 +265,7 @@ static void a_failed_commit_never_happened(void **state)
     assert_int_equal(record(fixture, 2, 1, &err), 0);
     assert_int_equal(record(fixture, 2, 1, &err), 1);
     assert_int_equal(total(fixture), 3);
+    assert_true(series_total == 3);
 }
 
 static void a_failed_read_refuses_the_whole_request(void **state)
