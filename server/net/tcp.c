@@ -7,8 +7,10 @@
  * dropped and the rest of its line skipped up to the next LF. When descriptors run out, accepting
  * pauses for a moment instead of spinning on an event that cannot be served.
  *
- * At close the kernel is first told to take nothing more: so all that it ever acknowledged to a
- * sender is read, and what it did not take the sender still holds when the reset reaches it.
+ * At close a connection is read until nothing waits, which is all when its peer has closed before
+ * us. For the others the kernel is then told to take nothing more, and read empty once again: so
+ * all that it ever acknowledged is here, and the sender still holds the rest when the reset
+ * reaches it.
  */
 #include "server/net/tcp.h"
 
@@ -23,6 +25,7 @@
 
 #define READ_BYTES        65536
 #define READS_PER_EVENT   4
+#define DRAIN_READS_MAX   4096 /* a connection at close: 256 MiB */
 #define ACCEPT_PAUSE_US   100000
 #define ACCEPTS_AT_CLOSE  4096
 #define ACCEPTS_PER_EVENT 64
@@ -196,6 +199,22 @@ struct tcp_lines *tcp_lines_open(struct event_base *base, int owned_fd,
     return tcp;
 }
 
+/* All that has been sent, then all that the kernel took after that. */
+static void drain(struct connection *connection)
+{
+    ssize_t n = 1;
+    for (int i = 0; i < DRAIN_READS_MAX && n > 0; i++)
+        n = read_once(connection);
+    if (n < 0)
+        return; /* the peer had closed: it is complete */
+    socket_shut(connection->fd);
+    do
+        n = read_once(connection);
+    while (n > 0);
+    if (n == 0)
+        socket_reset_at_close(connection->fd);
+}
+
 void tcp_lines_close(struct tcp_lines *tcp)
 {
     if (!tcp)
@@ -207,13 +226,8 @@ void tcp_lines_close(struct tcp_lines *tcp)
     event_free(tcp->resume_event);
     close(tcp->fd);
     for (struct connection *at = tcp->connections, *next; at; at = next) {
-        ssize_t n = 1;
         next = at->next;
-        socket_shut(at->fd);
-        while (n > 0)
-            n = read_once(at);
-        if (n == 0)
-            socket_reset_at_close(at->fd);
+        drain(at);
         connection_close(at);
     }
     free(tcp->scratch);
