@@ -45,7 +45,10 @@ static void explain(const struct cli *cli, long status, const char *body)
         }
     }
     cJSON_Delete(json);
-    fprintf(stderr, "lapwing: %s answered %ld: %s\n", cli->url, status, body);
+    if (status == 400) /* Loki's shape is the sentence alone */
+        fprintf(stderr, "lapwing: %.*s\n", (int)strcspn(body, "\n"), body);
+    else
+        fprintf(stderr, "lapwing: %s answered %ld: %s\n", cli->url, status, body);
 }
 
 static int perform(const struct cli *cli, CURL *curl, const char *url, char **out)

@@ -23,15 +23,18 @@ static void add_field(struct grid *grid, const cJSON *object, const char *key)
 static void print_list(const cJSON *json, enum output output)
 {
     struct grid *grid = grid_new(COLUMN_COUNT);
-    const cJSON *issue;
+    const cJSON *issues = cJSON_GetObjectItemCaseSensitive(json, "issues"), *issue;
     for (size_t i = 0; i < COLUMN_COUNT; i++)
         grid_add(grid, columns[i]);
-    cJSON_ArrayForEach(issue, cJSON_GetObjectItemCaseSensitive(json, "issues"))
+    cJSON_ArrayForEach(issue, issues)
     {
         for (size_t i = 0; i < COLUMN_COUNT; i++)
             add_field(grid, issue, columns[i]);
     }
-    grid_print(grid, output);
+    if (cJSON_GetArraySize(issues) == 0 && output == OUTPUT_TABLE)
+        fputs("lapwing: there are no issues\n", stderr);
+    else
+        grid_print(grid, output);
     grid_free(grid);
 }
 

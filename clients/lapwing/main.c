@@ -6,6 +6,8 @@
 
 #include "clients/lapwing/cli.h"
 
+#define VERSION "0.1.0" /* that of the server; a test compares them */
+
 static const struct command commands[] = {
     {"query", "EXPR", "run PromQL; a range query when --start is given", command_query},
     {"logs", "SELECTOR", "run LogQL: log lines, or numbers over time", command_logs},
@@ -24,7 +26,8 @@ enum {
     OPTION_STEP,
     OPTION_LIMIT,
     OPTION_PROJECT,
-    OPTION_LOG
+    OPTION_LOG,
+    OPTION_VERSION
 };
 
 static const struct option_row {
@@ -45,6 +48,7 @@ static const struct option_row {
      "N          at most so many lines or issues"},
     {{"project", required_argument, NULL, OPTION_PROJECT}, "NAME       issues of one project"},
     {{"log", no_argument, NULL, OPTION_LOG}, "           send: the lines are JSON logs"},
+    {{"version", no_argument, NULL, OPTION_VERSION}, "           the version"},
     {{"help", no_argument, NULL, 'h'}, "           this text"},
 };
 
@@ -111,12 +115,25 @@ static int apply(struct cli *cli, int code)
         return 0;
     case 'o':
         return parse_output(optarg, &cli->output);
+    case OPTION_VERSION:
+        puts("lapwing " VERSION);
+        exit(0);
     case 'h':
         print_help(stdout);
         exit(0);
-    default: /* getopt has complained */
+    default:
         return -1;
     }
+}
+
+/* `word` is the argument that getopt could not take: ':' its value is missing, '?' it is unknown. */
+static int complain(int code, const char *word)
+{
+    fprintf(stderr,
+            code == ':' ? "lapwing: a value must follow %s; see lapwing --help\n"
+                        : "lapwing: unknown option %s; see lapwing --help\n",
+            word);
+    return 2;
 }
 
 static const struct command *find_command(const char *name)
@@ -134,9 +151,12 @@ int main(int argc, char **argv)
     struct cli cli = {.url = url ? url : "http://127.0.0.1:8127", .statsd = "127.0.0.1:8125"};
     for (size_t i = 0; i < ROW_COUNT; i++)
         options[i] = rows[i].option;
-    for (int code; (code = getopt_long(argc, argv, "o:h", options, NULL)) != -1;)
+    for (int code; (code = getopt_long(argc, argv, ":o:h", options, NULL)) != -1;) {
+        if (code == ':' || code == '?')
+            return complain(code, argv[optind - 1]);
         if (apply(&cli, code))
             return 2;
+    }
     if (optind >= argc) {
         print_help(stderr);
         return 2;

@@ -4,7 +4,7 @@ import io
 import json
 import time
 
-from conftest import COMMAND, await_, run_command
+from conftest import COMMAND, DAEMON, await_, run_command
 
 
 def cli(server, *arguments, **options):
@@ -70,6 +70,14 @@ def test_complaints(lapwing):
     assert cli(server, "query").returncode == 2
     assert "no command" in cli(server, "frobnicate").stderr
     assert cli(server, "query", "1", "-o", "xml").returncode == 2
+    assert cli(server, "query", "--frob").stderr == \
+        "lapwing: unknown option --frob; see lapwing --help\n"
+    assert "must follow --start" in cli(server, "query", "1", "--start").stderr
+    version = run_command(DAEMON, "--version").stdout
+    assert cli(server, "--version").stdout == version.replace("lapwingd", "lapwing")
+    assert cli(server, "logs", "{").stderr == \
+        "lapwing: parse error at line 1, col 2: the query ends here; expected a label name\n"
+    assert cli(server, "issues").stderr == "lapwing: there are no issues\n"
     missing = cli(server, "issues", "ffffffffffffffff")
     assert missing.returncode == 1 and missing.stderr.startswith("lapwing: ")
     unreachable = run_command(COMMAND, "--url", "http://127.0.0.1:1", "query", "1")
