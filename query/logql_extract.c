@@ -11,7 +11,7 @@
 
 #include <ctype.h>
 
-#include "query/number.h"
+#include "storage/base/number.h"
 
 #define NAME_MAX_LEN 256 /* of a flattened name */
 

@@ -1,9 +1,9 @@
 /* logql_render: see the header. Written by hand into the buffer, for answers are large. */
 #include "query/logql_render.h"
 
-#include "query/number.h"
 #include "query/render.h"
 #include "storage/base/json.h"
+#include "storage/base/number.h"
 
 #define NS_PER_MS 1000000
 

@@ -10,8 +10,8 @@
 #include "query/function.h"
 #include "query/lex.h"
 #include "query/literal.h"
-#include "query/number.h"
 #include "query/parse.h"
+#include "storage/base/number.h"
 
 static void print_label(struct slice name, struct buffer *out)
 {

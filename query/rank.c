@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "query/histogram_math.h"
-#include "query/number.h"
+#include "storage/base/number.h"
 
 #define KEY_BYTES_MAX ((size_t)1 << 20)
 

@@ -11,8 +11,8 @@
  */
 #include "query/render.h"
 
-#include "query/number.h"
 #include "storage/base/json.h"
+#include "storage/base/number.h"
 
 static void put_value(double value, struct buffer *out)
 {

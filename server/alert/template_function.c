@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "query/number.h"
+#include "storage/base/number.h"
 
 #define PRINTF_WIDTH_MAX 200
 #define PRINTF_MAX       4096 /* bytes */

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "query/number.h"
+#include "storage/base/number.h"
 #include "server/alert/manager.h"
 #include "server/notify/message.h"
 #include "storage/base/json.h"

@@ -10,6 +10,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "storage/base/number.h"
+
 #define WALK_DEPTH_MAX 64
 
 size_t json_find_fault(struct slice text, const char **what);
@@ -258,13 +260,12 @@ void json_put_int(struct json_writer *writer, int64_t value)
 
 void json_put_double(struct json_writer *writer, double value)
 {
-    char text[NUMBER_BYTES_MAX];
     if (!isfinite(value)) {
         json_put_null(writer);
         return;
     }
     separate(writer);
-    buffer_append(writer->out, text, number_shortest(value, text));
+    number_print(value, NUMBER_API, writer->out);
 }
 
 void json_put_bool(struct json_writer *writer, bool value)

@@ -101,10 +101,4 @@ void json_field_bool(struct json_writer *writer, const char *key, bool value);
 /* Only the quoted, escaped string; no commas. */
 void json_append_quoted(struct buffer *out, struct slice value);
 
-/* Shortest digits that read back to the same finite double: as JSON and PromQL write them
- * ("1e+21", "0.1"), and always without exponent. Bytes written, no NUL. */
-#define NUMBER_BYTES_MAX 400
-size_t number_shortest(double value, char out[NUMBER_BYTES_MAX]);
-size_t number_fixed(double value, char out[NUMBER_BYTES_MAX]);
-
 #endif

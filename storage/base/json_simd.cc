@@ -1,4 +1,4 @@
-// json_simd: the reading half of json.h, and shortest number formatting; the only C++ here.
+// json_simd: the reading half of json.h, and the shortest digits for number.h; the only C++ here.
 //
 // simdjson's DOM element, and its array and object iterators, are two words: the document and an
 // index on its tape. struct json is those two words, so values cross the language line by copying
@@ -11,6 +11,7 @@
 
 extern "C" {
 #include "storage/base/json.h"
+#include "storage/base/number.h"
 
 size_t json_find_fault(struct slice text, const char **what);
 size_t json_repair(char *text, size_t len);
@@ -243,47 +244,19 @@ extern "C" bool json_next(struct json_iterator *it)
     return true;
 }
 
-extern "C" size_t number_shortest(double value, char out[NUMBER_BYTES_MAX])
+extern "C" size_t number_digits(double magnitude, char digits[NUMBER_DIGITS_MAX], int *exponent)
 {
-    double size = std::fabs(value);
-    if (size == 0 || (size >= 1e-6 && size < 1e21))
-        return number_fixed(value, out);
-    auto format = std::chars_format::scientific;
-    return static_cast<size_t>(std::to_chars(out, out + NUMBER_BYTES_MAX, value, format).ptr - out);
-}
-
-// The library's own fixed form spells large numbers exactly; ours pads the shortest digits with
-// zeros, as Go and JavaScript do.
-extern "C" size_t number_fixed(double value, char out[NUMBER_BYTES_MAX])
-{
-    char text[40];
+    char text[32]; // d.ddde+xx
     auto end =
-        std::to_chars(text, text + sizeof text, std::fabs(value), std::chars_format::scientific)
-            .ptr;
-    char *exponent_at =
-        static_cast<char *>(std::memchr(text, 'e', static_cast<size_t>(end - text)));
-    int exponent = 0;
-    bool down = exponent_at[1] == '-';
-    std::from_chars(exponent_at + 2, end, exponent);
-    char digits[32];
-    int count = 0;
-    for (char *at = text; at < exponent_at; at++)
+        std::to_chars(text, text + sizeof text, magnitude, std::chars_format::scientific).ptr;
+    auto size = static_cast<size_t>(end - text);
+    auto mark = static_cast<const char *>(std::memchr(text, 'e', size));
+    size_t count = 0;
+    for (const char *at = text; at < mark; at++)
         if (*at != '.')
             digits[count++] = *at;
-    int whole = (down ? -exponent : exponent) + 1; // digits before the point
-    size_t len = 0;
-    if (std::signbit(value))
-        out[len++] = '-';
-    if (whole <= 0)
-        out[len++] = '0';
-    for (int i = 0; i < whole; i++)
-        out[len++] = i < count ? digits[i] : '0';
-    if (whole >= count)
-        return len;
-    out[len++] = '.';
-    for (int i = whole; i < 0; i++)
-        out[len++] = '0';
-    for (int i = whole > 0 ? whole : 0; i < count; i++)
-        out[len++] = digits[i];
-    return len;
+    std::from_chars(mark + 2, end, *exponent);
+    if (mark[1] == '-')
+        *exponent = -*exponent;
+    return count;
 }

@@ -9,7 +9,7 @@
 
 #include "query/lex.h"
 #include "query/literal.h"
-#include "query/number.h"
+#include "storage/base/number.h"
 
 /* The kinds of all tokens, the terminating TOKEN_END left out. */
 static size_t kinds_of(const char *text, enum token_kind *out, size_t max)

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "query/number.h"
+#include "storage/base/number.h"
 #include "query/parse.h"
 #include "query/promql.h"
 #include "storage/base/log.h"

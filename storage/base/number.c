@@ -1,45 +1,22 @@
 /* number: see the header.
  *
- * Any decimal of at most 15 digits survives a round trip through a double, so 15 digits without
- * their trailing zeros are the shortest text if they read back equal; otherwise 16, else 17.
- * The common cases need no search: whole numbers below 2^53, and decimals of a few places. If
- * m / 10^k with m < 10^15 gives the value back (one correctly rounded division), then m's digits
- * with k places are its text; trying k upwards leaves no trailing zero.
+ * The common cases need no search for the shortest digits: whole numbers below 2^53, and decimals of
+ * a few places. If m / 10^k with m < 10^15 gives the value back (one correctly rounded division),
+ * then m's digits with k places are its text; trying k upwards leaves no trailing zero.
  */
-#include "query/number.h"
+#include "storage/base/number.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define PLACES_MAX 9
 #define SCALED_MAX 1e15
 
 struct decimal {
-    char digits[20]; /* d.ddd * 10^exponent, the dot left out */
+    char digits[NUMBER_DIGITS_MAX]; /* d.ddd * 10^exponent, the dot left out */
     int count;
     int exponent;
 };
-
-static struct decimal shortest(double magnitude)
-{
-    struct decimal d;
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*e", digits - 1, magnitude);
-        if (strtod(text, NULL) == magnitude)
-            break;
-    }
-    char *e = strchr(text, 'e');
-    d.exponent = (int)strtol(e + 1, NULL, 10);
-    d.count = 0;
-    for (char *p = text; p < e; p++)
-        if (*p != '.')
-            d.digits[d.count++] = *p;
-    while (d.count > 1 && d.digits[d.count - 1] == '0')
-        d.count--;
-    return d;
-}
 
 static void put_zeros(struct buffer *out, int count)
 {
@@ -136,7 +113,8 @@ void number_print(double value, enum number_style style, struct buffer *out)
         buffer_append_char(out, '-');
     if (put_decimal(magnitude, out))
         return;
-    struct decimal d = shortest(magnitude);
+    struct decimal d;
+    d.count = (int)number_digits(magnitude, d.digits, &d.exponent);
     int smallest = style == NUMBER_API ? -6 : -4;
     if (style != NUMBER_PLAIN && (d.exponent < smallest || d.exponent >= 21))
         put_exponent(&d, out);

@@ -1,8 +1,8 @@
-/* number: doubles as text, with Go's rules, because that is what clients of Prometheus read.
- * Always the shortest digits that read back equal. Pure; any thread.
+/* number: doubles as text, with Go's rules, because that is what clients of Prometheus read; JSON
+ * takes the same. Always the shortest digits that read back equal. Pure; any thread.
  */
-#ifndef QUERY_NUMBER_H
-#define QUERY_NUMBER_H
+#ifndef STORAGE_BASE_NUMBER_H
+#define STORAGE_BASE_NUMBER_H
 
 #include "storage/base/buffer.h"
 
@@ -19,5 +19,10 @@ void number_print_integer(uint64_t value, struct buffer *out);
 
 /* NaN, +Inf, -Inf, or digits. */
 void number_print(double value, enum number_style style, struct buffer *out);
+
+/* The digits of a positive finite number, without trailing zeros: d.ddd * 10^*exponent. Returns
+ * their count. In json_simd.cc, for C has no function that finds the shortest. */
+#define NUMBER_DIGITS_MAX 17
+size_t number_digits(double magnitude, char digits[NUMBER_DIGITS_MAX], int *exponent);
 
 #endif
