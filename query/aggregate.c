@@ -17,8 +17,6 @@
 #include "query/histogram_math.h"
 #include "storage/base/alloc.h"
 
-#define KEY_BYTES_MAX ((size_t)1 << 20)
-
 struct cell {
     double count;
     double value; /* sum, extreme, or sum of squared differences */
@@ -349,7 +347,7 @@ int aggregate_rows(struct eval *eval, const struct plan *plan, const struct grid
         .operation = &operations[plan->aggregate.op],
     };
     table_init(&self.index, SIZE_MAX);
-    buffer_init(&self.key, KEY_BYTES_MAX);
+    buffer_init(&self.key, SIZE_MAX);
     int result = eval_rows(eval, plan->aggregate.child, grid, &self.sink);
     if (result == 0)
         result = aggregate_push(&self, sink);

@@ -15,16 +15,11 @@
 
 /* --- sums and differences --- */
 
-static int32_t coarser(int32_t index, int steps)
-{
-    return (int32_t)(((int64_t)index + ((int64_t)1 << steps) - 1) >> steps);
-}
-
 /* Takes all buckets of the side that fall into `index` and returns what they hold. */
 static double side_take(const struct histogram_side *side, size_t *next, int steps, int32_t index)
 {
     double sum = 0;
-    while (*next < side->count && coarser(side->at[*next].index, steps) == index)
+    while (*next < side->count && histogram_coarser_index(side->at[*next].index, steps) == index)
         sum += side->at[(*next)++].count;
     return sum;
 }
@@ -66,10 +61,12 @@ static size_t pair_combine(const struct side_pair *pair, struct histogram_bucket
     if (pair->a_steps == 0 && pair->b_steps == 0)
         return pair_combine_same(pair, out);
     while (i < pair->a->count || j < pair->b->count) {
-        int32_t a_index =
-            i < pair->a->count ? coarser(pair->a->at[i].index, pair->a_steps) : INT32_MAX;
-        int32_t b_index =
-            j < pair->b->count ? coarser(pair->b->at[j].index, pair->b_steps) : INT32_MAX;
+        int32_t a_index = i < pair->a->count
+                              ? histogram_coarser_index(pair->a->at[i].index, pair->a_steps)
+                              : INT32_MAX;
+        int32_t b_index = j < pair->b->count
+                              ? histogram_coarser_index(pair->b->at[j].index, pair->b_steps)
+                              : INT32_MAX;
         int32_t index = a_index < b_index ? a_index : b_index;
         double sum = side_take(pair->a, &i, pair->a_steps, index);
         sum += pair->sign * side_take(pair->b, &j, pair->b_steps, index);
@@ -140,20 +137,24 @@ struct histogram *histogram_combine(struct arena *arena, const struct histogram 
     return out;
 }
 
+void histogram_multiply(struct histogram *histogram, double factor)
+{
+    histogram->zero_count *= factor;
+    histogram->count *= factor;
+    histogram->sum *= factor;
+    histogram->min = histogram->max = NAN;
+    for (size_t i = 0; i < histogram->positive.count; i++)
+        histogram->positive.at[i].count *= factor;
+    for (size_t i = 0; i < histogram->negative.count; i++)
+        histogram->negative.at[i].count *= factor;
+}
+
 struct histogram *histogram_scale(struct arena *arena, const struct histogram *histogram,
                                   double factor)
 {
     struct histogram *out = histogram_copy(arena, histogram);
-    if (!out)
-        return NULL;
-    out->zero_count *= factor;
-    out->count *= factor;
-    out->sum *= factor;
-    out->min = out->max = NAN;
-    for (size_t i = 0; i < out->positive.count; i++)
-        out->positive.at[i].count *= factor;
-    for (size_t i = 0; i < out->negative.count; i++)
-        out->negative.at[i].count *= factor;
+    if (out)
+        histogram_multiply(out, factor);
     return out;
 }
 
@@ -178,7 +179,7 @@ static bool side_fell(const struct histogram_side *before, const struct histogra
     if (steps == 0)
         return side_fell_same(before, after);
     for (size_t i = 0; i < before->count;) {
-        int32_t index = coarser(before->at[i].index, steps);
+        int32_t index = histogram_coarser_index(before->at[i].index, steps);
         double was = side_take(before, &i, steps, index);
         while (j < after->count && after->at[j].index < index)
             j++;

@@ -1,6 +1,6 @@
 /* histogram_math: what queries do with histograms: subtract, scale, take quantiles.
  *
- * Pure; results live in the arena (NULL once it is exhausted), arguments are never changed.
+ * Pure; results live in the arena (NULL once it is exhausted), const arguments stay as they are.
  */
 #ifndef QUERY_HISTOGRAM_MATH_H
 #define QUERY_HISTOGRAM_MATH_H
@@ -11,7 +11,8 @@
  * combine when sign > 0 and are unknown (NaN) otherwise. */
 struct histogram *histogram_combine(struct arena *arena, const struct histogram *a,
                                     const struct histogram *b, double sign);
-/* Every count and the sum times `factor`; min and max become unknown. */
+/* Every count and the sum times `factor`; min and max become unknown. In place, and as a copy. */
+void histogram_multiply(struct histogram *histogram, double factor);
 struct histogram *histogram_scale(struct arena *arena, const struct histogram *histogram,
                                   double factor);
 /* Whether the cumulative histogram began anew between the two. */

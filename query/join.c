@@ -15,8 +15,6 @@
 
 #include <assert.h>
 
-#define KEY_BYTES_MAX ((size_t)1 << 20)
-
 struct group {
     const struct row *single; /* the one side, while a single row provides it */
     struct row merged;        /* otherwise; values NULL until needed */
@@ -343,7 +341,7 @@ int join_rows(struct eval *eval, const struct plan *plan, const struct grid *gri
         rows_collect(eval, plan->binary.right, grid, &join.right) != 0)
         return -1;
     table_init(&join.index, SIZE_MAX);
-    buffer_init(&join.key, KEY_BYTES_MAX);
+    buffer_init(&join.key, SIZE_MAX);
     rowset_init(&join.out, eval, grid);
     int result = make_groups(&join);
     if (result == 0)

@@ -12,6 +12,8 @@
 
 #define LOGQL_TEXT_MAX  65536 /* bytes */
 #define LOGQL_DEPTH_MAX 64    /* nesting */
+/* Operators in all: a + b + c ... and a=1, b=2 ... nest without parentheses. */
+#define LOGQL_OPERATORS_MAX 512
 
 /* --- a pipeline --- */
 

@@ -52,6 +52,13 @@ int logql_unexpected(struct logql_parser *parser, const char *expected)
     return logql_fail(parser, "unexpected `" SLICE_FMT "`; expected %s", SLICE_ARG(text), expected);
 }
 
+int logql_count_operator(struct logql_parser *parser)
+{
+    if (parser->operators++ < LOGQL_OPERATORS_MAX)
+        return 0;
+    return logql_fail(parser, "more than %d operators", LOGQL_OPERATORS_MAX);
+}
+
 int logql_too_large(struct logql_parser *parser)
 {
     return error_set(parser->err, ERROR_LIMIT, "the query needs too much memory to be read");

@@ -362,7 +362,7 @@ static int parse_binary(struct logql_parser *parser, const struct operator_row *
 {
     struct logql_token at = parser->token;
     struct logql_expr *expr = new_expr(parser, LOGQL_BINARY);
-    if (!expr || logql_advance(parser))
+    if (!expr || logql_count_operator(parser) || logql_advance(parser))
         return -1;
     expr->binary = row->op;
     expr->left = *left;

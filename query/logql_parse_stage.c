@@ -158,6 +158,8 @@ static int join(struct logql_parser *parser, enum logql_condition_kind kind,
     struct logql_condition *both = arena_zeroed(parser->arena, 1, sizeof *both);
     if (!both)
         return logql_too_large(parser);
+    if (logql_count_operator(parser))
+        return -1;
     both->kind = kind;
     both->left = *left;
     both->right = right;

@@ -31,6 +31,7 @@ struct logql_parser {
     struct error *err;
     struct logql_regexes *regexes;
     unsigned depth;
+    unsigned operators; /* so far */
 };
 
 /* All return 0 or -1 with *err set. */
@@ -40,6 +41,8 @@ int logql_fail(struct logql_parser *parser, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same, complaining of the current token: "unexpected X, expected Y". */
 int logql_unexpected(struct logql_parser *parser, const char *expected);
+/* Counts one more operator; fails beyond LOGQL_OPERATORS_MAX. */
+MUST_USE int logql_count_operator(struct logql_parser *parser);
 /* The arena is exhausted. */
 int logql_too_large(struct logql_parser *parser);
 bool logql_is_sign(const struct logql_parser *parser, const char *sign);

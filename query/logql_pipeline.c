@@ -175,7 +175,8 @@ static bool run_label_format(const struct logql_stage *stage, struct logql_row *
         }
         struct slice value = logql_row_get(row, param->text);
         if (value.len && !slice_equal(param->name, param->text)) {
-            logql_row_set(row, param->name, value);
+            /* A copy: the value may lie in the JSON parser, and a stream's label outlives it. */
+            logql_row_set(row, param->name, arena_copy(&row->arena, value));
             logql_row_set(row, param->text, SLICE(""));
         }
     }

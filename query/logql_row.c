@@ -31,14 +31,19 @@ struct label *logql_row_find(struct logql_row *row, struct slice name)
     return NULL;
 }
 
+struct slice logql_label(struct labels labels, struct slice name)
+{
+    struct slice value = labels_get(labels, name);
+    if (value.len == 0 && slice_equal(name, SLICE("detected_level")))
+        return labels_get(labels, SLICE("level"));
+    if (value.len == 0 && slice_equal(name, SLICE("service_name")))
+        return labels_get(labels, SLICE("service"));
+    return value;
+}
+
 struct slice logql_row_get(const struct logql_row *row, struct slice name)
 {
-    struct slice value = labels_get((struct labels){row->labels, row->count}, name);
-    if (value.len == 0 && slice_equal(name, SLICE("detected_level")))
-        return logql_row_get(row, SLICE("level"));
-    if (value.len == 0 && slice_equal(name, SLICE("service_name")))
-        return logql_row_get(row, SLICE("service"));
-    return value;
+    return logql_label((struct labels){row->labels, row->count}, name);
 }
 
 void logql_row_remove(struct logql_row *row, size_t index)

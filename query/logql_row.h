@@ -29,6 +29,7 @@ void logql_row_free(struct logql_row *row);
 
 /* The value of a label, empty when absent. detected_level and service_name stand for level and
  * service. */
+struct slice logql_label(struct labels labels, struct slice name);
 struct slice logql_row_get(const struct logql_row *row, struct slice name);
 /* NULL when absent. */
 struct label *logql_row_find(struct logql_row *row, struct slice name);

@@ -29,16 +29,6 @@ int logql_series_init(struct logql_eval *eval, struct logql_series *series)
 
 /* --- grouping --- */
 
-static struct slice resolve(struct labels labels, struct slice name)
-{
-    struct slice value = labels_get(labels, name);
-    if (value.len == 0 && slice_equal(name, SLICE("detected_level")))
-        return labels_get(labels, SLICE("level"));
-    if (value.len == 0 && slice_equal(name, SLICE("service_name")))
-        return labels_get(labels, SLICE("service"));
-    return value;
-}
-
 static bool is_named(const struct logql_grouping *grouping, struct slice name)
 {
     for (size_t i = 0; i < grouping->count; i++)
@@ -52,7 +42,7 @@ static size_t group_by(const struct logql_grouping *grouping, struct labels labe
 {
     size_t count = 0;
     for (size_t i = 0; i < grouping->count; i++) {
-        struct slice name = grouping->names[i], value = resolve(labels, name);
+        struct slice name = grouping->names[i], value = logql_label(labels, name);
         bool repeated = labels_get((struct labels){out, count}, name).len > 0;
         if (value.len && !repeated)
             out[count++] = (struct label){name, value};

@@ -16,7 +16,6 @@
 #include "query/call.h"
 #include "query/histogram_math.h"
 
-#define KEY_BYTES_MAX      ((size_t)1 << 20)
 #define MONOTONY_TOLERANCE 1e-12
 
 struct bound_row {
@@ -264,7 +263,7 @@ static int settle_all(struct quantile *self)
 static int quantile_run(struct quantile *self, const struct plan *vector)
 {
     table_init(&self->index, SIZE_MAX);
-    buffer_init(&self->key, KEY_BYTES_MAX);
+    buffer_init(&self->key, SIZE_MAX);
     int result = eval_rows(self->eval, vector, self->grid, &self->sink);
     if (result == 0)
         result = settle_all(self);

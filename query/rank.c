@@ -15,8 +15,6 @@
 #include "query/histogram_math.h"
 #include "storage/base/number.h"
 
-#define KEY_BYTES_MAX ((size_t)1 << 20)
-
 struct group {
     struct labels labels;
     uint32_t *members; /* indexes of rows */
@@ -88,7 +86,7 @@ static int make_groups(struct rank *self)
     if (!of_row)
         return eval_fail_memory(self->eval);
     table_init(&index, SIZE_MAX);
-    buffer_init(&key, KEY_BYTES_MAX);
+    buffer_init(&key, SIZE_MAX);
     int result = assign_groups(self, of_row, &index, &key);
     if (result == 0)
         result = fill_groups(self, of_row);

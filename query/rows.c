@@ -9,7 +9,6 @@
 #include <assert.h>
 
 #define ROWS_CAPACITY_MIN 16
-#define KEY_BYTES_MAX     ((size_t)1 << 20)
 
 bool row_make(struct arena *arena, const struct grid *grid, struct row *out)
 {
@@ -180,7 +179,7 @@ void rowset_init(struct rowset *set, struct eval *eval, const struct grid *grid)
 {
     *set = (struct rowset){.eval = eval, .grid = grid};
     table_init(&set->index, SIZE_MAX);
-    buffer_init(&set->key, KEY_BYTES_MAX);
+    buffer_init(&set->key, SIZE_MAX);
 }
 
 void rowset_release(struct rowset *set)

@@ -56,14 +56,7 @@ static bool extrapolated(const struct window *window, bool counter, double divis
         .first = first_sample(window)->count,
         .total = total->count,
     };
-    double factor = window_extrapolation(window, &rise) / divisor;
-    total->zero_count *= factor;
-    total->count *= factor;
-    total->sum *= factor;
-    for (size_t i = 0; i < total->positive.count; i++)
-        total->positive.at[i].count *= factor;
-    for (size_t i = 0; i < total->negative.count; i++)
-        total->negative.at[i].count *= factor;
+    histogram_multiply(total, window_extrapolation(window, &rise) / divisor);
     return answer(total, out);
 }
 

@@ -79,9 +79,10 @@ bool chunk_histograms_fit(const struct histogram *const *histograms, size_t coun
             if (!histograms[i])
                 continue;
             first = first ? first : histograms[i];
-            fit = histograms[i]->schema == first->schema &&
-                  histograms[i]->zero_threshold == first->zero_threshold &&
-                  index_set_add(set, side_of(histograms[i], negative));
+            fit =
+                histograms[i]->schema == first->schema &&
+                double_bits(histograms[i]->zero_threshold) == double_bits(first->zero_threshold) &&
+                index_set_add(set, side_of(histograms[i], negative));
         }
     }
     free(set);

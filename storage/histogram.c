@@ -55,12 +55,6 @@ void histogram_reset(struct histogram *histogram)
     histogram->positive.count = histogram->negative.count = 0;
 }
 
-/* The index after `steps` halvings of the resolution. */
-static int32_t coarser_index(int32_t index, int steps)
-{
-    return (int32_t)(((int64_t)index + ((int64_t)1 << steps) - 1) >> steps);
-}
-
 int32_t histogram_index(int schema, double value)
 {
     assert(value > 0 && value <= DBL_MAX);
@@ -69,7 +63,8 @@ int32_t histogram_index(int schema, double value)
     int j = histogram_hint_table[(int)((mantissa - 0.5) * 512)];
     while (j < HISTOGRAM_BOUNDS && histogram_bound_table[j] < mantissa)
         j++;
-    return coarser_index((exponent - 1) * HISTOGRAM_BOUNDS + j, HISTOGRAM_SCHEMA_MAX - schema);
+    return histogram_coarser_index((exponent - 1) * HISTOGRAM_BOUNDS + j,
+                                   HISTOGRAM_SCHEMA_MAX - schema);
 }
 
 double histogram_bound(int schema, int32_t index)
@@ -134,7 +129,7 @@ static void side_coarsen(struct histogram_side *side, int steps)
     side_reserve(side, side->count);
     size_t kept = 0;
     for (size_t i = 0; i < side->count; i++) {
-        int32_t index = coarser_index(side->at[i].index, steps);
+        int32_t index = histogram_coarser_index(side->at[i].index, steps);
         if (kept && side->at[kept - 1].index == index)
             side->at[kept - 1].count += side->at[i].count;
         else
@@ -187,7 +182,7 @@ static void side_merge(struct histogram_side *a, const struct histogram_side *b,
     side_reserve(a, total);
     size_t left = a->count, right = b->count, to = total;
     while (left || right) {
-        int32_t right_index = right ? coarser_index(b->at[right - 1].index, steps) : 0;
+        int32_t right_index = right ? histogram_coarser_index(b->at[right - 1].index, steps) : 0;
         bool take_left = left && (!right || a->at[left - 1].index > right_index);
         struct histogram_bucket next =
             take_left ? a->at[--left]

@@ -58,6 +58,11 @@ void histogram_merge(struct histogram *a, const struct histogram *b);
 int32_t histogram_index(int schema, double value);
 /* Upper bound of bucket `index`; the lower bound is that of index-1. */
 double histogram_bound(int schema, int32_t index);
+/* The index of the same bucket after `steps` halvings of the resolution. */
+static inline int32_t histogram_coarser_index(int32_t index, int steps)
+{
+    return (int32_t)(((int64_t)index + ((int64_t)1 << steps) - 1) >> steps);
+}
 /* A deep copy whose arrays live in the arena; NULL once its limit is reached. */
 struct histogram *histogram_copy(struct arena *arena, const struct histogram *histogram);
 bool histogram_equal(const struct histogram *a, const struct histogram *b);

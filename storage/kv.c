@@ -225,13 +225,6 @@ bool kv_batch_is_empty(const struct kv_batch *batch)
     return rocksdb_writebatch_count(batch->batch) == 0;
 }
 
-size_t kv_batch_size(const struct kv_batch *batch)
-{
-    size_t size;
-    rocksdb_writebatch_data(batch->batch, &size);
-    return size;
-}
-
 void kv_batch_put(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key,
                   struct slice value)
 {
@@ -409,20 +402,6 @@ int kv_iterator_check(const struct kv_iterator *it, struct error *err)
 }
 
 /* --- looking after it --- */
-
-int kv_flush(struct kv *kv, enum kv_family family, struct error *err)
-{
-    char *message = NULL;
-    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-    rocksdb_flush_cf(kv->db, options, kv->handles[family], &message);
-    rocksdb_flushoptions_destroy(options);
-    return check(message, "cannot flush", err);
-}
-
-void kv_compact(struct kv *kv, enum kv_family family)
-{
-    rocksdb_compact_range_cf(kv->db, kv->handles[family], NULL, 0, NULL, 0);
-}
 
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)
 {

@@ -34,8 +34,6 @@ struct kv_batch *kv_batch_new(void);
 void kv_batch_free(struct kv_batch *batch);
 void kv_batch_clear(struct kv_batch *batch);
 bool kv_batch_is_empty(const struct kv_batch *batch);
-/* Bytes of its encoding. */
-size_t kv_batch_size(const struct kv_batch *batch);
 void kv_batch_put(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key,
                   struct slice value);
 void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family family,
@@ -77,10 +75,6 @@ struct slice kv_value(const struct kv_iterator *it);
 MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 
 /* --- looking after it --- */
-/* Memtables of one family to disk. */
-MUST_USE int kv_flush(struct kv *kv, enum kv_family family, struct error *err);
-/* Rewrites the family so that what was deleted leaves the disk. */
-void kv_compact(struct kv *kv, enum kv_family family);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

@@ -73,14 +73,6 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...)
     va_end(again);
 }
 
-void buffer_consume(struct buffer *buffer, size_t n)
-{
-    assert(n <= buffer->len);
-    buffer->len -= n;
-    if (n && buffer->len)
-        memmove(buffer->at, buffer->at + n, buffer->len);
-}
-
 void buffer_append_u8(struct buffer *buffer, uint8_t value)
 {
     buffer_append(buffer, &value, 1);
@@ -95,12 +87,6 @@ bool bytes_cut_u8(struct slice *rest, uint8_t *out)
     return true;
 }
 
-void buffer_append_u32be(struct buffer *buffer, uint32_t value)
-{
-    value = htobe32(value);
-    buffer_append(buffer, &value, sizeof value);
-}
-
 bool bytes_cut_u32be(struct slice *rest, uint32_t *out)
 {
     struct slice raw;
@@ -109,12 +95,6 @@ bool bytes_cut_u32be(struct slice *rest, uint32_t *out)
     memcpy(out, raw.at, sizeof *out);
     *out = be32toh(*out);
     return true;
-}
-
-void buffer_append_u64be(struct buffer *buffer, uint64_t value)
-{
-    value = htobe64(value);
-    buffer_append(buffer, &value, sizeof value);
 }
 
 bool bytes_cut_u64be(struct slice *rest, uint64_t *out)

@@ -47,13 +47,8 @@ static inline struct slice buffer_slice(const struct buffer *buffer)
     return slice_make(buffer->at, buffer->len);
 }
 
-/* Drops the first n bytes (n <= len), moving the rest to the front. */
-void buffer_consume(struct buffer *buffer, size_t n);
-
 /* Fixed-width integers; BE sorts in byte order, LE is the storage order of values. */
 void buffer_append_u8(struct buffer *buffer, uint8_t value);
-void buffer_append_u32be(struct buffer *buffer, uint32_t value);
-void buffer_append_u64be(struct buffer *buffer, uint64_t value);
 void buffer_append_u32le(struct buffer *buffer, uint32_t value);
 void buffer_append_u64le(struct buffer *buffer, uint64_t value);
 /* LEB128, 1-10 bytes; the signed form is zigzag. */

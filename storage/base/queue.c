@@ -129,14 +129,6 @@ void *queue_try_pop(struct queue *queue)
     return item;
 }
 
-size_t queue_count(struct queue *queue)
-{
-    pthread_mutex_lock(&queue->mutex);
-    size_t count = queue->count;
-    pthread_mutex_unlock(&queue->mutex);
-    return count;
-}
-
 void queue_close(struct queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);

@@ -26,7 +26,6 @@ void *queue_pop(struct queue *queue);
 void *queue_pop_timeout(struct queue *queue, int64_t timeout_ms);
 /* NULL when empty. */
 void *queue_try_pop(struct queue *queue);
-size_t queue_count(struct queue *queue);
 /* Refuses further pushes and wakes everybody; what is inside can still be popped. */
 void queue_close(struct queue *queue);
 bool queue_is_closed(struct queue *queue);

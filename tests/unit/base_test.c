@@ -1,4 +1,5 @@
 /* base: slices, numbers, buffers, arena, table and queue. */
+#include <endian.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -78,9 +79,11 @@ static void test_buffer_codecs(void **state)
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         buffer_append_varint(&buffer, values[i]);
         buffer_append_varint_signed(&buffer, -(int64_t)(values[i] >> 1));
-        buffer_append_u64be(&buffer, values[i]);
+        uint64_t value_be = htobe64(values[i]);
+        uint32_t low_be = htobe32((uint32_t)values[i]);
+        buffer_append(&buffer, &value_be, sizeof value_be);
         buffer_append_u64le(&buffer, values[i]);
-        buffer_append_u32be(&buffer, (uint32_t)values[i]);
+        buffer_append(&buffer, &low_be, sizeof low_be);
         buffer_append_u32le(&buffer, (uint32_t)values[i]);
     }
     struct slice rest = buffer_slice(&buffer);

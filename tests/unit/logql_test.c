@@ -208,6 +208,46 @@ static void test_templates(void **state)
     gives("| line_format \"new\" |= \"new\"", "old", "{" STREAM "} => new");
 }
 
+/* The second parser must not overwrite what the first gave to a label of the stream. */
+static void test_labels_outlive_the_json_they_came_from(void **state)
+{
+    (void)state;
+    gives(
+        "| json | label_format service=msg | line_format `{\"other\":\"yyyyyyyyyyyyyyyy\"}` | json",
+        "{\"msg\":\"0123456789abcdef\"}",
+        "{level=\"warn\", other=\"yyyyyyyyyyyyyyyy\", service=\"0123456789abcdef\"} => "
+        "{\"other\":\"yyyyyyyyyyyyyyyy\"}");
+}
+
+static void assert_too_many_operators(const char *start, const char *more)
+{
+    struct arena arena;
+    struct buffer text;
+    struct logql_query query;
+    struct error err = {0};
+    arena_init(&arena, 1 << 24);
+    buffer_init(&text, LOGQL_TEXT_MAX);
+    buffer_append_string(&text, start);
+    for (int i = 0; i < LOGQL_OPERATORS_MAX; i++)
+        buffer_append_string(&text, more);
+    assert_int_equal(logql_parse(buffer_slice(&text), &arena, &query, &err), 0);
+    logql_release(&query);
+    buffer_append_string(&text, more);
+    assert_int_equal(logql_parse(buffer_slice(&text), &arena, &query, &err), -1);
+    assert_non_null(strstr(err.text, "more than 512 operators"));
+    buffer_release(&text);
+    arena_release(&arena);
+}
+
+/* Each is a level of the tree that is evaluated recursively. */
+static void test_operators_are_bounded(void **state)
+{
+    (void)state;
+    assert_too_many_operators("1", "+1");
+    assert_too_many_operators("{a=\"b\"} | c>1", ",c>1");
+    assert_too_many_operators("{a=\"b\"} | c>1", " or c>1");
+}
+
 /* --- queries over a store --- */
 
 static char path[64];
@@ -425,10 +465,16 @@ static void test_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_errors), cmocka_unit_test(test_line_filters),
-        cmocka_unit_test(test_json),         cmocka_unit_test(test_stages),
-        cmocka_unit_test(test_templates),    cmocka_unit_test(test_instant),
-        cmocka_unit_test(test_unwrap),       cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_line_filters),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_labels_outlive_the_json_they_came_from),
+        cmocka_unit_test(test_operators_are_bounded),
+        cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_instant),
+        cmocka_unit_test(test_unwrap),
+        cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_lines),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
