@@ -4,8 +4,7 @@
     tests/soak.py [--seconds S] [--every S] [--dir D]     (make soak S=600; LAPWINGD chooses the daemon)
 
 Fails when the daemon logs a warning, when it does not exit with 0 (a sanitizer would see to that),
-when what it stored differs from what it acknowledged, or when descriptors or threads grow. Memory is
-printed and left to the reader: caches fill for some minutes.
+when what it stored differs from what it acknowledged, or when descriptors, threads or memory grow.
 """
 import argparse
 import os
@@ -20,6 +19,7 @@ import conftest  # noqa: E402
 from crash import Comparison  # noqa: E402
 from load import Load, Oracle, rss_kb  # noqa: E402
 
+RSS_MB_MAX = 250  # caches and write buffers are bounded at 128 MB
 JOBS = ("udp", "tcp", "many", "log_posts", "log_lines", "errors", "queries")
 
 
@@ -28,7 +28,9 @@ def look(server):
     process = f"/proc/{server.pid}"
     fields = open(f"{process}/stat").read().rsplit(") ", 1)[1].split()
     files = [f for f in server.data.iterdir() if f.is_file()]
-    return {"rss_mb": rss_kb(server.pid) / 1024,
+    rss_mb = rss_kb(server.pid) / 1024
+    return {"rss_mb": rss_mb,
+            "less_caches_mb": rss_mb - server.metric("lapwing_store_memory_bytes") / 2**20,
             "fds": len(os.listdir(f"{process}/fd")), "threads": int(fields[17]),
             "files": len(files), "data_mb": sum(f.stat().st_size for f in files) / 2**20,
             "cpu_s": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")}
@@ -49,6 +51,7 @@ def soak(args, server):
             print(f"{time.monotonic() - begun:6.0f} s  "
                   + "  ".join(f"{name} {value:.1f}" for name, value in row.items()), flush=True)
     assert not load.query_failures, load.query_failures[:3]
+    assert seen[-1]["rss_mb"] < RSS_MB_MAX or "asan" in conftest.DAEMON, "memory grows"
     half = seen[len(seen) // 2:]
     for name in ("fds", "threads"):
         assert half[-1][name] <= half[0][name] + 30, f"{name} grow: {[row[name] for row in seen]}"

@@ -269,7 +269,9 @@ void ingest_close(struct ingest *ingest)
     queue_close(ingest->control);
     pthread_join(ingest->flusher, NULL);
     for (size_t i = 0; i < ingest->worker_count; i++)
-        worker_stop(ingest->workers[i]);
+        worker_request_stop(ingest->workers[i]);
+    for (size_t i = 0; i < ingest->worker_count; i++)
+        worker_join(ingest->workers[i]);
     int64_t now_ms = clock_now_ms();
     struct tick tick = {ingest, now_ms > ingest->last_tick_ms ? now_ms : ingest->last_tick_ms + 1};
     struct error err = {0};

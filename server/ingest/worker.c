@@ -321,10 +321,14 @@ void worker_request_swap(struct worker *worker)
     wake(worker);
 }
 
-void worker_stop(struct worker *worker)
+void worker_request_stop(struct worker *worker)
 {
     atomic_store(&worker->stop_wanted, true);
     wake(worker);
+}
+
+void worker_join(struct worker *worker)
+{
     pthread_join(worker->thread, NULL);
 }
 

@@ -25,10 +25,12 @@ struct worker *worker_start(const struct worker_options *options);
 /* The worker swaps its table soon and then pushes itself to `replies`; it also does when the
  * writer still held the other side, which is then what there is to fold. */
 void worker_request_swap(struct worker *worker);
-/* Reads what the kernel still holds, closes the sockets, ends the thread. The table stays. */
-void worker_stop(struct worker *worker);
+/* The worker reads what its sockets still hold, closes them, and ends. */
+void worker_request_stop(struct worker *worker);
+/* Waits for that end. The table stays. */
+void worker_join(struct worker *worker);
 struct intake *worker_intake(struct worker *worker);
-/* After worker_stop. */
+/* After worker_join. */
 void worker_free(struct worker *worker);
 
 #endif

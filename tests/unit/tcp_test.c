@@ -1,5 +1,6 @@
 /* tcp: lines over connections, whatever the pieces they arrive in. */
 #include <event2/event.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -185,6 +186,26 @@ static void close_reads_what_the_kernel_holds(void **state)
     close(waiting);
 }
 
+/* A sender that is done may have written more than the receiver's kernel had room for. */
+static void close_lets_senders_finish(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = dial(fixture), bytes = 4 << 20;
+    size_t written = 0, delivered = 0;
+    ssize_t n;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while ((n = write(fd, "count:1|c\n", 10)) > 0)
+        written += (size_t)n;
+    close(fd);
+    fixture->lines.limit = SIZE_MAX;
+    tcp_lines_close(fixture->tcp);
+    fixture->tcp = NULL;
+    for (size_t i = 0; i < fixture->lines.len; i++)
+        delivered += fixture->lines.at[i] != '$';
+    assert_int_equal(delivered, written);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keeps_connections_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_beyond_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(close_reads_what_the_kernel_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(close_lets_senders_finish, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
