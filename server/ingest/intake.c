@@ -10,6 +10,9 @@
  * therefore walked in stages (hash all, look at all slots, then add) with a prefetch between, so
  * that the misses of one batch overlap.
  *
+ * A full table makes no entries but one a name, whose tags are a line feed (no line can hold one):
+ * the metric's __overflow__ series, so that totals stay right while one metric's labels explode.
+ *
  * The two cells of an entry belong to the two sides. `handed` says who may touch the inactive
  * side: the worker swaps only when it is false, the writer clears it after the fold; both with
  * release and acquire. Entries idle for a while are evicted by the worker inside swap, a part of
@@ -35,12 +38,15 @@
 #define SWEEP_PARTS        8 /* of the table are swept at each swap */
 #define LABEL_SCRATCH_MAX  65536
 #define FOLD_AHEAD         8
+#define OVERFLOW_TAGS      SLICE("\n")
+#define OVERFLOW_ENTRIES   10000 /* above entries_max */
 
 enum {
     INTAKE_DROP_ENTRIES,
     INTAKE_DROP_KEY_BYTES,
     INTAKE_DROP_SKETCH_BYTES,
     INTAKE_DROP_LABELS,
+    INTAKE_OVERFLOWS,
     INTAKE_EVICTIONS,
     INTAKE_METRIC_COUNT,
 };
@@ -58,6 +64,9 @@ static struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
     [INTAKE_DROP_LABELS] = {.name = "lapwing_statsd_drops_total",
                             .labels = "reason=\"too_many_tags\"",
                             .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_OVERFLOWS] = {.name = "lapwing_statsd_overflow_total",
+                          .help = "Metrics counted in their name's __overflow__ series because the "
+                                  "worker's table was full."},
     [INTAKE_EVICTIONS] = {.name = "lapwing_statsd_evictions_total",
                           .help = "Idle raw names dropped from the workers' tables."},
 };
@@ -211,17 +220,20 @@ static void grow(struct intake *intake)
     free(old);
 }
 
-/* NULL, counted, when a limit is reached. */
+/* NULL when a limit is reached; counted when not even the overflow has room. */
 static struct entry *entry_new(struct intake *intake, const struct statsd_metric *metric,
                                uint64_t hash)
 {
     size_t key_len = metric->name.len + metric->tags.len;
-    if (intake->count >= intake->options.entries_max) {
-        metric_add(&intake_metrics[INTAKE_DROP_ENTRIES], 1);
+    bool overflow = slice_equal(metric->tags, OVERFLOW_TAGS);
+    size_t spare = overflow ? OVERFLOW_ENTRIES : 0;
+    size_t spare_bytes = spare * (STATSD_NAME_MAX + OVERFLOW_TAGS.len);
+    if (intake->count >= intake->options.entries_max + spare) {
+        metric_add(&intake_metrics[INTAKE_DROP_ENTRIES], overflow);
         return NULL;
     }
-    if (intake->key_bytes + key_len > intake->options.key_bytes_max) {
-        metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], 1);
+    if (intake->key_bytes + key_len > intake->options.key_bytes_max + spare_bytes) {
+        metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], overflow);
         return NULL;
     }
     struct entry *entry = alloc_zeroed(1, sizeof *entry + key_len);
@@ -250,6 +262,17 @@ static struct entry *find_or_make(struct intake *intake, const struct statsd_met
     intake->slots[i] = (struct slot){hash, entry};
     if (intake->count * 4 > intake->capacity * 3)
         grow(intake);
+    return entry;
+}
+
+static struct entry *find_or_make_overflow(struct intake *intake,
+                                           const struct statsd_metric *metric)
+{
+    struct statsd_metric overflow = *metric;
+    overflow.tags = OVERFLOW_TAGS;
+    struct entry *entry = find_or_make(intake, &overflow, metric_hash(intake, &overflow));
+    if (entry)
+        metric_add(&intake_metrics[INTAKE_OVERFLOWS], 1);
     return entry;
 }
 
@@ -329,6 +352,8 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
         return;
     }
     struct entry *entry = find_or_make(intake, metric, hash);
+    if (!entry)
+        entry = find_or_make_overflow(intake, metric);
     if (!entry)
         return;
     if (!entry->touched[intake->active])
@@ -450,11 +475,14 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
         [STATSD_SET] = SERIES_SET,
     };
     struct labels labels;
+    struct slice tags = slice_make(entry->key + entry->name_len, entry->tags_len);
+    bool overflow = slice_equal(tags, OVERFLOW_TAGS);
     arena_reset(&intake->arena);
-    if (statsd_labels(slice_make(entry->key, entry->name_len),
-                      slice_make(entry->key + entry->name_len, entry->tags_len), &intake->arena,
-                      &labels))
-        return registry_lookup(registry, labels, kinds[entry->type]);
+    if (statsd_labels(slice_make(entry->key, entry->name_len), overflow ? SLICE("") : tags,
+                      &intake->arena, &labels))
+        return overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)),
+                                                   kinds[entry->type])
+                        : registry_lookup(registry, labels, kinds[entry->type]);
     metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
     return (struct registry_ref){0};
 }

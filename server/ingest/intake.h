@@ -29,7 +29,7 @@ struct intake *intake_new(const struct intake_options *options);
 void intake_free(struct intake *intake);
 
 /* Adds up to INTAKE_BATCH_MAX parsed metrics; they may be used up (packed values are cut). What
- * finds no room is dropped and counted. */
+ * finds no room goes to its name's __overflow__ series, or else is dropped; both are counted. */
 void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count);
 /* Hands the active side to the writer. False while the writer still holds the other one. */
 bool intake_swap(struct intake *intake);

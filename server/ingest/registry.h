@@ -46,6 +46,9 @@ bool registry_holds(const struct registry *registry, struct registry_ref ref);
 /* Finds or makes the series. None when even the overflow series has no room (counted). */
 struct registry_ref registry_lookup(struct registry *registry, struct labels labels,
                                     enum series_kind kind);
+/* The metric's series for what found no room: {__overflow__="true"}. */
+struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
+                                             enum series_kind kind);
 /* The same changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
 void registry_count_at(struct registry *registry, struct registry_ref ref, double n);
 void registry_gauge_at(struct registry *registry, struct registry_ref ref, double value);

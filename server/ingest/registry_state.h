@@ -64,9 +64,6 @@ struct registry {
     struct arena arena;
 };
 
-/* The __overflow__ series of a metric. */
-struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
-                                             enum series_kind kind);
 /* Adds n unless the sum would leave the range of doubles and so poison a total for ever. */
 void registry_add_finite(double *total, double n);
 /* Made when absent. */

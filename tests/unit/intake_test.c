@@ -89,9 +89,9 @@ static void add_line(struct intake *intake, const char *line)
     intake_add(intake, &metric, 1);
 }
 
-/* The last sample of name{host=...}; histograms fill *histogram. */
-static double last(struct fixture *fixture, const char *name, const char *host,
-                   const struct histogram **histogram)
+/* The last sample of name{label="value"}; histograms fill *histogram. */
+static double last_of(struct fixture *fixture, const char *name, struct label label,
+                      const struct histogram **histogram)
 {
     struct matcher matchers[2];
     struct store_selection selection;
@@ -100,8 +100,7 @@ static double last(struct fixture *fixture, const char *name, const char *host,
     const struct histogram *ignored;
     assert_int_equal(
         matcher_init(&matchers[0], MATCH_EQUAL, SLICE(LABEL_NAME), slice_of_string(name), &err), 0);
-    assert_int_equal(
-        matcher_init(&matchers[1], MATCH_EQUAL, SLICE("host"), slice_of_string(host), &err), 0);
+    assert_int_equal(matcher_init(&matchers[1], MATCH_EQUAL, label.name, label.value, &err), 0);
     assert_int_equal(store_select(fixture->store,
                                   &(struct store_query){.matchers = matchers,
                                                         .matcher_count = 2,
@@ -114,6 +113,12 @@ static double last(struct fixture *fixture, const char *name, const char *host,
     store_last(fixture->store, selection.at[0].id, &fixture->arena, &value,
                histogram ? histogram : &ignored);
     return value;
+}
+
+static double last(struct fixture *fixture, const char *name, const char *host,
+                   const struct histogram **histogram)
+{
+    return last_of(fixture, name, (struct label){SLICE("host"), slice_of_string(host)}, histogram);
 }
 
 static void equals_the_naive_model(void **state)
@@ -236,8 +241,9 @@ static void absolute_gauges_keep_their_sign(void **state)
     intake_free(table);
 }
 
-static void limits_drop_new_series_only(void **state)
+static void a_full_table_keeps_totals(void **state)
 {
+    const struct label overflow = {SLICE_LIT("__overflow__"), SLICE_LIT("true")};
     struct fixture *fixture = *state;
     struct intake_options options = roomy;
     options.entries_max = 2;
@@ -252,6 +258,14 @@ static void limits_drop_new_series_only(void **state)
     flush(fixture);
     assert_true(last(fixture, "b", "x", NULL) == 3);
     assert_true(isnan(last(fixture, "c", "x", NULL)));
+    assert_true(last_of(fixture, "c", overflow, NULL) == 3);
+    add_line(table, "a:1|c|#host:y");
+    add_line(table, "c:1|c|#host:y");
+    assert_true(intake_swap(table));
+    intake_fold(table, fixture->registry);
+    flush(fixture);
+    assert_true(last_of(fixture, "a", overflow, NULL) == 1);
+    assert_true(last_of(fixture, "c", overflow, NULL) == 4);
     intake_free(table);
 }
 
@@ -282,7 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(equals_the_naive_model),      CASE(sets_merge_over_tables),
         CASE(raw_keys_of_one_series_meet), CASE(absolute_gauges_keep_their_sign),
-        CASE(limits_drop_new_series_only), CASE(idle_entries_leave),
+        CASE(a_full_table_keeps_totals),   CASE(idle_entries_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
