@@ -8,6 +8,9 @@
  *   PCRE2's DFA matcher            -> `(a+)+b`: no backtracking, but no groups, and quadratic in the
  *                                     subject when it is not anchored, hence a bound on that
  *
+ * The match limit holds for one place to start from; a long subject has many, and `(a|b)*$` can run
+ * to the end from each. So long subjects are searched window by window, against the clock.
+ *
  * What neither decides counts as no match, and is counted.
  *
  * Match data is per thread: one block for REGEX_GROUPS_MAX groups, made at first use.
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/clock.h"
 #include "storage/base/metric.h"
 
 #define PATTERN_BYTES_MAX 8192
@@ -30,7 +34,9 @@
 #define JIT_STACK_MAX     ((size_t)16 << 20)
 #define DFA_WORKSPACE     4096         /* ints */
 #define DFA_ANCHORED_MAX  (256u << 10) /* bytes of a subject */
-#define DFA_SEARCHED_MAX  2048u
+#define LONG_SUBJECT      2048u
+#define WINDOW            512u /* places to start from between two looks at the clock */
+#define LONG_SUBJECT_NS   ((int64_t)100000000)
 
 static struct metric regex_metrics[] = {
     {"lapwing_regex_given_up_total", METRIC_COUNTER, NULL,
@@ -133,7 +139,7 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     if (foreign)
         return error_set(err, ERROR_BAD_DATA, "%s are not supported (at byte %zu)", foreign,
                          at + 1);
-    uint32_t options = PCRE2_DOTALL | PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
+    uint32_t options = PCRE2_USE_OFFSET_LIMIT | PCRE2_DOTALL | PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
     if (flags & REGEX_ANCHORED)
         options |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     if (flags & REGEX_IGNORE_CASE)
@@ -169,11 +175,33 @@ void regex_free(struct regex *regex)
     free(regex);
 }
 
+static int match_from(const struct regex *regex, struct slice subject, size_t start,
+                      struct thread_scratch *scratch)
+{
+    return pcre2_match(regex->code, (PCRE2_SPTR)(subject.len ? subject.at : ""), subject.len, start,
+                       0, scratch->data, scratch->context);
+}
+
+static int match_long(const struct regex *regex, struct slice subject,
+                      struct thread_scratch *scratch)
+{
+    int64_t deadline = clock_monotonic_ns() + LONG_SUBJECT_NS;
+    int code = PCRE2_ERROR_NOMATCH;
+    for (size_t start = 0; start <= subject.len && code == PCRE2_ERROR_NOMATCH; start += WINDOW) {
+        pcre2_set_offset_limit(scratch->context, start + WINDOW - 1);
+        code = match_from(regex, subject, start, scratch);
+        if (code == PCRE2_ERROR_NOMATCH && clock_monotonic_ns() > deadline)
+            code = PCRE2_ERROR_MATCHLIMIT;
+    }
+    pcre2_set_offset_limit(scratch->context, PCRE2_UNSET);
+    return code;
+}
+
 /* A match code of PCRE2: < 0 for no match, be it none or undecided. */
 static int run(const struct regex *regex, struct slice subject, struct thread_scratch *scratch)
 {
-    return pcre2_match(regex->code, (PCRE2_SPTR)(subject.len ? subject.at : ""), subject.len, 0, 0,
-                       scratch->data, scratch->context);
+    return regex->anchored || subject.len < LONG_SUBJECT ? match_from(regex, subject, 0, scratch)
+                                                         : match_long(regex, subject, scratch);
 }
 
 /* Decides without backtracking what `run` could not; false, counted, when this cannot either. */
@@ -183,7 +211,7 @@ static bool match_slowly(const struct regex *regex, struct slice subject,
     int code = PCRE2_ERROR_MATCHLIMIT;
     if (!scratch->workspace)
         scratch->workspace = alloc_zeroed(DFA_WORKSPACE, sizeof *scratch->workspace);
-    if (subject.len <= (regex->anchored ? DFA_ANCHORED_MAX : DFA_SEARCHED_MAX))
+    if (subject.len <= (regex->anchored ? DFA_ANCHORED_MAX : LONG_SUBJECT))
         code =
             pcre2_dfa_match(regex->code, (PCRE2_SPTR)subject.at, subject.len, 0, PCRE2_DFA_SHORTEST,
                             scratch->data, scratch->context, scratch->workspace, DFA_WORKSPACE);

@@ -72,6 +72,12 @@ static void test_long_subjects(void **state)
     assert_true(matches("(a|b)+c", 0, subject));
     assert_true(matches("(a|b)*c", REGEX_ANCHORED, subject));
     assert_false(matches("(a|b)*d", REGEX_ANCHORED, subject));
+    assert_true(matches("a.*c", 0, subject));
+    assert_true(matches("\\Bc$", 0, subject)); /* a window's start is not the subject's */
+    assert_true(matches("^a", 0, subject));
+    assert_false(matches("[^a]a", 0, subject));
+    assert_false(matches("^c", 0, subject));
+    matches("(a|b)*$", 0, subject); /* quadratic: given up, or a minute would pass here */
 }
 
 static void test_expand(void **state)
