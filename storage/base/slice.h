@@ -60,9 +60,12 @@ static inline bool slice_starts_with(struct slice s, struct slice prefix)
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.at, prefix.at, prefix.len) == 0);
 }
 
+/* Without the first n bytes. NULL + 0 is undefined in C, so an empty step leaves `at` alone. */
 static inline struct slice slice_skip(struct slice s, size_t n)
 {
-    return n >= s.len ? (struct slice){s.at + s.len, 0} : (struct slice){s.at + n, s.len - n};
+    if (n > s.len)
+        n = s.len;
+    return n ? (struct slice){s.at + n, s.len - n} : s;
 }
 
 static inline struct slice slice_head(struct slice s, size_t n)
