@@ -17,11 +17,13 @@
 #include "storage/kv.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "storage/base/alloc.h"
 
@@ -29,6 +31,7 @@
 #define MEMTABLE_BYTES_ALL  ((size_t)64 << 20)
 #define MEMTABLE_BYTES      ((size_t)16 << 20)
 #define WAL_BYTES_ALL       ((uint64_t)128 << 20)
+#define OPEN_BYTES_MIN      ((uint64_t)4 << 20)
 #define BLOCK_BYTES         ((size_t)16 << 10)
 #define OPEN_FILES_MAX      512
 #define BACKGROUND_JOBS_MAX 3
@@ -104,6 +107,38 @@ static int make_directories(const char *path, struct error *err)
     return 0;
 }
 
+/* Bytes of the logs, which opening rewrites as tables. */
+static uint64_t log_bytes(const char *path)
+{
+    uint64_t bytes = 0;
+    struct stat file;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        size_t len = strlen(entry->d_name);
+        if (len > 4 && strcmp(entry->d_name + len - 4, ".log") == 0 &&
+            fstatat(dirfd(directory), entry->d_name, &file, 0) == 0)
+            bytes += (uint64_t)file.st_size;
+    }
+    closedir(directory);
+    return bytes;
+}
+
+/* A disk that fills up while the database recovers would end the process by an assertion of its. */
+static int check_room(const char *path, struct error *err)
+{
+    struct statvfs disk;
+    uint64_t needed = log_bytes(path) + OPEN_BYTES_MIN;
+    if (statvfs(path, &disk) || disk.f_bavail * disk.f_frsize >= needed)
+        return 0;
+    return error_set(err, ERROR_UNAVAILABLE,
+                     "the disk of %s has %llu MiB left, and opening may need %llu MiB; free some "
+                     "and start again, nothing is lost",
+                     path, (unsigned long long)(disk.f_bavail * disk.f_frsize >> 20),
+                     (unsigned long long)(needed >> 20));
+}
+
 static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *row)
 {
     rocksdb_options_t *options = rocksdb_options_create();
@@ -164,7 +199,7 @@ int kv_open(const char *path, struct kv **out, struct error *err)
     const char *names[KV_FAMILY_COUNT];
     const rocksdb_options_t *options[KV_FAMILY_COUNT];
     char *message = NULL;
-    if (make_directories(path, err))
+    if (make_directories(path, err) || check_room(path, err))
         return -1;
 
     struct kv *kv = alloc_zeroed(1, sizeof *kv);

@@ -137,6 +137,25 @@ static void test_prefix_end(void **state)
     buffer_release(&end);
 }
 
+/* The database would abort in the middle of its recovery. */
+static void opening_needs_room_for_the_log(void **state)
+{
+    (void)state;
+    char log[100];
+    struct kv *kv = NULL;
+    struct error err = {0};
+    kv_close(open_kv());
+    snprintf(log, sizeof log, "%s/999999.log", path);
+    FILE *file = fopen(log, "w");
+    assert_non_null(file);
+    assert_int_equal(ftruncate(fileno(file), (off_t)8 << 40), 0); /* all hole */
+    fclose(file);
+    assert_int_equal(kv_open(path, &kv, &err), -1);
+    assert_non_null(strstr(err.text, "opening may need 8388612 MiB; free some"));
+    assert_int_equal(unlink(log), 0);
+    kv_close(open_kv());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_unusable_directory_is_told),
         cmocka_unit_test(test_other_failures_are_not_blamed_on_a_lock),
         cmocka_unit_test(test_prefix_end),
+        cmocka_unit_test_setup_teardown(opening_needs_room_for_the_log, setup, teardown),
     };
     return cmocka_run_group_tests_name("kv", tests, setup, teardown);
 }
