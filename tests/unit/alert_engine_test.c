@@ -12,12 +12,13 @@
 #include "server/alert/evaluate.h"
 #include "storage/base/alloc.h"
 #include "storage/store_state.h"
+#include "tests/unit/scratch_dir.h"
 
 #define MINUTE 60000
 #define START  ((int64_t)1700000000000 / MINUTE * MINUTE)
 
 struct world {
-    char dir[64];
+    char dir[SCRATCH_DIR_BYTES];
     struct store *store;
     struct writer *writer;
     struct sender *sender;
@@ -69,8 +70,7 @@ static int set_up(void **state)
 {
     struct world *w = alloc_zeroed(1, sizeof *w);
     struct error err = {0};
-    snprintf(w->dir, sizeof w->dir, "/tmp/lapwing-alerts-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    assert_int_equal(scratch_dir_make(w->dir, "alert_engine_test"), 0);
     struct store_options options = {.path = w->dir, .series_max = 1000};
     if (store_open(&options, &w->store, &err) < 0)
         fail_msg("%s", err.text);
@@ -83,12 +83,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *w = *state;
-    char command[128];
     close_board(w);
     writer_stop(w->writer);
     store_close(w->store);
-    snprintf(command, sizeof command, "rm -r %s", w->dir);
-    int status = system(command);
+    int status = scratch_dir_remove(w->dir);
     free(w);
     return status;
 }

@@ -1,5 +1,4 @@
 /* ingest: everything that was sent before close is in the store after it, over every transport. */
-#include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +13,13 @@
 #include <cmocka.h>
 
 #include "server/ingest/ingest.h"
+#include "tests/unit/scratch_dir.h"
 
 #define SENDERS   8
 #define DATAGRAMS 400 /* a sender; small enough for the stock receive buffer */
 
 struct fixture {
-    char path[64], unix_path[96];
+    char path[SCRATCH_DIR_BYTES], unix_path[96];
     struct config config;
     struct store *store;
     struct writer *writer;
@@ -70,8 +70,7 @@ static void close_ingest(struct fixture *fixture)
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
-    strcpy(fixture->path, "/tmp/ingest_test.XXXXXX");
-    assert_non_null(mkdtemp(fixture->path));
+    assert_int_equal(scratch_dir_make(fixture->path, "ingest_test"), 0);
     snprintf(fixture->unix_path, sizeof fixture->unix_path, "%s.sock", fixture->path);
     fixture->config.statsd.udp = "127.0.0.1:0";
     fixture->config.statsd.tcp = "127.0.0.1:0";
@@ -85,16 +84,10 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(scratch_dir_remove(fixture->path), 0);
     free(fixture);
     return 0;
 }

@@ -1,6 +1,5 @@
 /* intake: random traffic through several tables with swaps and folds at random moments gives
  * the same series as a naive model that applies one line after the other. */
-#include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,7 @@
 #include <cmocka.h>
 
 #include "server/ingest/intake.h"
+#include "tests/unit/scratch_dir.h"
 
 #define NAMES  7
 #define HOSTS  40
@@ -27,7 +27,7 @@ static const struct intake_options roomy = {
 };
 
 struct fixture {
-    char path[64];
+    char path[SCRATCH_DIR_BYTES];
     struct store *store;
     struct registry *registry;
     struct arena arena;
@@ -38,8 +38,7 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct error err = {0};
-    strcpy(fixture->path, "/tmp/intake_test.XXXXXX");
-    assert_non_null(mkdtemp(fixture->path));
+    assert_int_equal(scratch_dir_make(fixture->path, "intake_test"), 0);
     const struct store_options store_options = {
         .path = fixture->path, .series_max = 100000, .retention_raw_ms = 1ll << 50};
     const struct registry_options options = {.idle_timeout_ms = 1ll << 40,
@@ -55,19 +54,13 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     registry_free(fixture->registry);
     store_close(fixture->store);
     arena_release(&fixture->arena);
-    nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(scratch_dir_remove(fixture->path), 0);
     free(fixture);
     return 0;
 }

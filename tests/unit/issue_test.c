@@ -1,6 +1,5 @@
 /* issue, on the real store: counting against a naive model through restarts, listing, kept bodies,
  * users, expiry. */
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,11 +12,12 @@
 #include "server/ingest/issue_document.h"
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
+#include "tests/unit/scratch_dir.h"
 
 #define DAY_ZERO (20000 * ISSUE_DAY_MS)
 
 struct fixture {
-    char path[64];
+    char path[SCRATCH_DIR_BYTES];
     struct store *store;
     struct writer *writer;
     struct registry *registry;
@@ -59,27 +59,18 @@ static void close_all(struct fixture *fixture)
 static int set_up(void **state)
 {
     struct fixture *fixture = alloc_zeroed(1, sizeof *fixture);
-    snprintf(fixture->path, sizeof fixture->path, "/tmp/issue_test.XXXXXX");
-    assert_non_null(mkdtemp(fixture->path));
+    assert_int_equal(scratch_dir_make(fixture->path, "issue_test"), 0);
     clock_set_ms(DAY_ZERO);
     open_all(fixture);
     *state = fixture;
     return 0;
 }
 
-static int remove_path(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     close_all(fixture);
-    nftw(fixture->path, remove_path, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(scratch_dir_remove(fixture->path), 0);
     clock_set_ms(0);
     free(fixture);
     return 0;

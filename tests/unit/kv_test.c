@@ -8,8 +8,9 @@
 #include <cmocka.h>
 
 #include "storage/kv.h"
+#include "tests/unit/scratch_dir.h"
 
-static char path[64];
+static char path[SCRATCH_DIR_BYTES];
 
 static struct kv *open_kv(void)
 {
@@ -23,16 +24,13 @@ static struct kv *open_kv(void)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(path, sizeof path, "/tmp/kv_test.XXXXXX");
-    return mkdtemp(path) ? 0 : -1;
+    return scratch_dir_make(path, "kv_test");
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    return system(command);
+    return scratch_dir_remove(path);
 }
 
 static void put_numbers(struct kv *kv, int count)

@@ -12,6 +12,7 @@
 #include "query/logql_eval.h"
 #include "query/logql_pipeline.h"
 #include "query/logql_render.h"
+#include "tests/unit/scratch_dir.h"
 
 #define SECOND ((int64_t)1000000000)
 #define T0     (1700000000 * SECOND)
@@ -250,7 +251,7 @@ static void test_operators_are_bounded(void **state)
 
 /* --- queries over a store --- */
 
-static char path[64];
+static char path[SCRATCH_DIR_BYTES];
 static struct kv *kv;
 static struct logstore *logs;
 
@@ -289,8 +290,7 @@ static int setup(void **state)
     (void)state;
     struct error err = {0};
     struct logstore_options options = {0};
-    snprintf(path, sizeof path, "/tmp/logql_test.XXXXXX");
-    if (!mkdtemp(path))
+    if (scratch_dir_make(path, "logql_test"))
         return -1;
     check(kv_open(path, &kv, &err), &err);
     check(logstore_open(kv, &options, &logs, &err), &err);
@@ -301,11 +301,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
     logstore_close(logs);
     kv_close(kv);
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    return system(command);
+    return scratch_dir_remove(path);
 }
 
 /* Runs and renders without statistics. step_s 0: at T0 + end_s. */

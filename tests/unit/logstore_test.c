@@ -12,27 +12,25 @@
 
 #include "storage/logrows.h"
 #include "storage/logstore.h"
+#include "tests/unit/scratch_dir.h"
 
 #define SECOND   ((int64_t)1000000000)
 #define DAY_NS   (86400 * SECOND)
 #define T0       (20000 * DAY_NS)
 #define SERVICES 4
 
-static char path[64];
+static char path[SCRATCH_DIR_BYTES];
 
 static int setup(void **state)
 {
     (void)state;
-    snprintf(path, sizeof path, "/tmp/logstore_test.XXXXXX");
-    return mkdtemp(path) ? 0 : -1;
+    return scratch_dir_make(path, "logstore_test");
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    return system(command);
+    return scratch_dir_remove(path);
 }
 
 /* --- a store with its kv --- */

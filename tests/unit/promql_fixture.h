@@ -17,15 +17,16 @@
 
 #include <cmocka.h>
 
-#include "storage/base/number.h"
 #include "query/parse.h"
 #include "query/promql.h"
 #include "storage/base/log.h"
+#include "storage/base/number.h"
+#include "tests/unit/scratch_dir.h"
 
 #define FIXTURE_ARENA ((size_t)512 << 20)
 
 struct fixture {
-    char path[64];
+    char path[SCRATCH_DIR_BYTES];
     struct store *store;
     struct store_batch *batch;
 };
@@ -44,8 +45,7 @@ static inline void fixture_open(struct fixture *f)
 static inline struct fixture *fixture_new(void)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    snprintf(f->path, sizeof f->path, "/tmp/lapwing-promql-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
+    assert_int_equal(scratch_dir_make(f->path, "promql_test"), 0);
     fixture_open(f);
     return f;
 }
@@ -58,10 +58,8 @@ static inline void fixture_close(struct fixture *f)
 
 static inline void fixture_free(struct fixture *f)
 {
-    char command[128];
     fixture_close(f);
-    snprintf(command, sizeof command, "rm -rf '%s'", f->path);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(scratch_dir_remove(f->path), 0);
     free(f);
 }
 

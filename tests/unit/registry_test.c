@@ -1,6 +1,5 @@
 /* registry: totals, bases and cumulative histograms over ticks, restarts, silence and limits,
  * against a real store in a directory of its own. */
-#include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,12 +11,13 @@
 #include <cmocka.h>
 
 #include "server/ingest/registry.h"
+#include "tests/unit/scratch_dir.h"
 
 #define TICK 10000
 #define T0   (1000000 * (int64_t)TICK)
 
 struct fixture {
-    char path[64];
+    char path[SCRATCH_DIR_BYTES];
     struct store_options store_options;
     struct registry_options options;
     struct store *store;
@@ -42,8 +42,7 @@ static void close_all(struct fixture *fixture)
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
-    strcpy(fixture->path, "/tmp/registry_test.XXXXXX");
-    assert_non_null(mkdtemp(fixture->path));
+    assert_int_equal(scratch_dir_make(fixture->path, "registry_test"), 0);
     fixture->store_options = (struct store_options){
         .path = fixture->path, .series_max = 100, .retention_raw_ms = 1ll << 50};
     fixture->options = (struct registry_options){.idle_timeout_ms = 3 * TICK,
@@ -56,18 +55,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     close_all(fixture);
     arena_release(&fixture->arena);
-    nftw(fixture->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    assert_int_equal(scratch_dir_remove(fixture->path), 0);
     free(fixture);
     return 0;
 }

@@ -12,25 +12,23 @@
 
 #include "storage/base/clock.h"
 #include "storage/store.h"
+#include "tests/unit/scratch_dir.h"
 
 #define START_MS ((int64_t)1700000000000)
 
-static char path[64];
+static char path[SCRATCH_DIR_BYTES];
 
 static inline int setup(void **state)
 {
     (void)state;
     clock_set_ms(START_MS);
-    snprintf(path, sizeof path, "/tmp/store_test.XXXXXX");
-    return mkdtemp(path) ? 0 : -1;
+    return scratch_dir_make(path, "store_test");
 }
 
 static inline int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    return system(command);
+    return scratch_dir_remove(path);
 }
 
 static inline struct store *open_with(struct store_options options)

@@ -19,27 +19,25 @@
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
 #include "storage/store.h"
+#include "tests/unit/scratch_dir.h"
 
 #define START_MS ((int64_t)1700000000000)
 #define SERIES   30
 #define ROUNDS   15
 
-static char path[64];
+static char path[SCRATCH_DIR_BYTES];
 
 static int setup(void **state)
 {
     (void)state;
     log_set_level(LOG_WARN);
-    snprintf(path, sizeof path, "/tmp/store_kill_test.XXXXXX");
-    return mkdtemp(path) ? 0 : -1;
+    return scratch_dir_make(path, "store_kill_test");
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    return system(command);
+    return scratch_dir_remove(path);
 }
 
 /* In the children a failure is an exit status, never an assertion of the test's. */
