@@ -1,7 +1,7 @@
 /* logql_vector: aggregations and operators, step by step over dense series.
  *
  * A group of an aggregation is found once a series, not once a step. Operators between vectors
- * match series with equal labels.
+ * match series with equal labels, by a hash table.
  */
 #include "query/logql_vector.h"
 
@@ -318,15 +318,47 @@ static void compute_series(const struct logql_eval *eval, const struct operation
     }
 }
 
-/* The series of `vector` with these labels; a scalar has one for all. */
-static const struct logql_series *partner(const struct logql_vector *vector, struct labels labels)
+/* The series of one side by their labels. */
+struct partners {
+    const struct logql_vector *vector;
+    struct table index; /* canonical labels -> place in the vector */
+    struct buffer key;
+};
+
+static struct slice partners_key(struct partners *partners, struct labels labels)
 {
-    if (vector->scalar)
-        return vector->at;
-    for (size_t i = 0; i < vector->count; i++)
-        if (labels_equal(vector->at[i].labels, labels))
-            return &vector->at[i];
-    return NULL;
+    buffer_reset(&partners->key);
+    labels_encode(labels, &partners->key);
+    return buffer_slice(&partners->key);
+}
+
+static void partners_init(struct partners *partners, const struct logql_vector *vector)
+{
+    partners->vector = vector;
+    table_init(&partners->index, SIZE_MAX);
+    buffer_init(&partners->key, SIZE_MAX);
+    for (size_t i = 0; i < vector->count && !vector->scalar; i++) {
+        bool fresh;
+        struct slice key = partners_key(partners, vector->at[i].labels);
+        struct table_entry *entry = table_insert(&partners->index, key, &fresh);
+        if (entry && fresh)
+            entry->value.number = i;
+    }
+}
+
+static void partners_release(struct partners *partners)
+{
+    table_release(&partners->index);
+    buffer_release(&partners->key);
+}
+
+/* The series with these labels, or NULL; a scalar has one for all. */
+static const struct logql_series *partner(struct partners *partners, struct labels labels)
+{
+    if (partners->vector->scalar)
+        return partners->vector->at;
+    const struct table_entry *entry = table_find(&partners->index, partners_key(partners, labels));
+    return entry ? &partners->vector->at[entry->value.number] : NULL;
 }
 
 static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *expr,
@@ -335,6 +367,8 @@ static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *exp
 {
     bool by_right = left->scalar && !right->scalar;
     const struct logql_vector *base = by_right ? right : left;
+    struct partners others;
+    int status = 0;
     out->scalar = left->scalar && right->scalar;
     struct operation operation = {
         .op = expr->binary,
@@ -345,40 +379,51 @@ static int eval_arithmetic(struct logql_eval *eval, const struct logql_expr *exp
     out->at = arena_zeroed(eval->arena, base->count, sizeof *out->at);
     if (!out->at)
         return logql_out_of_memory(eval);
-    for (size_t i = 0; i < base->count; i++) {
-        const struct logql_series *other = partner(by_right ? left : right, base->at[i].labels);
+    partners_init(&others, by_right ? left : right);
+    for (size_t i = 0; i < base->count && status == 0; i++) {
+        const struct logql_series *other = partner(&others, base->at[i].labels);
         if (!other)
             continue;
         struct logql_series *series = &out->at[out->count++];
         series->labels = base->at[i].labels;
-        if (logql_series_init(eval, series))
-            return -1;
-        compute_series(eval, &operation, by_right ? other : &base->at[i],
-                       by_right ? &base->at[i] : other, series);
+        status = logql_series_init(eval, series);
+        if (status == 0)
+            compute_series(eval, &operation, by_right ? other : &base->at[i],
+                           by_right ? &base->at[i] : other, series);
     }
-    return 0;
+    partners_release(&others);
+    return status;
+}
+
+static void filter_series(const struct logql_eval *eval, bool with, const struct logql_series *left,
+                          const struct logql_series *other, struct logql_series *out)
+{
+    for (size_t step = 0; step < eval->steps; step++) {
+        bool has = other && other->present[step];
+        out->present[step] = left->present[step] && has == with;
+        out->values[step] = left->values[step];
+    }
 }
 
 /* and, unless: points of the left side with, or without, a partner. */
 static int eval_filter(struct logql_eval *eval, bool with, const struct logql_vector *left,
                        const struct logql_vector *right, struct logql_vector *out)
 {
+    struct partners others;
+    int status = 0;
     out->at = arena_zeroed(eval->arena, left->count, sizeof *out->at);
     if (!out->at)
         return logql_out_of_memory(eval);
-    for (size_t i = 0; i < left->count; i++) {
-        const struct logql_series *other = partner(right, left->at[i].labels);
+    partners_init(&others, right);
+    for (size_t i = 0; i < left->count && status == 0; i++) {
         struct logql_series *series = &out->at[out->count++];
         series->labels = left->at[i].labels;
-        if (logql_series_init(eval, series))
-            return -1;
-        for (size_t step = 0; step < eval->steps; step++) {
-            bool has = other && other->present[step];
-            series->present[step] = left->at[i].present[step] && has == with;
-            series->values[step] = left->at[i].values[step];
-        }
+        status = logql_series_init(eval, series);
+        if (status == 0)
+            filter_series(eval, with, &left->at[i], partner(&others, series->labels), series);
     }
-    return 0;
+    partners_release(&others);
+    return status;
 }
 
 /* or: the left side, and of the right what has no partner there. */

@@ -251,6 +251,32 @@ static void test_every_budget(void **state)
     fixture_free(f);
 }
 
+/* Two megabytes of labels, and only the last one tells the two series apart. */
+static void test_long_label_sets_stay_apart(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    struct buffer query;
+    fixture_load(f, 60, "m{z=\"1\"} 1");
+    fixture_load(f, 60, "m{z=\"2\"} 1");
+    buffer_init(&query, QUERY_TEXT_MAX);
+    buffer_append_string(&query, "count(label_join(label_join(label_replace(m, \"x\", \"");
+    for (int i = 0; i < 60000; i++)
+        buffer_append_char(&query, 'q');
+    buffer_append_string(&query, "\", \"\", \"\")");
+    for (int target = 'a'; target <= 'b'; target++) {
+        buffer_append_format(&query, ", \"%c\", \"\"", target);
+        for (int i = 0; i < 16; i++)
+            buffer_append_string(&query, ", \"x\"");
+        buffer_append_char(&query, ')');
+    }
+    buffer_append_string(&query, ")");
+    buffer_append_char(&query, 0);
+    fixture_check(f, query.at, 0, "{} 2");
+    buffer_release(&query);
+    fixture_free(f);
+}
+
 /* Overwrites the first chunk of series 0. */
 static void damage_chunk(struct fixture *f)
 {
@@ -301,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_names_are_dropped),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_every_budget),
+        cmocka_unit_test(test_long_label_sets_stay_apart),
         cmocka_unit_test(test_damage_is_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

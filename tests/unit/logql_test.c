@@ -387,6 +387,44 @@ static void test_instant(void **state)
             "\"19\"]}]");
 }
 
+#define BY_LEVEL "sum by (level) (count_over_time({}[10m]))"
+#define ERRORS   "sum by (level) (count_over_time({level=\"error\"}[10m]))"
+
+/* Series meet by their labels: error 19 and info 40 on one side, error alone on the other. */
+static void test_operators_between_vectors(void **state)
+{
+    (void)state;
+    static const char error[] = "{\"metric\":{\"level\":\"error\"},\"value\":" AT;
+    static const char info[] = "{\"metric\":{\"level\":\"info\"},\"value\":" AT;
+    static const struct {
+        const char *query, *error, *info;
+    } rows[] = {
+        {BY_LEVEL " and " ERRORS, "19", NULL},
+        {BY_LEVEL " unless " ERRORS, NULL, "40"},
+        {BY_LEVEL " or " ERRORS, "19", "40"},
+        {ERRORS " or " BY_LEVEL, "19", "40"},
+        {BY_LEVEL " + " ERRORS, "38", NULL},
+        {BY_LEVEL " / 2", "9.5", "20"},
+        {"1 + " BY_LEVEL, "20", "41"},
+        {ERRORS " == " BY_LEVEL, "19", NULL},
+        {BY_LEVEL " > bool 20", "0", "1"},
+        {BY_LEVEL " > 20", NULL, "40"},
+        {ERRORS " * 2 or " BY_LEVEL, "38", "40"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char expected[300];
+        size_t used = (size_t)snprintf(expected, sizeof expected, "[");
+        if (rows[i].error)
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"]}", error,
+                                     rows[i].error);
+        if (rows[i].info)
+            used += (size_t)snprintf(expected + used, sizeof expected - used, "%s%s\"%s\"]}",
+                                     rows[i].error ? "," : "", info, rows[i].info);
+        snprintf(expected + used, sizeof expected - used, "]");
+        answers(rows[i].query, expected);
+    }
+}
+
 static void test_unwrap(void **state)
 {
     (void)state;
@@ -470,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_labels_outlive_the_json_they_came_from),
         cmocka_unit_test(test_operators_are_bounded),
         cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_operators_between_vectors),
         cmocka_unit_test(test_instant),
         cmocka_unit_test(test_unwrap),
         cmocka_unit_test(test_ranges),
