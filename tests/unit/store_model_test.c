@@ -177,6 +177,17 @@ static void model_check(const struct model *model, struct store *store, struct s
     arena_release(&arena);
 }
 
+/* Nothing arrives for hours: stragglers are sealed, then the head gives up their entries. */
+static void model_rest(struct model *model, struct store *store)
+{
+    struct error err = {0};
+    for (int hour = 0; hour < 6; hour++) {
+        model->now_ms += 3600000;
+        clock_set_ms(model->now_ms);
+        assert_int_equal(store_maintain(store, model->now_ms, &err), 0);
+    }
+}
+
 static void reads_what_was_written(void **state)
 {
     (void)state;
@@ -188,6 +199,8 @@ static void reads_what_was_written(void **state)
         model_tick(model, store);
         if (lrand48() % 3 == 0)
             assert_int_equal(store_maintain(store, model->now_ms, &err), 0);
+        if (lrand48() % 20 == 0)
+            model_rest(model, store);
         if (lrand48() % 40 == 0)
             model_check(model, store, reader);
         if (lrand48() % 150 == 0)
