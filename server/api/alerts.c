@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "storage/base/number.h"
 #include "server/alert/manager.h"
 #include "server/notify/message.h"
 #include "storage/base/json.h"
+#include "storage/base/number.h"
 
 #define WORK_BYTES_MAX ((size_t)1 << 20) /* one alert's decoded labels */
 
