@@ -87,4 +87,4 @@ clean: ## remove everything built
 	rm -rf build
 
 .PHONY: help deps build run binaries bench install format clean
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) build/fuzz -name "*.d" 2>/dev/null)

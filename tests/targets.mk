@@ -71,10 +71,10 @@ FUZZ_FLAGS = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-re
 FUZZ_OBJ := $(SERVER_SRC:%.c=$(FUZZ_DIR)/%.o) $(FUZZ_DIR)/storage/base/json_simd.o
 $(FUZZ_DIR)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CLANG) -std=c11 -D_GNU_SOURCE $(FUZZ_FLAGS) $(PKG_CFLAGS) -c -o $@ $<
+	$(CLANG) -std=c11 -D_GNU_SOURCE $(FUZZ_FLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 $(FUZZ_DIR)/%.o: %.cc
 	@mkdir -p $(@D)
-	clang++-14 -std=c++17 $(FUZZ_FLAGS) -c -o $@ $<
+	clang++-14 -std=c++17 $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 $(FUZZ_DIR)/liblapwing.a: $(FUZZ_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 $(FUZZ_DIR)/%_fuzz: $(FUZZ_DIR)/tests/fuzz/%_fuzz.o $(FUZZ_DIR)/liblapwing.a
