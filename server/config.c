@@ -327,7 +327,7 @@ static const struct option config_options[] = {
         .min = 100,
         .max = 10 * MINUTE,
         .reloadable = true,
-        .help = "Time that one post may take; a failed one is tried again.",
+        .help = "Time that one post may take; the others wait for it. A failed one is tried again.",
     },
 };
 

@@ -57,7 +57,7 @@ struct import_work {
 enum {
     METRIC_SAMPLES,
     METRIC_OUT_OF_ORDER,
-    METRIC_SERIES_LIMIT,
+    METRIC_SERIES_REFUSED,
     METRIC_REJECTED, /* one row a reason from here on */
 };
 
@@ -73,9 +73,9 @@ static struct metric import_metrics[] = {
     [METRIC_OUT_OF_ORDER] = {"lapwing_import_dropped_total", METRIC_COUNTER,
                              "reason=\"out_of_order\"", "Imported samples that were dropped.", 0,
                              0},
-    [METRIC_SERIES_LIMIT] = {"lapwing_import_dropped_total", METRIC_COUNTER,
-                             "reason=\"series_limit\"", "Imported samples that were dropped.", 0,
-                             0},
+    [METRIC_SERIES_REFUSED] = {"lapwing_import_dropped_total", METRIC_COUNTER,
+                               "reason=\"series_refused\"", "Imported samples that were dropped.",
+                               0, 0},
     REJECTED(LONG_LINE, "long_line"),
     REJECTED(BAD_NAME, "bad_name"),
     REJECTED(BAD_LABELS, "bad_labels"),
@@ -215,7 +215,7 @@ static int write_points(void *arg, struct store_batch *batch, struct error *err)
         }
         struct import_point *point = work->point;
         if (!work->interned) {
-            metric_add(&import_metrics[METRIC_SERIES_LIMIT], 1);
+            metric_add(&import_metrics[METRIC_SERIES_REFUSED], 1);
         } else if (point->time_ms <= work->newest_ms) {
             work->out_of_order++;
         } else {

@@ -54,6 +54,7 @@ struct ingest {
     struct queue *control; /* only ever closed: ends the flusher */
     pthread_t flusher;
     int64_t last_tick_ms;
+    bool flush_failed; /* the last one; written between two flushes */
     int udp_port, tcp_port;
 };
 
@@ -74,6 +75,8 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
         intake_fold(worker_intake(ingest->workers[i]), ingest->parts.registry);
     if (ingest->parts.on_tick)
         ingest->parts.on_tick(ingest->parts.arg, ingest->parts.registry);
+    if (ingest->flush_failed)
+        registry_flush_failed(ingest->parts.registry);
     registry_flush(ingest->parts.registry, batch, tick->time_ms);
     return 0;
 }
@@ -84,7 +87,8 @@ static void commit_tick(struct ingest *ingest, int64_t time_ms)
     struct error err = {0};
     int64_t start = clock_monotonic_ns();
     ingest->last_tick_ms = time_ms;
-    if (writer_call(ingest->parts.writer, true, run_flush, &tick, &err)) {
+    ingest->flush_failed = writer_call(ingest->parts.writer, true, run_flush, &tick, &err) != 0;
+    if (ingest->flush_failed) {
         metric_add(&flush_metrics[FLUSH_FAILURES], 1);
         log_error("flush", "error=\"%s\"", err.text);
     } else {

@@ -47,6 +47,7 @@ enum {
     INTAKE_DROP_SKETCH_BYTES,
     INTAKE_DROP_LABELS,
     INTAKE_OVERFLOWS,
+    INTAKE_ENTRIES,
     INTAKE_EVICTIONS,
     INTAKE_METRIC_COUNT,
 };
@@ -67,6 +68,9 @@ static struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
     [INTAKE_OVERFLOWS] = {.name = "lapwing_statsd_overflow_total",
                           .help = "Metrics counted in their name's __overflow__ series because the "
                                   "worker's table was full."},
+    [INTAKE_ENTRIES] = {.name = "lapwing_statsd_entries",
+                        .kind = METRIC_GAUGE,
+                        .help = "Raw names held in the workers' tables."},
     [INTAKE_EVICTIONS] = {.name = "lapwing_statsd_evictions_total",
                           .help = "Idle raw names dropped from the workers' tables."},
 };
@@ -172,6 +176,7 @@ void intake_free(struct intake *intake)
 {
     if (!intake)
         return;
+    metric_add(&intake_metrics[INTAKE_ENTRIES], -(int64_t)intake->count);
     for (size_t i = 0; i < intake->capacity; i++)
         if (intake->slots[i].entry)
             entry_free(intake->slots[i].entry);
@@ -244,6 +249,7 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
     memcpy(entry->key, metric->name.at, metric->name.len);
     if (metric->tags.len)
         memcpy(entry->key + metric->name.len, metric->tags.at, metric->tags.len);
+    metric_add(&intake_metrics[INTAKE_ENTRIES], 1);
     intake->count++;
     intake->key_bytes += key_len;
     return entry;
@@ -388,6 +394,7 @@ void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t cou
 static void remove_slot(struct intake *intake, size_t hole)
 {
     struct entry *entry = intake->slots[hole].entry;
+    metric_add(&intake_metrics[INTAKE_ENTRIES], -1);
     intake->count--;
     intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
     intake->sketch_bytes -= sketch_bytes(entry);
@@ -504,9 +511,4 @@ void intake_fold(struct intake *intake, struct registry *registry)
     }
     side->count = 0;
     atomic_store_explicit(&intake->handed, false, memory_order_release);
-}
-
-size_t intake_entry_count(const struct intake *intake)
-{
-    return intake->count;
 }

@@ -35,6 +35,5 @@ void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t cou
 bool intake_swap(struct intake *intake);
 /* Adds the side handed over, if any, to the registry, and gives it back empty. */
 void intake_fold(struct intake *intake, struct registry *registry);
-size_t intake_entry_count(const struct intake *intake);
 
 #endif

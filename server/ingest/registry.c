@@ -401,24 +401,3 @@ void registry_gauge(struct registry *registry, struct labels labels, double valu
 {
     registry_gauge_at(registry, registry_lookup(registry, labels, SERIES_GAUGE), value);
 }
-
-void registry_gauge_add(struct registry *registry, struct labels labels, double delta)
-{
-    registry_gauge_add_at(registry, registry_lookup(registry, labels, SERIES_GAUGE), delta);
-}
-
-void registry_histogram(struct registry *registry, struct labels labels,
-                        const struct histogram *delta)
-{
-    registry_histogram_at(registry, registry_lookup(registry, labels, SERIES_HISTOGRAM), delta);
-}
-
-void registry_set(struct registry *registry, struct labels labels, const struct distinct *members)
-{
-    registry_set_at(registry, registry_lookup(registry, labels, SERIES_SET), members);
-}
-
-size_t registry_series_count(const struct registry *registry)
-{
-    return registry->by_labels.count;
-}

@@ -29,12 +29,6 @@ void registry_free(struct registry *registry);
 /* Adds n >= 0 to a counter. labels include __name__, sorted; they are copied if new. */
 void registry_count(struct registry *registry, struct labels labels, double n);
 void registry_gauge(struct registry *registry, struct labels labels, double value);
-void registry_gauge_add(struct registry *registry, struct labels labels, double delta);
-/* Adds the observations of one tick. */
-void registry_histogram(struct registry *registry, struct labels labels,
-                        const struct histogram *delta);
-/* Adds members seen in this tick. */
-void registry_set(struct registry *registry, struct labels labels, const struct distinct *members);
 
 /* A remembered lookup, for callers that keep one per source of samples. All zero = none. */
 struct registry_ref {
@@ -49,17 +43,20 @@ struct registry_ref registry_lookup(struct registry *registry, struct labels lab
 /* The metric's series for what found no room: {__overflow__="true"}. */
 struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
                                              enum series_kind kind);
-/* The same changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
+/* Changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
 void registry_count_at(struct registry *registry, struct registry_ref ref, double n);
 void registry_gauge_at(struct registry *registry, struct registry_ref ref, double value);
 void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta);
+/* Adds the observations of one tick. */
 void registry_histogram_at(struct registry *registry, struct registry_ref ref,
                            const struct histogram *delta);
+/* Adds members seen in this tick. */
 void registry_set_at(struct registry *registry, struct registry_ref ref,
                      const struct distinct *members);
 
 /* Appends one sample a live series at tick_ms, which must rise from call to call. */
 void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms);
-size_t registry_series_count(const struct registry *registry);
+/* The batch of the last flush was not committed: what began in it begins again in the next. */
+void registry_flush_failed(struct registry *registry);
 
 #endif

@@ -15,6 +15,10 @@
  *   time     ... tick-1   tick    tick+1  ...  idle_timeout
  *   counter       0        3       3      ...   stale marker, forgotten
  *
+ * When the batch of a flush is lost, the totals come with the next one; what began in it is fresh
+ * again, so that its first sample still has one before it. Members of sets and stale markers are
+ * not repeated.
+ *
  * A series the store refuses at its limit is folded into its metric's overflow series, which joins
  * the fresh list and is admitted in the same flush. Deliberately absent: a list of idle series
  * restored at start. What is not sent again after a restart ends by lookback, not by a marker.
@@ -53,13 +57,14 @@ static void join_base(struct flush *flush, struct series *series)
     bool found =
         store_last(flush->registry->store, series->id, &flush->registry->arena, &value, &stored);
     int64_t before_ms = flush->tick_ms - flush->registry->options.flush_interval_ms;
-    if (series->kind == SERIES_GAUGE && found && !series->assigned)
+    if (series->kind == SERIES_GAUGE && found && !series->assigned && !series->joined)
         registry_add_finite(&series->value, value);
     if (series->kind != SERIES_COUNTER && series->kind != SERIES_HISTOGRAM)
         return;
     bool write = !has_sample_since(flush, series->id, before_ms);
     if (series->kind == SERIES_COUNTER) {
-        registry_add_finite(&series->value, value);
+        if (!series->joined)
+            registry_add_finite(&series->value, value);
         if (write)
             store_batch_value(flush->batch, series->id, before_ms, value);
         return;
@@ -69,7 +74,7 @@ static void join_base(struct flush *flush, struct series *series)
     if (write)
         store_batch_histogram(flush->batch, series->id, before_ms, stored ? stored : &none);
     double min = histogram->min, max = histogram->max;
-    if (stored)
+    if (stored && !series->joined)
         histogram_merge(histogram, stored);
     histogram->min = min;
     histogram->max = max;
@@ -108,11 +113,14 @@ static void admit(struct flush *flush, uint32_t slot)
     struct series *series = &registry->slots[slot];
     struct labels labels;
     struct error err;
+    if (!series->fresh)
+        return; /* another one has the slot of one whose flush failed */
     arena_reset(&registry->arena);
     if (!labels_decode(series->key, &registry->arena, &labels))
         assert(!"registry keys are canonical");
     if (store_batch_intern(flush->batch, labels, series->kind, &series->id, &err) == 0) {
         join_base(flush, series);
+        series->joined = true;
         series->fresh = false;
         return;
     }
@@ -166,15 +174,33 @@ static void flush_series(struct flush *flush, uint32_t slot)
     registry_forget(flush->registry, slot);
 }
 
+void registry_flush_failed(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->begun_count; i++) {
+        struct series *series = &registry->slots[registry->fresh[i]];
+        series->fresh |= series->joined;
+    }
+    registry->begun_count = 0;
+}
+
+static void forget_begun(struct registry *registry)
+{
+    registry->fresh_count -= registry->begun_count;
+    if (registry->fresh_count)
+        memmove(registry->fresh, registry->fresh + registry->begun_count,
+                registry->fresh_count * sizeof *registry->fresh);
+}
+
 void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms)
 {
     assert(tick_ms > registry->last_tick_ms);
     registry->last_tick_ms = tick_ms;
     struct flush flush = {.registry = registry, .batch = batch, .tick_ms = tick_ms};
+    forget_begun(registry);
     /* Spilling may append overflow series to the list meanwhile. */
     for (size_t i = 0; i < registry->fresh_count; i++)
         admit(&flush, registry->fresh[i]);
-    registry->fresh_count = 0;
+    registry->begun_count = registry->fresh_count;
     for (uint32_t slot = 1; slot < registry->slot_count; slot++)
         if (registry->slots[slot].generation)
             flush_series(&flush, slot);

@@ -41,7 +41,8 @@ struct series {
     uint32_t generation;      /* 0 = free slot */
     uint32_t id;
     enum series_kind kind;
-    bool fresh;
+    bool fresh;  /* to be admitted by the next flush */
+    bool joined; /* what the store remembered is in the value */
     bool touched;
     bool assigned; /* gauge: set, not only moved */
     bool overflow;
@@ -56,8 +57,8 @@ struct registry {
     uint32_t slot_count, slot_capacity;
     uint32_t *free_slots;
     size_t free_count, free_capacity;
-    uint32_t *fresh;
-    size_t fresh_count, fresh_capacity;
+    uint32_t *fresh; /* slots; first those that the last flush admitted, begun_count of them */
+    size_t fresh_count, fresh_capacity, begun_count;
     uint32_t next_generation;
     int64_t last_tick_ms;
     struct buffer key;

@@ -1,8 +1,9 @@
 /* tcp: a listener whose connections carry lines.
  *
  * Hands whole lines to the owner, as many at once as one read gave; a last line without its LF
- * counts when the peer closes. A line longer than line_max is skipped and counted. Idle
- * connections cost a descriptor and nothing else.
+ * counts when the peer closes. A line that is longer than line_max before its LF has come is
+ * skipped and counted; longer ones that came at once are the owner's to refuse. Idle connections
+ * cost a descriptor and nothing else.
  * Thread: the event loop it was opened on.
  */
 #ifndef SERVER_NET_TCP_H

@@ -1,25 +1,20 @@
 /* message: the small facts about alerts that several channels share. */
 #include "server/notify/message.h"
 
-#include <stdio.h>
-#include <time.h>
-
 #include "storage/base/json.h"
 
 const char *time_text(int64_t time_ms, char out[TIME_TEXT_MAX])
 {
-    struct tm parts;
-    time_t seconds = (time_t)(time_ms / 1000);
-    int fraction = (int)(time_ms % 1000);
-    if (time_ms <= 0 || !gmtime_r(&seconds, &parts))
+    if (time_ms <= 0)
         return "0001-01-01T00:00:00Z";
-    size_t len = strftime(out, TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &parts);
-    if (fraction) {
-        len += (size_t)snprintf(out + len, TIME_TEXT_MAX - len, ".%03d", fraction);
-        while (out[len - 1] == '0')
-            len--;
-    }
-    snprintf(out + len, TIME_TEXT_MAX - len, "Z");
+    timestamp_print(time_ms, out);
+    size_t len = strlen(out) - 1; /* without the Z */
+    while (out[len - 1] == '0' && time_ms % 1000)
+        len--;
+    if (time_ms % 1000 == 0)
+        len -= strlen(".000");
+    out[len] = 'Z';
+    out[len + 1] = 0;
     return out;
 }
 

@@ -3,6 +3,7 @@
 #ifndef SERVER_NOTIFY_MESSAGE_H
 #define SERVER_NOTIFY_MESSAGE_H
 
+#include "server/wire/timestamp.h"
 #include "storage/labels.h"
 
 struct message_alert {
@@ -22,7 +23,7 @@ struct message {
     size_t count;
 };
 
-#define TIME_TEXT_MAX 32
+#define TIME_TEXT_MAX TIMESTAMP_TEXT_SIZE
 
 /* "2026-01-02T03:04:05.678Z", without the fraction when it is zero. 0 gives "0001-01-01T00:00:00Z",
  * which is how Go, and so every receiver of these messages, says "never". */

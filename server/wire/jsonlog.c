@@ -24,20 +24,6 @@
 #define NS_PER_DAY  ((int64_t)86400 * 1000000000)
 #define INDENTATION " \t\r\n"
 
-const char *jsonlog_status_name(enum jsonlog_status status)
-{
-    static const char *const names[JSONLOG_STATUS_COUNT] = {
-        [JSONLOG_OK] = "ok",
-        [JSONLOG_NOT_JSON] = "not_json",
-        [JSONLOG_MALFORMED] = "malformed",
-        [JSONLOG_NOT_OBJECT] = "not_object",
-        [JSONLOG_TOO_LONG] = "too_long",
-        [JSONLOG_TOO_OLD] = "too_old",
-        [JSONLOG_TOO_NEW] = "too_new",
-    };
-    return names[status];
-}
-
 /* --- roles of keys --- */
 
 enum role { ROLE_ENVIRONMENT, ROLE_HOST, ROLE_LEVEL, ROLE_SERVICE, ROLE_TIME, ROLE_COUNT };

@@ -23,8 +23,6 @@ enum jsonlog_status {
     JSONLOG_TOO_NEW, /* in the future by more than a clock may be wrong */
     JSONLOG_STATUS_COUNT,
 };
-/* "not_json" and so on, for metrics. */
-const char *jsonlog_status_name(enum jsonlog_status status);
 
 /* Which times are taken; now_ns is that of a line without a (readable) one. */
 struct jsonlog_window {

@@ -27,14 +27,6 @@ const char *const statsd_reject_names[STATSD_REJECT_COUNT] = {
     [STATSD_SERVICE_CHECK] = "unsupported_service_check",
 };
 
-const char *const statsd_ignored_names[STATSD_IGNORED_COUNT] = {
-    [STATSD_IGNORED_CONTAINER] = "container",
-    [STATSD_IGNORED_TIMESTAMP] = "timestamp",
-    [STATSD_IGNORED_EXTERNAL] = "external_data",
-    [STATSD_IGNORED_CARDINALITY] = "cardinality",
-    [STATSD_IGNORED_OTHER] = "other",
-};
-
 bool statsd_cut_line(struct slice *rest, struct slice *line)
 {
     while (rest->len) {

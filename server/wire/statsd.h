@@ -49,7 +49,6 @@ enum statsd_ignored {
     STATSD_IGNORED_OTHER,
     STATSD_IGNORED_COUNT,
 };
-extern const char *const statsd_ignored_names[STATSD_IGNORED_COUNT];
 
 struct statsd_metric {
     struct slice name;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "server/ingest/registry.h"
+#include "server/ingest/registry_state.h"
 #include "tests/unit/scratch_dir.h"
 
 #define TICK 10000
@@ -75,6 +75,15 @@ static void flush(struct fixture *fixture, int64_t tick_ms)
     store_batch_free(batch);
 }
 
+/* As flush, but the store refuses. */
+static void lose_flush(struct fixture *fixture, int64_t tick_ms)
+{
+    struct store_batch *batch = store_batch_new(fixture->store);
+    registry_flush(fixture->registry, batch, tick_ms);
+    store_batch_free(batch);
+    registry_flush_failed(fixture->registry);
+}
+
 /* Labels of "name" or "name,key,value". */
 struct named {
     struct label pairs[2];
@@ -93,6 +102,31 @@ static void count(struct fixture *fixture, const char *name, double n)
 {
     struct named at;
     registry_count(fixture->registry, named(&at, name, NULL, NULL), n);
+}
+
+static void move_gauge(struct fixture *fixture, struct labels labels, double delta)
+{
+    struct registry_ref ref = registry_lookup(fixture->registry, labels, SERIES_GAUGE);
+    registry_gauge_add_at(fixture->registry, ref, delta);
+}
+
+static void observe(struct fixture *fixture, double value)
+{
+    struct named h;
+    struct histogram delta;
+    histogram_init(&delta);
+    histogram_add(&delta, value, 1);
+    struct registry_ref ref =
+        registry_lookup(fixture->registry, named(&h, "h", NULL, NULL), SERIES_HISTOGRAM);
+    registry_histogram_at(fixture->registry, ref, &delta);
+    histogram_release(&delta);
+}
+
+static void add_members(struct fixture *fixture, struct labels labels,
+                        const struct distinct *members)
+{
+    struct registry_ref ref = registry_lookup(fixture->registry, labels, SERIES_SET);
+    registry_set_at(fixture->registry, ref, members);
 }
 
 /* All samples of the series whose label `key` is `value` ("" = absent), as "tick:value ..." with
@@ -155,6 +189,32 @@ static void counters_begin_at_zero_and_repeat(void **state)
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:5.5");
 }
 
+/* The first increment counts, also when the batch that held it was refused. */
+static void a_lost_flush_is_made_up_for(void **state)
+{
+    struct fixture *fixture = *state;
+    struct named g;
+    count(fixture, "old", 1);
+    registry_gauge(fixture->registry, named(&g, "g", NULL, NULL), 10);
+    flush(fixture, T0 + TICK);
+    close_all(fixture);
+    open_all(fixture);
+    count(fixture, "old", 1);
+    count(fixture, "new", 3);
+    move_gauge(fixture, named(&g, "g", NULL, NULL), -4);
+    observe(fixture, 5);
+    lose_flush(fixture, T0 + 7 * TICK);
+    count(fixture, "new", 2);
+    count(fixture, "later", 1);
+    lose_flush(fixture, T0 + 8 * TICK);
+    flush(fixture, T0 + 9 * TICK);
+    assert_string_equal(samples(fixture, "old", "x", ""), "0:0 1:1 8:1 9:2");
+    assert_string_equal(samples(fixture, "new", "x", ""), "8:0 9:5");
+    assert_string_equal(samples(fixture, "later", "x", ""), "8:0 9:1");
+    assert_string_equal(samples(fixture, "g", "x", ""), "1:10 9:6");
+    assert_string_equal(samples(fixture, "h", "x", ""), "8:0/0 9:1/5");
+}
+
 static void idle_series_end_and_come_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -162,7 +222,7 @@ static void idle_series_end_and_come_back(void **state)
     for (int tick = 1; tick <= 6; tick++)
         flush(fixture, T0 + tick * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end");
-    assert_int_equal(registry_series_count(fixture->registry), 0);
+    assert_int_equal(fixture->registry->by_labels.count, 0);
     count(fixture, "a", 4);
     flush(fixture, T0 + 9 * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end 8:3 9:7");
@@ -178,8 +238,8 @@ static void totals_survive_a_restart(void **state)
     close_all(fixture);
     open_all(fixture);
     count(fixture, "a", 1);
-    registry_gauge_add(fixture->registry, named(&g, "g", NULL, NULL), -4);
-    registry_gauge_add(fixture->registry, named(&moved, "moved", NULL, NULL), -4);
+    move_gauge(fixture, named(&g, "g", NULL, NULL), -4);
+    move_gauge(fixture, named(&moved, "moved", NULL, NULL), -4);
     flush(fixture, T0 + 2 * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:4");
     assert_string_equal(samples(fixture, "g", "x", ""), "1:10 2:6");
@@ -189,16 +249,6 @@ static void totals_survive_a_restart(void **state)
     count(fixture, "a", 1);
     flush(fixture, T0 + 8 * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:4 7:4 8:5");
-}
-
-static void observe(struct fixture *fixture, double value)
-{
-    struct named h;
-    struct histogram delta;
-    histogram_init(&delta);
-    histogram_add(&delta, value, 1);
-    registry_histogram(fixture->registry, named(&h, "h", NULL, NULL), &delta);
-    histogram_release(&delta);
 }
 
 static void histograms_are_cumulative(void **state)
@@ -222,10 +272,10 @@ static void gauges_set_and_move(void **state)
     struct fixture *fixture = *state;
     struct named at;
     struct labels g = named(&at, "g", NULL, NULL);
-    registry_gauge_add(fixture->registry, g, 2);
+    move_gauge(fixture, g, 2);
     flush(fixture, T0 + TICK);
     registry_gauge(fixture->registry, g, 0);
-    registry_gauge_add(fixture->registry, g, -5);
+    move_gauge(fixture, g, -5);
     flush(fixture, T0 + 2 * TICK);
     registry_gauge(fixture->registry, g, INFINITY);
     flush(fixture, T0 + 3 * TICK);
@@ -243,11 +293,11 @@ static void sets_speak_only_when_they_have_members(void **state)
     distinct_add(&first, SLICE("ann"));
     distinct_add(&first, SLICE("bob"));
     distinct_add(&second, SLICE("bob"));
-    registry_set(fixture->registry, s, &first);
-    registry_set(fixture->registry, s, &second);
+    add_members(fixture, s, &first);
+    add_members(fixture, s, &second);
     flush(fixture, T0 + TICK);
     flush(fixture, T0 + 2 * TICK);
-    registry_set(fixture->registry, s, &second);
+    add_members(fixture, s, &second);
     flush(fixture, T0 + 3 * TICK);
     assert_string_equal(samples(fixture, "s", "x", ""), "1:2 3:1");
     distinct_release(&first);
@@ -353,6 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(counters_begin_at_zero_and_repeat),
+        CASE(a_lost_flush_is_made_up_for),
         CASE(idle_series_end_and_come_back),
         CASE(totals_survive_a_restart),
         CASE(histograms_are_cumulative),
