@@ -18,6 +18,7 @@
 #include "server/net/encoding.h"
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
+#include "storage/base/log.h"
 
 #define REPLY_BYTES_MAX ((size_t)256 << 20)
 #define ARENA_SPARE     ((size_t)64 << 20) /* for handlers, above what parameters may take */
@@ -301,7 +302,7 @@ static void compress_reply(struct exchange *exchange)
     add_header(reply, "Vary", SLICE("Accept-Encoding"));
 }
 
-void exchange_run(struct exchange *exchange)
+static void handle(struct exchange *exchange)
 {
     struct error err = {0};
     if (inflate_body(exchange, &err) != 0 || read_params(exchange, &err) != 0) {
@@ -315,6 +316,16 @@ void exchange_run(struct exchange *exchange)
         exchange_refuse(exchange, http_status_of(err.kind), &err);
     }
     compress_reply(exchange);
+}
+
+void exchange_run(struct exchange *exchange)
+{
+    int64_t start_ns = clock_monotonic_ns();
+    handle(exchange);
+    /* The raw path: printable by the grammar of requests, so it cannot forge a log line. */
+    log_debug("http", "method=" SLICE_FMT " path=" SLICE_FMT " status=%d took_ms=%.1f",
+              SLICE_ARG(exchange->head.method_name), SLICE_ARG(exchange->head.raw_path),
+              exchange->reply.status, (double)(clock_monotonic_ns() - start_ns) / 1e6);
 }
 
 /* --- the reply's head --- */

@@ -286,3 +286,9 @@ def test_reload_keeps_the_old_rules_when_the_new_are_bad(lapwing):
     server.process.send_signal(signal.SIGHUP)
     await_(lambda: names() == ["Second"])
     assert server.http("/-/reload", method="POST").status == 200
+
+
+def test_debug_level_tells_each_request(lapwing):
+    server = lapwing("log_level: debug")
+    server.get("/api/v1/query", query="1")
+    await_(lambda: "http method=GET path=/api/v1/query status=200" in server.log())
