@@ -72,7 +72,7 @@ $(BUILD)/%.o: %.cc
 bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
 	@tests/deps.sh test
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
-	@bench/run_statsd.py
+	@$(PYTHON) bench/run_statsd.py
 	@$(BUILD)/bench/query_bench
 	@$(BUILD)/bench/store_bench
 
