@@ -28,7 +28,7 @@
 #include "storage/base/clock.h"
 #include "storage/base/metric.h"
 
-#define NAP_US           200
+#define NAP_US           500
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 #define TCP_LINE_MAX     8192
 
