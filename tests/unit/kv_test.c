@@ -162,7 +162,7 @@ int main(void)
         cmocka_unit_test(test_unusable_directory_is_told),
         cmocka_unit_test(test_other_failures_are_not_blamed_on_a_lock),
         cmocka_unit_test(test_prefix_end),
-        cmocka_unit_test_setup_teardown(opening_needs_room_for_the_log, setup, teardown),
+        cmocka_unit_test(opening_needs_room_for_the_log),
     };
     return cmocka_run_group_tests_name("kv", tests, setup, teardown);
 }
