@@ -274,7 +274,11 @@ static int parse_regexp(struct logql_parser *parser, struct logql_stage *stage)
     return 0;
 }
 
-static int parse_pattern_stage(struct logql_parser *parser, struct logql_stage *stage)
+/* A string that `parse` turns into pieces; what is wrong in it is told at the string's place. */
+static int parse_pieces(struct logql_parser *parser,
+                        int (*parse)(struct logql_parser *parser, struct slice text,
+                                     const struct logql_piece **pieces, size_t *count),
+                        const struct logql_piece **pieces, size_t *count)
 {
     struct slice text;
     struct logql_token at = parser->token;
@@ -282,24 +286,20 @@ static int parse_pattern_stage(struct logql_parser *parser, struct logql_stage *
         return -1;
     struct logql_token next = parser->token;
     parser->token = at;
-    if (logql_parse_pattern(parser, text, &stage->pieces, &stage->piece_count))
+    if (parse(parser, text, pieces, count))
         return -1;
     parser->token = next;
     return 0;
 }
 
+static int parse_pattern_stage(struct logql_parser *parser, struct logql_stage *stage)
+{
+    return parse_pieces(parser, logql_parse_pattern, &stage->pieces, &stage->piece_count);
+}
+
 static int parse_line_format(struct logql_parser *parser, struct logql_stage *stage)
 {
-    struct slice text;
-    struct logql_token at = parser->token;
-    if (logql_take_string(parser, &text))
-        return -1;
-    struct logql_token next = parser->token;
-    parser->token = at;
-    if (logql_parse_template(parser, text, &stage->pieces, &stage->piece_count))
-        return -1;
-    parser->token = next;
-    return 0;
+    return parse_pieces(parser, logql_parse_template, &stage->pieces, &stage->piece_count);
 }
 
 static int parse_label_format(struct logql_parser *parser, struct logql_stage *stage)
@@ -317,16 +317,9 @@ static int parse_label_format(struct logql_parser *parser, struct logql_stage *s
         if (parser->token.kind == LOGQL_TOKEN_WORD) {
             if (logql_take_word(parser, &param->text))
                 return -1;
-        } else {
-            struct slice text;
-            struct logql_token at = parser->token;
-            if (logql_take_string(parser, &text))
-                return -1;
-            struct logql_token next = parser->token;
-            parser->token = at;
-            if (logql_parse_template(parser, text, &param->pieces, &param->piece_count))
-                return -1;
-            parser->token = next;
+        } else if (parse_pieces(parser, logql_parse_template, &param->pieces,
+                                &param->piece_count)) {
+            return -1;
         }
         if (!logql_is_sign(parser, ","))
             return 0;

@@ -22,16 +22,6 @@ static const char *const series[] = {
     NULL,
 };
 
-static void check(const struct fixture_case *cases, size_t count)
-{
-    struct fixture *f = fixture_new();
-    for (size_t i = 0; series[i]; i++)
-        fixture_load(f, 60, series[i]);
-    fixture_cases(f, cases, count);
-    fixture_free(f);
-}
-#define CHECK(cases) check(cases, sizeof(cases) / sizeof *(cases))
-
 static void test_grouping(void **state)
 {
     (void)state;
@@ -56,7 +46,7 @@ static void test_grouping(void **state)
         {"count(nothing)", 0, ""},
         {"sum(sum by (job) (http))", 0, "{} 100"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 static void test_numbers(void **state)
@@ -82,7 +72,7 @@ static void test_numbers(void **state)
         {"quantile(1, odds)", 0, "{} 2"},
         {"quantile(scalar(odds{x=\"b\"}), http)", 0, "{} 40"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 static void test_ranking(void **state)
@@ -113,7 +103,7 @@ static void test_ranking(void **state)
         {"count_values without (i, code) (\"v\", http)", 60,
          "{job=\"api\", v=\"10\"} 2; {job=\"web\", v=\"40\"} 1; {job=\"web\", v=\"30\"} 1"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 /* topk of a range query chooses at each step anew. */

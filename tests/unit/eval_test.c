@@ -4,17 +4,6 @@
 #include "storage/key.h"
 #include "storage/kv.h"
 
-static void run(const struct fixture_case *cases, size_t count, const char *const *series,
-                int64_t step_s)
-{
-    struct fixture *f = fixture_new();
-    for (; *series; series++)
-        fixture_load(f, step_s, *series);
-    fixture_cases(f, cases, count);
-    fixture_free(f);
-}
-#define RUN(cases, series, step) run(cases, sizeof(cases) / sizeof *(cases), series, step)
-
 static void test_selectors(void **state)
 {
     (void)state;

@@ -1,18 +1,6 @@
 /* functions: values from the documentation and source of Prometheus, or worked out by hand. */
 #include "tests/unit/promql_fixture.h"
 
-#define RUN(cases, series, step) run(cases, sizeof(cases) / sizeof *(cases), series, step)
-
-static void run(const struct fixture_case *cases, size_t count, const char *const *series,
-                int64_t step_s)
-{
-    struct fixture *f = fixture_new();
-    for (; *series; series++)
-        fixture_load(f, step_s, *series);
-    fixture_cases(f, cases, count);
-    fixture_free(f);
-}
-
 static void test_rates(void **state)
 {
     (void)state;

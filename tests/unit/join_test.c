@@ -20,16 +20,6 @@ static const char *const series[] = {
     NULL,
 };
 
-static void check(const struct fixture_case *cases, size_t count)
-{
-    struct fixture *f = fixture_new();
-    for (size_t i = 0; series[i]; i++)
-        fixture_load(f, 60, series[i]);
-    fixture_cases(f, cases, count);
-    fixture_free(f);
-}
-#define CHECK(cases) check(cases, sizeof(cases) / sizeof *(cases))
-
 static void test_one_to_one(void **state)
 {
     (void)state;
@@ -61,7 +51,7 @@ static void test_one_to_one(void **state)
         {"1 + req{job=\"a\"} * 2", 0, "{job=\"a\"} 21"},
         {"req{job=\"a\"} ^ 2 - 1", 0, "{job=\"a\"} 99"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 static void test_grouping(void **state)
@@ -95,7 +85,7 @@ static void test_grouping(void **state)
          "the operation: [dup{job=\"a\", n=\"2\"}, dup{job=\"a\", n=\"1\"}];many-to-many matching "
          "not allowed: matching labels must be unique on one side"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 static void test_sets(void **state)
@@ -116,7 +106,7 @@ static void test_sets(void **state)
         {"req > 20 or req", 0, "req{job=\"b\"} 30; req{job=\"c\"} 50; req{job=\"a\"} 10"},
         {"req < 20 or req > 40", 0, "req{job=\"a\"} 10; req{job=\"c\"} 50"},
     };
-    CHECK(cases);
+    RUN(cases, series, 60);
 }
 
 /* Labels that clash only at different times do not clash. */

@@ -224,4 +224,16 @@ static inline void fixture_cases(struct fixture *f, const struct fixture_case *c
         fixture_check(f, cases[i].query, cases[i].at, cases[i].expected);
 }
 
+/* The cases over a store of their own that holds the series (NULL-terminated, one sample a step). */
+static inline void fixture_table(const struct fixture_case *cases, size_t count,
+                                 const char *const *series, int64_t step_s)
+{
+    struct fixture *f = fixture_new();
+    for (; *series; series++)
+        fixture_load(f, step_s, *series);
+    fixture_cases(f, cases, count);
+    fixture_free(f);
+}
+#define RUN(cases, series, step) fixture_table(cases, sizeof(cases) / sizeof *(cases), series, step)
+
 #endif
