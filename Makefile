@@ -30,7 +30,9 @@ SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/base/json_simd.o
 CLI_OBJ    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/lapwing/*.c))
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
-BENCH_BIN  := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+# What benches and tests share; the rest of bench/ are programs.
+BENCH_OBJ  := $(BUILD)/bench/dataset.o
+BENCH_BIN  := $(filter-out $(BENCH_OBJ:.o=),$(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c)))
 
 .DEFAULT_GOAL := help
 include tests/targets.mk
@@ -56,6 +58,8 @@ build/lapwing: $(BUILD)/lapwing
 	@ln -sf $(VARIANT)/lapwing $@
 
 $(BUILD)/liblapwing.a: $(SERVER_OBJ)
+	@rm -f $@ && ar rcs $@ $^
+$(BUILD)/libbench.a: $(BENCH_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 $(BUILD)/lapwingd: $(BUILD)/server/main.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
