@@ -337,6 +337,8 @@ static void aggregate_release(struct aggregate *self)
 int aggregate_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                    struct sink *sink)
 {
+    if (plan->aggregate.op == AGGREGATE_LIMITK || plan->aggregate.op == AGGREGATE_LIMIT_RATIO)
+        return limit_rows(eval, plan, grid, sink);
     if (plan->aggregate.op >= sizeof operations / sizeof *operations)
         return rank_rows(eval, plan, grid, sink);
     struct aggregate self = {

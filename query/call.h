@@ -28,6 +28,8 @@ double map_clamp_min(double value, const double *params, size_t count);
 double map_clamp_max(double value, const double *params, size_t count);
 double summary_avg(const struct histogram *histogram);
 double summary_count(const struct histogram *histogram);
+double summary_stddev(const struct histogram *histogram);
+double summary_stdvar(const struct histogram *histogram);
 double summary_sum(const struct histogram *histogram);
 
 /* --- window.c: false = no point; called only with at least one float sample --- */
@@ -40,6 +42,7 @@ bool window_idelta(const struct window *window, struct point *out);
 bool window_increase(const struct window *window, struct point *out);
 bool window_irate(const struct window *window, struct point *out);
 bool window_last(const struct window *window, struct point *out);
+bool window_mad(const struct window *window, struct point *out);
 bool window_max(const struct window *window, struct point *out);
 bool window_min(const struct window *window, struct point *out);
 bool window_predict_linear(const struct window *window, struct point *out);
@@ -47,6 +50,7 @@ bool window_present(const struct window *window, struct point *out);
 bool window_quantile(const struct window *window, struct point *out);
 bool window_rate(const struct window *window, struct point *out);
 bool window_resets(const struct window *window, struct point *out);
+bool window_smoothing(const struct window *window, struct point *out);
 bool window_stddev(const struct window *window, struct point *out);
 bool window_stdvar(const struct window *window, struct point *out);
 bool window_sum(const struct window *window, struct point *out);
@@ -86,6 +90,10 @@ MUST_USE int call_sort(struct eval *eval, const struct plan *plan, const struct 
                        struct sink *sink);
 MUST_USE int call_sort_desc(struct eval *eval, const struct plan *plan, const struct grid *grid,
                             struct sink *sink);
+MUST_USE int call_sort_by_label(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                                struct sink *sink);
+MUST_USE int call_sort_by_label_desc(struct eval *eval, const struct plan *plan,
+                                     const struct grid *grid, struct sink *sink);
 MUST_USE int call_timestamp(struct eval *eval, const struct plan *plan, const struct grid *grid,
                             struct sink *sink);
 MUST_USE int call_vector(struct eval *eval, const struct plan *plan, const struct grid *grid,

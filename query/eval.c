@@ -88,7 +88,7 @@ static bool name_is_fixed(const struct plan *plan)
     case PLAN_PAREN:
         return name_is_fixed(plan->child);
     case PLAN_AGGREGATE:
-        return plan->aggregate.op != AGGREGATE_TOPK && plan->aggregate.op != AGGREGATE_BOTTOMK &&
+        return !aggregate_keeps_series(plan->aggregate.op) &&
                !names_contain(&plan->aggregate.grouping, SLICE(LABEL_NAME));
     case PLAN_CALL:
         return call_name_is_fixed(plan);

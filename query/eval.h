@@ -204,7 +204,7 @@ struct window {
     size_t histogram_count;
     int64_t start_ms, end_ms; /* (start, end] */
     int64_t now_ms;           /* the time of the step */
-    double param;             /* the scalar argument */
+    double params[2];         /* the scalar arguments */
     double *work;             /* room for all float values */
     struct arena *arena;      /* for histograms made here */
 };
@@ -225,6 +225,11 @@ MUST_USE int aggregate_rows(struct eval *eval, const struct plan *plan, const st
 /* topk, bottomk, quantile, count_values. */
 MUST_USE int rank_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                        struct sink *sink);
+/* -1 when a k of topk, bottomk or limitk is no number or too large. */
+MUST_USE int rank_check_count(struct eval *eval, const double *param, const struct grid *grid);
+/* limitk, limit_ratio. */
+MUST_USE int limit_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                        struct sink *sink);
 MUST_USE int binary_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                          struct sink *sink);
 MUST_USE int negate_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,

@@ -1,7 +1,7 @@
 /* function: one row a function.
  *
- * To add one: a row here, its code, a test. The rows hold what Prometheus 3 calls stable; its
- * experimental functions (sort_by_label, limitk, mad_over_time ...) are deliberately absent.
+ * To add one: a row here, its code, a test. The rows hold what Prometheus 3 calls stable, and
+ * of its experimental functions those that people use.
  * The list is short and looked up once a call in a query text, so the search is linear.
  */
 #include "query/function.h"
@@ -55,12 +55,15 @@ static const struct query_function functions[] = {
     {"deg", {V}, 1, 0, V, .math = map_deg},
     {"delta", {M}, 1, 0, V, .window = window_delta, .window_histogram = window_histogram_delta},
     {"deriv", {M}, 1, 0, V, .window = window_deriv},
+    {"double_exponential_smoothing", {M, S, S}, 3, 0, V, .window = window_smoothing},
     {"exp", {V}, 1, 0, V, .math = exp},
     {"floor", {V}, 1, 0, V, .math = floor},
     {"histogram_avg", {V}, 1, 0, V, .summary = summary_avg},
     {"histogram_count", {V}, 1, 0, V, .summary = summary_count},
     {"histogram_fraction", {S, S, V}, 3, 0, V, .stream = call_histogram_fraction},
     {"histogram_quantile", {S, V}, 2, 0, V, .stream = call_histogram_quantile},
+    {"histogram_stddev", {V}, 1, 0, V, .summary = summary_stddev},
+    {"histogram_stdvar", {V}, 1, 0, V, .summary = summary_stdvar},
     {"histogram_sum", {V}, 1, 0, V, .summary = summary_sum},
     {"hour", {V}, 1, 1, V, .math = map_hour, .uses_time = true},
     {"idelta", {M}, 1, 0, V, .window = window_idelta, .window_histogram = window_histogram_idelta},
@@ -85,6 +88,7 @@ static const struct query_function functions[] = {
     {"ln", {V}, 1, 0, V, .math = log},
     {"log10", {V}, 1, 0, V, .math = log10},
     {"log2", {V}, 1, 0, V, .math = log2},
+    {"mad_over_time", {M}, 1, 0, V, .window = window_mad},
     {"max_over_time", {M}, 1, 0, V, .window = window_max, .window_histogram = window_histogram_max},
     {"min_over_time", {M}, 1, 0, V, .window = window_min, .window_histogram = window_histogram_min},
     {"minute", {V}, 1, 1, V, .math = map_minute, .uses_time = true},
@@ -115,6 +119,14 @@ static const struct query_function functions[] = {
     {"sinh", {V}, 1, 0, V, .math = sinh},
     {"sort", {V}, 1, 0, V, .stream = call_sort, .keeps_name = true},
     {"sort_desc", {V}, 1, 0, V, .stream = call_sort_desc, .keeps_name = true},
+    {"sort_by_label", {V, T, T}, 3, -1, V, .stream = call_sort_by_label, .keeps_name = true},
+    {"sort_by_label_desc",
+     {V, T, T},
+     3,
+     -1,
+     V,
+     .stream = call_sort_by_label_desc,
+     .keeps_name = true},
     {"sqrt", {V}, 1, 0, V, .math = sqrt},
     {"stddev_over_time", {M}, 1, 0, V, .window = window_stddev},
     {"stdvar_over_time", {M}, 1, 0, V, .window = window_stdvar},

@@ -35,6 +35,8 @@ static const struct {
     {SLICE_LIT("bottomk"), TOKEN_BOTTOMK},
     {SLICE_LIT("quantile"), TOKEN_QUANTILE},
     {SLICE_LIT("count_values"), TOKEN_COUNT_VALUES},
+    {SLICE_LIT("limitk"), TOKEN_LIMITK},
+    {SLICE_LIT("limit_ratio"), TOKEN_LIMIT_RATIO},
     {SLICE_LIT("by"), TOKEN_BY},
     {SLICE_LIT("without"), TOKEN_WITHOUT},
     {SLICE_LIT("on"), TOKEN_ON},
@@ -382,7 +384,7 @@ bool token_is_operator(enum token_kind kind)
 
 bool token_is_aggregate(enum token_kind kind)
 {
-    return kind >= TOKEN_SUM && kind <= TOKEN_COUNT_VALUES;
+    return kind >= TOKEN_SUM && kind <= TOKEN_LIMIT_RATIO;
 }
 
 bool token_is_word(const struct token *token)

@@ -169,6 +169,38 @@ double summary_avg(const struct histogram *histogram)
     return histogram->sum / histogram->count;
 }
 
+static void add_square(double square[2], double middle, double count, double mean)
+{
+    double distance = middle - mean;
+    if (count != 0)
+        sum_add(&square[0], &square[1], count * distance * distance);
+}
+
+/* Each observation counts as the geometric middle of its bucket. */
+static double middle_of(int schema, int32_t index)
+{
+    return sqrt(histogram_bound(schema, index) * histogram_bound(schema, index - 1));
+}
+
+double summary_stdvar(const struct histogram *histogram)
+{
+    double mean = histogram->sum / histogram->count, square[2] = {0};
+    const struct histogram_side *negative = &histogram->negative, *positive = &histogram->positive;
+    for (size_t i = negative->count; i--;)
+        add_square(square, -middle_of(histogram->schema, negative->at[i].index),
+                   negative->at[i].count, mean);
+    add_square(square, 0, histogram->zero_count, mean);
+    for (size_t i = 0; i < positive->count; i++)
+        add_square(square, middle_of(histogram->schema, positive->at[i].index),
+                   positive->at[i].count, mean);
+    return (square[0] + square[1]) / histogram->count;
+}
+
+double summary_stddev(const struct histogram *histogram)
+{
+    return sqrt(summary_stdvar(histogram));
+}
+
 /* --- the walk --- */
 
 struct map_sink {

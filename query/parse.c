@@ -209,8 +209,7 @@ static struct plan *parse_call(struct parser *parser, struct slice name, size_t 
 
 static bool takes_parameter(enum aggregate_operator op)
 {
-    return op == AGGREGATE_TOPK || op == AGGREGATE_BOTTOMK || op == AGGREGATE_QUANTILE ||
-           op == AGGREGATE_COUNT_VALUES;
+    return op >= AGGREGATE_TOPK; /* the operators behind it all do */
 }
 
 /* 1: there was one, 0: none, -1: malformed. */

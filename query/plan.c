@@ -22,8 +22,15 @@ const char *aggregate_operator_name(enum aggregate_operator op)
         [AGGREGATE_STDDEV] = "stddev",     [AGGREGATE_STDVAR] = "stdvar",
         [AGGREGATE_TOPK] = "topk",         [AGGREGATE_BOTTOMK] = "bottomk",
         [AGGREGATE_QUANTILE] = "quantile", [AGGREGATE_COUNT_VALUES] = "count_values",
+        [AGGREGATE_LIMITK] = "limitk",     [AGGREGATE_LIMIT_RATIO] = "limit_ratio",
     };
     return names[op];
+}
+
+bool aggregate_keeps_series(enum aggregate_operator op)
+{
+    return op == AGGREGATE_TOPK || op == AGGREGATE_BOTTOMK || op == AGGREGATE_LIMITK ||
+           op == AGGREGATE_LIMIT_RATIO;
 }
 
 const char *binary_operator_name(enum binary_operator op)

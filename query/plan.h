@@ -58,6 +58,8 @@ enum aggregate_operator {
     AGGREGATE_BOTTOMK,
     AGGREGATE_QUANTILE,
     AGGREGATE_COUNT_VALUES,
+    AGGREGATE_LIMITK,
+    AGGREGATE_LIMIT_RATIO,
 };
 
 enum match_cardinality {
@@ -122,6 +124,8 @@ struct plan {
 
 /* "sum", "+" and so on. */
 const char *aggregate_operator_name(enum aggregate_operator op);
+/* topk and its kind: the answer is some of the series put in, labels and all. */
+bool aggregate_keeps_series(enum aggregate_operator op);
 const char *binary_operator_name(enum binary_operator op);
 /* Frees the regexes of all selectors (nodes belong to the arena). NULL is fine. */
 void plan_release(struct plan *plan);

@@ -188,14 +188,14 @@ static int push_in_order(struct rank *self, struct candidate *heap, size_t count
     return 0;
 }
 
-static int check_k(struct rank *self)
+int rank_check_count(struct eval *eval, const double *param, const struct grid *grid)
 {
-    for (size_t i = 0; i < self->grid->steps; i++) {
-        if (isnan(self->param[i]))
-            return error_set(self->eval->err, ERROR_EXECUTION, "Parameter value is NaN");
-        if (fabs(self->param[i]) >= 0x1p63)
-            return error_set(self->eval->err, ERROR_EXECUTION, "Scalar value %g overflows int64",
-                             self->param[i]);
+    for (size_t i = 0; i < grid->steps; i++) {
+        if (isnan(param[i]))
+            return error_set(eval->err, ERROR_EXECUTION, "Parameter value is NaN");
+        if (fabs(param[i]) >= 0x1p63)
+            return error_set(eval->err, ERROR_EXECUTION, "Scalar value %g overflows int64",
+                             param[i]);
     }
     return 0;
 }
@@ -215,7 +215,7 @@ static int rank_top(struct rank *self)
     self->chosen = arena_zeroed(arena, self->rows.count, sizeof *self->chosen);
     if (!heap || !self->chosen)
         return eval_fail_memory(self->eval);
-    if (check_k(self) != 0)
+    if (rank_check_count(self->eval, self->param, self->grid) != 0)
         return -1;
     for (size_t i = 0; i < self->group_count; i++) {
         struct group *group = &self->groups[i];

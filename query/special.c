@@ -4,6 +4,7 @@
  * was there. sort() orders rows, which means something only for a single step. timestamp() of a
  * bare selector reads the samples' own times; of anything else, the time of the step.
  */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -145,6 +146,105 @@ int call_sort_desc(struct eval *eval, const struct plan *plan, const struct grid
                    struct sink *sink)
 {
     return sort_rows(eval, plan, grid, sink);
+}
+
+/* --- sort_by_label --- */
+
+struct labelled {
+    struct row row;
+    const struct slice *names; /* to sort by */
+    size_t name_count;
+};
+
+static struct slice cut_digits(struct slice *rest)
+{
+    size_t len = 0;
+    while (len < rest->len && rest->at[len] == '0' && len + 1 < rest->len &&
+           isdigit((unsigned char)rest->at[len + 1]))
+        len++;
+    *rest = slice_skip(*rest, len); /* leading zeros count for nothing */
+    for (len = 0; len < rest->len && isdigit((unsigned char)rest->at[len]);)
+        len++;
+    struct slice digits = slice_head(*rest, len);
+    *rest = slice_skip(*rest, len);
+    return digits;
+}
+
+/* As people order names: runs of digits by their number, so that web-9 stands before web-10. */
+static int compare_naturally(struct slice a, struct slice b)
+{
+    while (a.len && b.len) {
+        if (isdigit((unsigned char)*a.at) && isdigit((unsigned char)*b.at)) {
+            struct slice x = cut_digits(&a), y = cut_digits(&b);
+            if (x.len != y.len)
+                return x.len < y.len ? -1 : 1;
+            int order = slice_compare(x, y);
+            if (order)
+                return order;
+        } else if (*a.at != *b.at) {
+            return (unsigned char)*a.at < (unsigned char)*b.at ? -1 : 1;
+        } else {
+            a = slice_skip(a, 1);
+            b = slice_skip(b, 1);
+        }
+    }
+    return (a.len > 0) - (b.len > 0);
+}
+
+static int compare_labels_up(const void *a, const void *b)
+{
+    const struct labelled *left = a, *right = b;
+    for (size_t i = 0; i < left->name_count; i++) {
+        int order = compare_naturally(labels_get(left->row.labels, left->names[i]),
+                                      labels_get(right->row.labels, left->names[i]));
+        if (order)
+            return order;
+    }
+    return labels_compare(left->row.labels, right->row.labels);
+}
+
+static int compare_labels_down(const void *a, const void *b)
+{
+    return compare_labels_up(b, a);
+}
+
+static int sort_by_label(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                         struct sink *sink)
+{
+    struct rows rows;
+    bool down = plan->call.function->stream == call_sort_by_label_desc;
+    size_t names = plan->call.arg_count - 1;
+    if (grid->steps > 1)
+        return eval_rows(eval, plan->call.args[0], grid, sink);
+    struct slice *name = arena_alloc(eval->arena, names * sizeof *name);
+    if (!name)
+        return eval_fail_memory(eval);
+    for (size_t i = 0; i < names; i++)
+        name[i] = eval_string(plan->call.args[1 + i]);
+    if (rows_collect(eval, plan->call.args[0], grid, &rows) != 0)
+        return -1;
+    struct labelled *at = arena_alloc(eval->arena, rows.count * sizeof *at);
+    if (!at)
+        return eval_fail_memory(eval);
+    for (size_t i = 0; i < rows.count; i++)
+        at[i] = (struct labelled){rows.at[i], name, names};
+    if (rows.count)
+        qsort(at, rows.count, sizeof *at, down ? compare_labels_down : compare_labels_up);
+    for (size_t i = 0; i < rows.count; i++)
+        rows.at[i] = at[i].row;
+    return rows_push(&rows, sink);
+}
+
+int call_sort_by_label(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                       struct sink *sink)
+{
+    return sort_by_label(eval, plan, grid, sink);
+}
+
+int call_sort_by_label_desc(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                            struct sink *sink)
+{
+    return sort_by_label(eval, plan, grid, sink);
 }
 
 /* --- timestamp, vector --- */

@@ -222,7 +222,18 @@ bool window_max(const struct window *window, struct point *out)
 bool window_quantile(const struct window *window, struct point *out)
 {
     memcpy(window->work, window->values, window->count * sizeof *window->work);
-    out->value = quantile_of(window->param, window->work, window->count);
+    out->value = quantile_of(window->params[0], window->work, window->count);
+    return true;
+}
+
+/* The median distance from the median. */
+bool window_mad(const struct window *window, struct point *out)
+{
+    memcpy(window->work, window->values, window->count * sizeof *window->work);
+    double median = quantile_of(0.5, window->work, window->count);
+    for (size_t i = 0; i < window->count; i++)
+        window->work[i] = fabs(window->values[i] - median);
+    out->value = quantile_of(0.5, window->work, window->count);
     return true;
 }
 
@@ -294,7 +305,24 @@ bool window_predict_linear(const struct window *window, struct point *out)
     if (window->count < 2)
         return false;
     struct line line = fit(window, window->now_ms);
-    out->value = line.slope * window->param + line.at_origin;
+    out->value = line.slope * window->params[0] + line.at_origin;
+    return true;
+}
+
+/* Holt's linear method: a level that follows the values and a trend that follows the level. */
+bool window_smoothing(const struct window *window, struct point *out)
+{
+    double of_value = window->params[0], of_trend = window->params[1];
+    if (window->count < 2)
+        return false;
+    double before = 0, level = window->values[0], trend = window->values[1] - window->values[0];
+    for (size_t i = 1; i < window->count; i++) {
+        if (i > 1)
+            trend = of_trend * (level - before) + (1 - of_trend) * trend;
+        before = level;
+        level = of_value * window->values[i] + (1 - of_value) * (level + trend);
+    }
+    out->value = level;
     return true;
 }
 
@@ -306,7 +334,7 @@ struct window_sink {
     const struct query_function *function;
     const struct grid *grid;
     struct range range;
-    const double *params; /* one a step, or NULL */
+    const double *params[2]; /* one a step, or NULL */
     struct scratch scratch;
     struct sink *out;
 };
@@ -395,7 +423,8 @@ static int window_take(struct samples_sink *sink, struct labels labels,
         window.now_ms = grid_time(self->grid, i);
         window.end_ms = self->range.end_ms + (int64_t)i * self->range.step_ms;
         window.start_ms = window.end_ms - self->range.range_ms;
-        window.param = self->params ? self->params[i] : 0;
+        for (int k = 0; k < 2; k++)
+            window.params[k] = self->params[k] ? self->params[k][i] : 0;
         span_move(&floats, samples->times, samples->count, &window);
         span_move(&histograms, samples->histogram_times, samples->histogram_count, &window);
         window_place(&window, samples, &floats, &histograms);
@@ -409,14 +438,33 @@ static int window_take(struct samples_sink *sink, struct labels labels,
     return self->out->take(self->out, &row);
 }
 
-static void check_quantile(const struct window_sink *self)
+static int check_quantile(const struct window_sink *self)
 {
-    assert(self->params);
     for (size_t i = 0; i < self->grid->steps; i++)
-        if (!(self->params[i] >= 0 && self->params[i] <= 1))
+        if (!(self->params[0][i] >= 0 && self->params[0][i] <= 1))
             eval_warn(self->eval,
                       "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      self->params[i]);
+                      self->params[0][i]);
+    return 0;
+}
+
+static int check_smoothing(const struct window_sink *self)
+{
+    static const char *const factors[] = {"smoothing", "trend"};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < self->grid->steps; i++)
+            if (!(self->params[k][i] > 0 && self->params[k][i] < 1))
+                return error_set(self->eval->err, ERROR_EXECUTION,
+                                 "invalid %s factor. Expected: 0 < %cf < 1, got: %f", factors[k],
+                                 factors[k][0], self->params[k][i]);
+    return 0;
+}
+
+static int check_params(const struct window_sink *self)
+{
+    if (self->function->window == window_quantile)
+        return check_quantile(self);
+    return self->function->window == window_smoothing ? check_smoothing(self) : 0;
 }
 
 int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -430,15 +478,16 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
         .out = sink,
     };
     const struct plan *samples = NULL;
+    int params = 0;
     for (size_t i = 0; i < plan->call.arg_count; i++) {
         const struct plan *arg = eval_unwrap(plan->call.args[i]);
         if (arg->type == VALUE_MATRIX)
             samples = arg;
-        else if (!(self.params = eval_scalar_new(eval, arg, grid)))
+        else if (!(self.params[params++] = eval_scalar_new(eval, arg, grid)))
             return -1;
     }
-    if (self.function->window == window_quantile)
-        check_quantile(&self);
+    if (check_params(&self) != 0)
+        return -1;
     self.range = range_of(eval, samples, grid);
     scratch_open(eval, &self.scratch);
     int result = range_each(eval, samples, grid, &self.sink);

@@ -171,6 +171,6 @@ bool window_histogram_quantile(const struct window *window, struct point *out)
     const struct histogram *rise = rise_of(window, true);
     if (!rise || !(rise->count > 0))
         return false;
-    out->value = histogram_quantile(window->param, rise);
+    out->value = histogram_quantile(window->params[0], rise);
     return true;
 }

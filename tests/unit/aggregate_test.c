@@ -97,6 +97,20 @@ static void test_ranking(void **state)
         {"topk(2, odds)", 0, "odds{x=\"c\"} 2; odds{x=\"b\"} 1"},
         {"bottomk(2, odds)", 0, "odds{x=\"b\"} 1; odds{x=\"c\"} 2"},
         {"bottomk(3, odds)", 0, "odds{x=\"b\"} 1; odds{x=\"c\"} 2; odds{x=\"a\"} nan"},
+        {"limitk(2, http)", 0,
+         "http{code=\"200\", i=\"0\", job=\"api\"} 10; http{code=\"200\", i=\"1\", job=\"web\"} "
+         "20"},
+        {"limitk by (job) (1, http)", 0,
+         "http{code=\"200\", i=\"0\", job=\"api\"} 10; http{code=\"200\", i=\"1\", job=\"web\"} "
+         "20"},
+        {"count(limitk(100, http))", 0, "{} 4"},
+        {"limitk(0, http)", 0, ""},
+        {"limitk(NaN, http)", 0, "error: Parameter value is NaN"},
+        {"count(limit_ratio(1, http))", 0, "{} 4"},
+        {"limit_ratio(0, http)", 0, ""},
+        {"count(limit_ratio(0.3, http) or limit_ratio(-0.7, http))", 0, "{} 4"},
+        {"limit_ratio(0.3, http) and limit_ratio(-0.7, http)", 0, ""},
+        {"limit_ratio(NaN, http)", 0, "error: Ratio value is NaN"},
         {"count_values(\"v\", odd)", 0,
          "{v=\"0.1\"} 2; {v=\"1000000000000000000000\"} 1; {v=\"0.0000001\"} 1"},
         {"count_values by (job) (\"job\", http{job=\"api\"})", 60, "{job=\"10\"} 2"},
@@ -119,6 +133,8 @@ static void test_ranking_over_a_range(void **state)
     fixture_expect(f, "bottomk(1, m)", 0, 120, 120, "m{x=\"a\"} 1@0; m{x=\"b\"} 1@120");
     fixture_expect(f, "topk(scalar(m{x=\"a\"}), m)", 0, 120, 120,
                    "m{x=\"a\"} 3@120; m{x=\"b\"} 3@0 1@120; m{x=\"c\"} 9@120");
+    fixture_expect(f, "limitk(1, m)", 0, 120, 60, "m{x=\"a\"} 1@0 2@60 3@120");
+    fixture_expect(f, "limitk(1, m > 1)", 0, 120, 60, "m{x=\"a\"} 2@60 3@120; m{x=\"b\"} 3@0");
     fixture_expect(f, "sum(m)", 0, 120, 60, "{} 6@0 6@60 13@120");
     fixture_expect(f, "count_values(\"v\", m)", 0, 60, 60,
                    "{v=\"1\"} 1@0; {v=\"2\"} 1@0 3@60; {v=\"3\"} 1@0");

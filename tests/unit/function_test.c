@@ -78,6 +78,14 @@ static void test_over_time(void **state)
         {"min_over_time(m[5m])", 180, "{} 2"},
         {"max_over_time(m[5m])", 180, "{} 8"},
         {"count_over_time(m[5m])", 180, "{} 4"},
+        {"mad_over_time(m[5m])", 180, "{} 2"},
+        {"mad_over_time(m[1m])", 180, "{} 0"},
+        {"double_exponential_smoothing(m[5m], 0.5, 0.5)", 180, "{} 5"},
+        {"double_exponential_smoothing(m[1m], 0.5, 0.5)", 180, ""},
+        {"double_exponential_smoothing(m[5m], 1, 0.5)", 180,
+         "error: invalid smoothing factor. Expected: 0 < sf < 1, got: 1.000000"},
+        {"double_exponential_smoothing(m[5m], 0.5, 0)", 180,
+         "error: invalid trend factor. Expected: 0 < tf < 1, got: 0.000000"},
         {"last_over_time(m[5m])", 180, "m{} 6"},
         {"present_over_time(m[5m])", 180, "{} 1"},
         {"stddev_over_time(m[5m])", 180, "{} 2.2360679775"},
@@ -196,6 +204,27 @@ static void test_special(void **state)
     RUN(cases, series, 60);
 }
 
+static void test_sort_by_label(void **state)
+{
+    (void)state;
+    static const char *const series[] = {
+        "m{h=\"web-10\", z=\"b\"} 1",
+        "m{h=\"web-9\", z=\"b\"} 2",
+        "m{h=\"web-09\", z=\"a\"} 3",
+        "m{h=\"db\"} 4",
+        "m{z=\"c\"} 5",
+        NULL,
+    };
+    static const struct fixture_case cases[] = {
+        {"sort_by_label(m, \"h\", \"z\")", 0,
+         "m{z=\"c\"} 5; m{h=\"db\"} 4; m{h=\"web-09\", z=\"a\"} 3; m{h=\"web-9\", z=\"b\"} 2; "
+         "m{h=\"web-10\", z=\"b\"} 1"},
+        {"sort_by_label_desc(m{z=\"b\"}, \"h\")", 0,
+         "m{h=\"web-10\", z=\"b\"} 1; m{h=\"web-9\", z=\"b\"} 2"},
+    };
+    RUN(cases, series, 60);
+}
+
 static void test_label_replace_refuses_a_broken_regex(void **state)
 {
     (void)state;
@@ -308,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_over_time),
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_special),
+        cmocka_unit_test(test_sort_by_label),
         cmocka_unit_test(test_label_replace_refuses_a_broken_regex),
         cmocka_unit_test(test_classic_histograms),
         cmocka_unit_test(test_windows_match_a_naive_model),

@@ -225,6 +225,10 @@ static void test_arithmetic(void **state)
         {"histogram_count(h)", 60, "{x=\"a\"} 12; {x=\"b\"} 2"},
         {"histogram_sum(h)", 60, "{x=\"a\"} 25.5; {x=\"b\"} 16"},
         {"histogram_avg(h)", 60, "{x=\"a\"} 2.125; {x=\"b\"} 8"},
+        /* all at 8: 8 * (1 - 2^(-1/128)) from the middle of its bucket */
+        {"round(histogram_stddev(h{x=\"b\"}), 1e-5)", 60, "{x=\"b\"} 0.0432"},
+        {"round(histogram_stdvar(h{x=\"b\"}), 1e-7)", 60, "{x=\"b\"} 0.0018666"},
+        {"limitk(1, h)", 60, "h{x=\"a\"} h(12,25.5)"},
         {"histogram_count(floats)", 60, ""},
         {"histogram_fraction(0, 2, h)", 60, "{x=\"a\"} 0.5; {x=\"b\"} 0"},
         {"histogram_fraction(-Inf, +Inf, h)", 60, "{x=\"a\"} 1; {x=\"b\"} 1"},
