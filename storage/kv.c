@@ -11,21 +11,17 @@
  *
  * Debian's build asserts: an iterator that outlives the database ends the process at close, and so
  * does a write after a failed one, be it to its own LOG. Hence that file gets nothing but its header,
- * and the first failure is remembered and answers all later writes; reads go on. There is no
- * Resume() in this API: the way out is a restart.
+ * and the first failure is remembered and answers all later writes, until the database has been
+ * opened again (kv_gate.c); reads go on.
  */
-#include "storage/kv.h"
-
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <rocksdb/c.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "storage/base/alloc.h"
+#include "storage/kv_state.h"
 
 #define BLOCK_CACHE_BYTES   ((size_t)64 << 20)
 #define MEMTABLE_BYTES_ALL  ((size_t)64 << 20)
@@ -53,31 +49,7 @@ static const struct family_row {
     [KV_DOCS] = {"docs", rocksdb_lz4_compression, rocksdb_zstd_compression},
 };
 
-struct kv {
-    rocksdb_t *db;
-    rocksdb_options_t *options[KV_FAMILY_COUNT];
-    rocksdb_column_family_handle_t *handles[KV_FAMILY_COUNT];
-    rocksdb_cache_t *cache;
-    rocksdb_readoptions_t *read;
-    rocksdb_writeoptions_t *write;
-    rocksdb_writeoptions_t *write_sync;
-    struct error broken;    /* the first failed write, by the writer thread; */
-    _Atomic bool is_broken; /* then true, for any thread */
-};
-
-struct kv_batch {
-    rocksdb_writebatch_t *batch;
-};
-
-struct kv_iterator {
-    rocksdb_iterator_t *it;
-    rocksdb_readoptions_t *read;
-    struct buffer from; /* RocksDB keeps pointers to the bounds */
-    struct buffer to;
-};
-
-/* Turns RocksDB's message into ours and frees it. 0 when there was none. */
-static int check(char *message, const char *doing, struct error *err)
+int kv_check(char *message, const char *doing, struct error *err)
 {
     if (!message)
         return 0;
@@ -170,8 +142,10 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
     return options;
 }
 
-static void free_options(struct kv *kv)
+static void free_kv(struct kv *kv)
 {
+    kv_gate_release(kv);
+    free(kv->path);
     for (int i = 0; i < KV_FAMILY_COUNT; i++)
         rocksdb_options_destroy(kv->options[i]);
     rocksdb_cache_destroy(kv->cache);
@@ -194,264 +168,61 @@ static int explain_open_failure(const char *path, char *message, struct error *e
     return -1;
 }
 
-int kv_open(const char *path, struct kv **out, struct error *err)
+int kv_open_database(struct kv *kv, struct error *err)
 {
     const char *names[KV_FAMILY_COUNT];
     const rocksdb_options_t *options[KV_FAMILY_COUNT];
     char *message = NULL;
-    if (make_directories(path, err) || check_room(path, err))
+    for (int i = 0; i < KV_FAMILY_COUNT; i++) {
+        names[i] = families[i].name;
+        options[i] = kv->options[i];
+    }
+    if (check_room(kv->path, err))
         return -1;
+    kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT, names,
+                                          options, kv->handles, &message);
+    if (!message)
+        return 0;
+    kv->db = NULL;
+    return explain_open_failure(kv->path, message, err);
+}
 
+int kv_open(const char *path, struct kv **out, struct error *err)
+{
+    if (make_directories(path, err))
+        return -1;
     struct kv *kv = alloc_zeroed(1, sizeof *kv);
+    kv_gate_init(kv);
+    kv->path = alloc_string(path);
     kv->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
     kv->read = rocksdb_readoptions_create();
     kv->write = rocksdb_writeoptions_create();
     kv->write_sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(kv->write_sync, 1);
-    for (int i = 0; i < KV_FAMILY_COUNT; i++) {
+    for (int i = 0; i < KV_FAMILY_COUNT; i++)
         kv->options[i] = make_options(kv, &families[i]);
-        names[i] = families[i].name;
-        options[i] = kv->options[i];
-    }
-    kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], path, KV_FAMILY_COUNT, names,
-                                          options, kv->handles, &message);
-    if (message) {
-        free_options(kv);
-        return explain_open_failure(path, message, err);
+    if (kv_open_database(kv, err)) {
+        free_kv(kv);
+        return -1;
     }
     *out = kv;
     return 0;
+}
+
+void kv_close_database(struct kv *kv)
+{
+    if (!kv->db)
+        return;
+    for (int i = 0; i < KV_FAMILY_COUNT; i++)
+        rocksdb_column_family_handle_destroy(kv->handles[i]);
+    rocksdb_close(kv->db);
+    kv->db = NULL;
 }
 
 void kv_close(struct kv *kv)
 {
     if (!kv)
         return;
-    for (int i = 0; i < KV_FAMILY_COUNT; i++)
-        rocksdb_column_family_handle_destroy(kv->handles[i]);
-    rocksdb_close(kv->db);
-    free_options(kv);
-}
-
-/* --- writing --- */
-
-struct kv_batch *kv_batch_new(void)
-{
-    struct kv_batch *batch = alloc_zeroed(1, sizeof *batch);
-    batch->batch = rocksdb_writebatch_create();
-    return batch;
-}
-
-void kv_batch_free(struct kv_batch *batch)
-{
-    if (!batch)
-        return;
-    rocksdb_writebatch_destroy(batch->batch);
-    free(batch);
-}
-
-void kv_batch_clear(struct kv_batch *batch)
-{
-    rocksdb_writebatch_clear(batch->batch);
-}
-
-bool kv_batch_is_empty(const struct kv_batch *batch)
-{
-    return rocksdb_writebatch_count(batch->batch) == 0;
-}
-
-void kv_batch_put(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key,
-                  struct slice value)
-{
-    rocksdb_writebatch_put_cf(batch->batch, kv->handles[family], key.at, key.len,
-                              value.len ? value.at : "", value.len);
-}
-
-void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family family, struct slice key)
-{
-    rocksdb_writebatch_delete_cf(batch->batch, kv->handles[family], key.at, key.len);
-}
-
-void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family family,
-                           struct slice from, struct slice to)
-{
-    rocksdb_writebatch_delete_range_cf(batch->batch, kv->handles[family], from.at, from.len, to.at,
-                                       to.len);
-}
-
-int kv_check_writable(const struct kv *kv, struct error *err)
-{
-    if (!atomic_load(&kv->is_broken))
-        return 0;
-    return error_set(
-        err, ERROR_UNAVAILABLE,
-        "%.800s; nothing is written any more: free disk space or repair the disk, then "
-        "restart lapwingd",
-        kv->broken.text);
-}
-
-/* Remembers the first failure; -1. */
-static int break_down(struct kv *kv, char *message, const char *doing, struct error *err)
-{
-    if (check(message, doing, &kv->broken))
-        atomic_store(&kv->is_broken, true);
-    return kv_check_writable(kv, err);
-}
-
-int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err)
-{
-    char *message = NULL;
-    if (kv_check_writable(kv, err))
-        return -1;
-    rocksdb_write(kv->db, sync ? kv->write_sync : kv->write, batch->batch, &message);
-    if (message)
-        return break_down(kv, message, "cannot write to the data directory", err);
-    rocksdb_writebatch_clear(batch->batch);
-    return 0;
-}
-
-int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,
-                  struct error *err)
-{
-    char *message = NULL;
-    if (kv_check_writable(kv, err))
-        return -1;
-    /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
-     * range tombstone behind it makes the result exact. `to` is never a real key here. */
-    rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,
-                                    &message);
-    if (message)
-        return break_down(kv, message, "cannot drop old files", err);
-    rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
-                            to.len, &message);
-    return message ? break_down(kv, message, "cannot drop old data", err) : 0;
-}
-
-/* --- reading --- */
-
-int kv_get(struct kv *kv, enum kv_family family, struct slice key, struct buffer *out,
-           struct error *err)
-{
-    char *message = NULL;
-    rocksdb_pinnableslice_t *pinned =
-        rocksdb_get_pinned_cf(kv->db, kv->read, kv->handles[family], key.at, key.len, &message);
-    if (check(message, "cannot read from the data directory", err))
-        return -1;
-    if (!pinned)
-        return 0;
-    size_t len;
-    const char *at = rocksdb_pinnableslice_value(pinned, &len);
-    buffer_append(out, at, len);
-    rocksdb_pinnableslice_destroy(pinned);
-    if (out->overflow)
-        return error_set(err, ERROR_TOO_LARGE, "a stored value of %zu bytes exceeds its limit",
-                         len);
-    return 1;
-}
-
-struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slice from,
-                               struct slice to)
-{
-    struct kv_iterator *it = alloc_zeroed(1, sizeof *it);
-    it->read = rocksdb_readoptions_create();
-    buffer_init(&it->from, SIZE_MAX);
-    buffer_init(&it->to, SIZE_MAX);
-    if (from.len) {
-        buffer_append_slice(&it->from, from);
-        rocksdb_readoptions_set_iterate_lower_bound(it->read, it->from.at, it->from.len);
-    }
-    if (to.len) {
-        buffer_append_slice(&it->to, to);
-        rocksdb_readoptions_set_iterate_upper_bound(it->read, it->to.at, it->to.len);
-    }
-    it->it = rocksdb_create_iterator_cf(kv->db, it->read, kv->handles[family]);
-    return it;
-}
-
-void kv_iterator_free(struct kv_iterator *it)
-{
-    if (!it)
-        return;
-    rocksdb_iter_destroy(it->it);
-    rocksdb_readoptions_destroy(it->read);
-    buffer_release(&it->from);
-    buffer_release(&it->to);
-    free(it);
-}
-
-bool kv_seek(struct kv_iterator *it, struct slice key)
-{
-    rocksdb_iter_seek(it->it, key.at, key.len);
-    return rocksdb_iter_valid(it->it);
-}
-
-bool kv_seek_before(struct kv_iterator *it, struct slice key)
-{
-    rocksdb_iter_seek_for_prev(it->it, key.at, key.len);
-    return rocksdb_iter_valid(it->it);
-}
-
-bool kv_seek_first(struct kv_iterator *it)
-{
-    rocksdb_iter_seek_to_first(it->it);
-    return rocksdb_iter_valid(it->it);
-}
-
-bool kv_seek_last(struct kv_iterator *it)
-{
-    rocksdb_iter_seek_to_last(it->it);
-    return rocksdb_iter_valid(it->it);
-}
-
-bool kv_next(struct kv_iterator *it)
-{
-    rocksdb_iter_next(it->it);
-    return rocksdb_iter_valid(it->it);
-}
-
-bool kv_previous(struct kv_iterator *it)
-{
-    rocksdb_iter_prev(it->it);
-    return rocksdb_iter_valid(it->it);
-}
-
-struct slice kv_key(const struct kv_iterator *it)
-{
-    size_t len;
-    const char *at = rocksdb_iter_key(it->it, &len);
-    return slice_make(at, len);
-}
-
-struct slice kv_value(const struct kv_iterator *it)
-{
-    size_t len;
-    const char *at = rocksdb_iter_value(it->it, &len);
-    return slice_make(at, len);
-}
-
-int kv_iterator_check(const struct kv_iterator *it, struct error *err)
-{
-    char *message = NULL;
-    rocksdb_iter_get_error(it->it, &message);
-    return check(message, "cannot read from the data directory", err);
-}
-
-/* --- looking after it --- */
-
-uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)
-{
-    uint64_t value = 0;
-    if (rocksdb_property_int_cf(kv->db, kv->handles[family], name, &value) != 0)
-        return 0;
-    return value;
-}
-
-void kv_prefix_end(struct slice prefix, struct buffer *out)
-{
-    size_t len = prefix.len;
-    while (len && (unsigned char)prefix.at[len - 1] == 0xff)
-        len--;
-    buffer_append(out, prefix.at, len);
-    if (len)
-        out->at[out->len - 1] = (char)(out->at[out->len - 1] + 1);
+    kv_close_database(kv);
+    free_kv(kv);
 }

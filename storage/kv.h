@@ -42,7 +42,8 @@ void kv_batch_delete(struct kv *kv, struct kv_batch *batch, enum kv_family famil
 void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family family,
                            struct slice from, struct slice to);
 /* Atomic. Without sync: survives kill -9; with sync: survives power loss. Clears the batch on
- * success and leaves it alone on failure. After the first failure all writes are refused. */
+ * success and leaves it alone on failure. After the first failure all writes are refused until
+ * kv_reopen. */
 MUST_USE int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err);
 /* Any thread. -1 with the reason once a write has failed. */
 MUST_USE int kv_check_writable(const struct kv *kv, struct error *err);
@@ -75,6 +76,11 @@ struct slice kv_value(const struct kv_iterator *it);
 MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 
 /* --- looking after it --- */
+/* Writer thread, holding no iterator: opens the database again after a failed write. Waits some
+ * seconds for readers to end; new ones wait for it. -1: refused as before; try again later. */
+MUST_USE int kv_reopen(struct kv *kv, struct error *err);
+/* Any thread; takes as long as rewriting all tables does. Reads and writes go on meanwhile. */
+MUST_USE int kv_compact(struct kv *kv, struct error *err);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

@@ -1,0 +1,50 @@
+/* kv_care: compaction and facts.
+ *
+ * Compacting by hand rewrites every family down to its last level, so that deleted data is gone and
+ * what remains has the bottom's compression. The C API reports no errors of it; RocksDB counts them.
+ */
+#include "storage/kv_state.h"
+
+#define FORCE_OPTIMIZED 3 /* BottommostLevelCompaction: also files that are at the bottom already */
+
+int kv_compact(struct kv *kv, struct error *err)
+{
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    uint64_t errors = kv_property(kv, KV_DEFAULT, "rocksdb.background-errors");
+    /* Else automatic compactions would wait until this one is done, and writers for them. */
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, FORCE_OPTIMIZED);
+    int status = kv_enter(kv, err);
+    for (int i = 0; !status && i < KV_FAMILY_COUNT; i++)
+        rocksdb_compact_range_cf_opt(kv->db, kv->handles[i], options, NULL, 0, NULL, 0);
+    if (!status)
+        kv_leave(kv);
+    rocksdb_compactoptions_destroy(options);
+    if (status || kv_property(kv, KV_DEFAULT, "rocksdb.background-errors") == errors)
+        return status;
+    return error_set(err, ERROR_INTERNAL,
+                     "RocksDB could not compact all tables; run lapwing check-data to see which "
+                     "are damaged, and look at the free disk space");
+}
+
+uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)
+{
+    uint64_t value = 0;
+    struct error unused;
+    if (kv_enter(kv, &unused))
+        return 0;
+    if (rocksdb_property_int_cf(kv->db, kv->handles[family], name, &value) != 0)
+        value = 0;
+    kv_leave(kv);
+    return value;
+}
+
+void kv_prefix_end(struct slice prefix, struct buffer *out)
+{
+    size_t len = prefix.len;
+    while (len && (unsigned char)prefix.at[len - 1] == 0xff)
+        len--;
+    buffer_append(out, prefix.at, len);
+    if (len)
+        out->at[out->len - 1] = (char)(out->at[out->len - 1] + 1);
+}

@@ -1,0 +1,55 @@
+/* kv_state: what the files of kv share; nobody else includes it.
+ *
+ *   kv.c        open, close, options              kv_write.c   batches, dropping ranges
+ *   kv_gate.c   who is inside; opening it again   kv_read.c    gets and iterators
+ *   kv_care.c   compaction, properties
+ *
+ * Whoever uses the database from another thread than the writer's is inside between kv_enter and
+ * kv_leave, so that the writer can close it and open it again when nobody is.
+ */
+#ifndef STORAGE_KV_STATE_H
+#define STORAGE_KV_STATE_H
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+
+#include "storage/kv.h"
+
+struct kv {
+    rocksdb_t *db; /* NULL while it could not be opened again */
+    rocksdb_options_t *options[KV_FAMILY_COUNT];
+    rocksdb_column_family_handle_t *handles[KV_FAMILY_COUNT];
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read;
+    rocksdb_writeoptions_t *write;
+    rocksdb_writeoptions_t *write_sync;
+    char *path;
+
+    pthread_mutex_t gate;
+    pthread_cond_t gate_changed; /* on the monotonic clock */
+    size_t inside;
+    bool closing; /* nobody new gets in */
+
+    /* The first failed write since the database was opened, by the writer thread; then true, for
+     * any thread. */
+    struct error broken;
+    _Atomic bool is_broken;
+    uint64_t acknowledged; /* RocksDB's sequence number after the last write that succeeded */
+};
+
+/* kv.c: opens kv->path into kv->db and kv->handles. */
+MUST_USE int kv_open_database(struct kv *kv, struct error *err);
+void kv_close_database(struct kv *kv);
+/* Turns RocksDB's message into ours and frees it. 0 when there was none. */
+MUST_USE int kv_check(char *message, const char *doing, struct error *err);
+
+/* kv_gate.c */
+void kv_gate_init(struct kv *kv);
+void kv_gate_release(struct kv *kv);
+/* Waits while the database is being opened again. -1: it cannot be used now. A thread that is
+ * inside already never waits. Each 0 is answered by a kv_leave of the same thread. */
+MUST_USE int kv_enter(struct kv *kv, struct error *err);
+void kv_leave(struct kv *kv);
+
+#endif
