@@ -55,15 +55,16 @@ bool window_stddev(const struct window *window, struct point *out);
 bool window_stdvar(const struct window *window, struct point *out);
 bool window_sum(const struct window *window, struct point *out);
 
-/* How far a rise seen between the first and the last of `count` samples stands for the whole
- * window: the factor of rate, increase and delta. */
+/* A rise seen between the first and the last of `count` samples in the window (start, end]. */
 struct rise {
+    int64_t start_ms, end_ms;
     int64_t first_ms, last_ms;
     size_t count;
     bool counter;
     double first, total; /* for counters: the first value, and the rise */
 };
-double window_extrapolation(const struct window *window, const struct rise *rise);
+/* How far it stands for the whole window: the factor of rate, increase and delta. */
+double rise_extrapolation(const struct rise *rise);
 
 /* --- window_histogram.c: the same with at least one histogram sample and no float --- */
 bool window_histogram_avg(const struct window *window, struct point *out);

@@ -192,7 +192,7 @@ MUST_USE int range_each(struct eval *eval, const struct plan *plan, const struct
 MUST_USE int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                            bool sample_time, struct sink *sink);
 
-/* --- window.c, window_histogram.c --- */
+/* --- walk.c, window.c, window_histogram.c --- */
 struct window {
     const int64_t *times; /* floats */
     const double *values;

@@ -1,16 +1,12 @@
-/* window: functions over the float samples of a window, and the walk that calls them.
+/* window: functions over the float samples of a window.
  *
- * Two indexes move forward over the samples of a series as the window does, so finding the windows
- * of a whole grid is linear. The arithmetic follows Prometheus 3 to the operation (order of
- * extrapolation, compensated sums, incremental mean on overflow), because results are compared
- * with it. A window that holds both floats and histograms yields nothing, and a warning.
+ * The arithmetic follows Prometheus 3 to the operation (order of extrapolation, compensated sums,
+ * incremental mean on overflow), because results are compared with it. The walk that calls them
+ * is in walk.c.
  */
-#include <assert.h>
 #include <math.h>
 
 #include "query/call.h"
-
-#define STEPS_BETWEEN_CHECKS 256
 
 static double first_value(const struct window *window)
 {
@@ -24,13 +20,13 @@ static double last_value(const struct window *window)
 
 /* --- rises --- */
 
-double window_extrapolation(const struct window *window, const struct rise *rise)
+double rise_extrapolation(const struct rise *rise)
 {
     double sampled = (double)(rise->last_ms - rise->first_ms) / 1000;
     double average = sampled / (double)(rise->count - 1);
     double threshold = average * 1.1;
-    double to_start = (double)(rise->first_ms - window->start_ms) / 1000;
-    double to_end = (double)(window->end_ms - rise->last_ms) / 1000;
+    double to_start = (double)(rise->first_ms - rise->start_ms) / 1000;
+    double to_end = (double)(rise->end_ms - rise->last_ms) / 1000;
     /* A series that ends or begins inside the window does so half an interval further on. */
     if (to_start >= threshold)
         to_start = average / 2;
@@ -56,15 +52,26 @@ static double counter_rise(const struct window *window)
     return rise;
 }
 
+static double extrapolation(const struct window *window, bool counter, double total)
+{
+    return rise_extrapolation(&(struct rise){
+        .start_ms = window->start_ms,
+        .end_ms = window->end_ms,
+        .first_ms = window->times[0],
+        .last_ms = window->times[window->count - 1],
+        .count = window->count,
+        .counter = counter,
+        .first = first_value(window),
+        .total = total,
+    });
+}
+
 static bool extrapolated(const struct window *window, bool counter, struct point *out)
 {
     if (window->count < 2)
         return false;
     double total = counter ? counter_rise(window) : last_value(window) - first_value(window);
-    struct rise rise = {window->times[0],    window->times[window->count - 1],
-                        window->count,       counter,
-                        first_value(window), total};
-    out->value = total * window_extrapolation(window, &rise);
+    out->value = total * extrapolation(window, counter, total);
     return true;
 }
 
@@ -83,11 +90,8 @@ bool window_rate(const struct window *window, struct point *out)
     if (window->count < 2)
         return false;
     double total = counter_rise(window);
-    struct rise rise = {window->times[0],    window->times[window->count - 1],
-                        window->count,       true,
-                        first_value(window), total};
     double seconds = (double)(window->end_ms - window->start_ms) / 1000;
-    out->value = total * (window_extrapolation(window, &rise) / seconds);
+    out->value = total * (extrapolation(window, true, total) / seconds);
     return true;
 }
 
@@ -324,173 +328,4 @@ bool window_smoothing(const struct window *window, struct point *out)
     }
     out->value = level;
     return true;
-}
-
-/* --- the walk --- */
-
-struct window_sink {
-    struct samples_sink sink;
-    struct eval *eval;
-    const struct query_function *function;
-    const struct grid *grid;
-    struct range range;
-    const double *params[2]; /* one a step, or NULL */
-    struct scratch scratch;
-    struct sink *out;
-};
-
-/* First and end of the samples inside (from, to], moving on from the last window's. */
-struct span {
-    size_t first, end;
-};
-
-static void span_move(struct span *span, const int64_t *times, size_t count,
-                      const struct window *window)
-{
-    while (span->first < count && times[span->first] <= window->start_ms)
-        span->first++;
-    if (span->end < span->first)
-        span->end = span->first;
-    while (span->end < count && times[span->end] <= window->end_ms)
-        span->end++;
-}
-
-static void window_place(struct window *window, const struct samples *samples,
-                         const struct span *floats, const struct span *histograms)
-{
-    if (samples->count) {
-        window->times = samples->times + floats->first;
-        window->values = samples->values + floats->first;
-        window->falls = samples->falls + floats->first;
-    }
-    if (samples->histogram_count) {
-        window->histogram_times = samples->histogram_times + histograms->first;
-        window->histograms = samples->histograms + histograms->first;
-        window->histogram_falls = samples->histogram_falls + histograms->first;
-    }
-    window->count = floats->end - floats->first;
-    window->histogram_count = histograms->end - histograms->first;
-}
-
-static bool window_apply(const struct window_sink *self, const struct window *window,
-                         struct point *out)
-{
-    const struct query_function *function = self->function;
-    if (window->histogram_count == 0)
-        return window->count && function->window(window, out);
-    if (window->count) {
-        eval_warn(self->eval, "PromQL warning: encountered a mix of histograms and floats in %s()",
-                  function->name);
-        return false;
-    }
-    if (function->window_histogram)
-        return function->window_histogram(window, out);
-    eval_info(self->eval, "PromQL info: ignored histograms in %s()", function->name);
-    return false;
-}
-
-static int window_step(struct window_sink *self, const struct window *window, size_t step,
-                       struct row *row)
-{
-    struct point point = {0};
-    if (step % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
-        return -1;
-    if (!window_apply(self, window, &point))
-        return 0;
-    if (!point.histogram) {
-        row->values[step] = point.value;
-        return 0;
-    }
-    if (!row_make_histograms(window->arena, self->grid, row))
-        return eval_fail_memory(self->eval);
-    row->histograms[step] = point.histogram;
-    return 0;
-}
-
-static int window_take(struct samples_sink *sink, struct labels labels,
-                       const struct samples *samples)
-{
-    struct window_sink *self = (struct window_sink *)sink;
-    struct arena *arena = &self->scratch.arena;
-    struct window window = {.arena = arena};
-    struct span floats = {0, 0}, histograms = {0, 0};
-    struct row row;
-    scratch_clear(self->eval, &self->scratch);
-    window.work = arena_alloc(arena, samples->count * sizeof *window.work);
-    if (!window.work || !row_make(arena, self->grid, &row))
-        return eval_fail_memory(self->eval);
-    for (size_t i = 0; i < self->grid->steps; i++) {
-        window.now_ms = grid_time(self->grid, i);
-        window.end_ms = self->range.end_ms + (int64_t)i * self->range.step_ms;
-        window.start_ms = window.end_ms - self->range.range_ms;
-        for (int k = 0; k < 2; k++)
-            window.params[k] = self->params[k] ? self->params[k][i] : 0;
-        span_move(&floats, samples->times, samples->count, &window);
-        span_move(&histograms, samples->histogram_times, samples->histogram_count, &window);
-        window_place(&window, samples, &floats, &histograms);
-        if (window_step(self, &window, i, &row) != 0)
-            return -1;
-    }
-    if (arena->exhausted)
-        return eval_fail_memory(self->eval);
-    row.labels =
-        self->function->keeps_name ? labels : labels_without_name(self->eval->arena, labels);
-    return self->out->take(self->out, &row);
-}
-
-static int check_quantile(const struct window_sink *self)
-{
-    for (size_t i = 0; i < self->grid->steps; i++)
-        if (!(self->params[0][i] >= 0 && self->params[0][i] <= 1))
-            eval_warn(self->eval,
-                      "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      self->params[0][i]);
-    return 0;
-}
-
-static int check_smoothing(const struct window_sink *self)
-{
-    static const char *const factors[] = {"smoothing", "trend"};
-    for (int k = 0; k < 2; k++)
-        for (size_t i = 0; i < self->grid->steps; i++)
-            if (!(self->params[k][i] > 0 && self->params[k][i] < 1))
-                return error_set(self->eval->err, ERROR_EXECUTION,
-                                 "invalid %s factor. Expected: 0 < %cf < 1, got: %f", factors[k],
-                                 factors[k][0], self->params[k][i]);
-    return 0;
-}
-
-static int check_params(const struct window_sink *self)
-{
-    if (self->function->window == window_quantile)
-        return check_quantile(self);
-    return self->function->window == window_smoothing ? check_smoothing(self) : 0;
-}
-
-int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
-                struct sink *sink)
-{
-    struct window_sink self = {
-        .sink = {window_take},
-        .eval = eval,
-        .function = plan->call.function,
-        .grid = grid,
-        .out = sink,
-    };
-    const struct plan *samples = NULL;
-    int params = 0;
-    for (size_t i = 0; i < plan->call.arg_count; i++) {
-        const struct plan *arg = eval_unwrap(plan->call.args[i]);
-        if (arg->type == VALUE_MATRIX)
-            samples = arg;
-        else if (!(self.params[params++] = eval_scalar_new(eval, arg, grid)))
-            return -1;
-    }
-    if (check_params(&self) != 0)
-        return -1;
-    self.range = range_of(eval, samples, grid);
-    scratch_open(eval, &self.scratch);
-    int result = range_each(eval, samples, grid, &self.sink);
-    scratch_close(eval, &self.scratch);
-    return result;
 }

@@ -49,6 +49,8 @@ static bool extrapolated(const struct window *window, bool counter, double divis
     if (!total)
         return false;
     struct rise rise = {
+        .start_ms = window->start_ms,
+        .end_ms = window->end_ms,
         .first_ms = window->histogram_times[0],
         .last_ms = window->histogram_times[window->histogram_count - 1],
         .count = window->histogram_count,
@@ -56,7 +58,7 @@ static bool extrapolated(const struct window *window, bool counter, double divis
         .first = first_sample(window)->count,
         .total = total->count,
     };
-    histogram_multiply(total, window_extrapolation(window, &rise) / divisor);
+    histogram_multiply(total, rise_extrapolation(&rise) / divisor);
     return answer(total, out);
 }
 

@@ -1,0 +1,193 @@
+/* walk: the windows of a whole grid over one series, each handed to a function.
+ *
+ * Two indexes move forward over the samples of a series as the window does, so finding the windows
+ * of a grid is linear. A window that holds both floats and histograms yields nothing, and a
+ * warning.
+ */
+#include "query/call.h"
+
+#define STEPS_BETWEEN_CHECKS 256
+
+struct window_sink {
+    struct samples_sink sink;
+    struct eval *eval;
+    const struct query_function *function;
+    const struct grid *grid;
+    struct range range;
+    const double *params[2]; /* one a step, or NULL */
+    struct scratch scratch;
+    struct sink *out;
+};
+
+struct bounds {
+    int64_t start_ms, end_ms;
+};
+
+/* First and end of the samples inside (from, to], moving on from the last window's. */
+struct span {
+    size_t first, end;
+};
+
+static void span_move(struct span *span, const int64_t *times, size_t count, struct bounds bounds)
+{
+    while (span->first < count && times[span->first] <= bounds.start_ms)
+        span->first++;
+    if (span->end < span->first)
+        span->end = span->first;
+    while (span->end < count && times[span->end] <= bounds.end_ms)
+        span->end++;
+}
+
+static struct bounds bounds_at(const struct window_sink *self, size_t step)
+{
+    int64_t end = self->range.end_ms + (int64_t)step * self->range.step_ms;
+    return (struct bounds){end - self->range.range_ms, end};
+}
+
+static int put_point(struct window_sink *self, const struct point *point, size_t step,
+                     struct row *row)
+{
+    if (!point->histogram) {
+        row->values[step] = point->value;
+        return 0;
+    }
+    if (!row_make_histograms(&self->scratch.arena, self->grid, row))
+        return eval_fail_memory(self->eval);
+    row->histograms[step] = point->histogram;
+    return 0;
+}
+
+static int push_row(struct window_sink *self, struct labels labels, struct row *row)
+{
+    if (self->scratch.arena.exhausted)
+        return eval_fail_memory(self->eval);
+    row->labels =
+        self->function->keeps_name ? labels : labels_without_name(self->eval->arena, labels);
+    return self->out->take(self->out, row);
+}
+
+/* --- samples --- */
+
+static void window_place(struct window *window, const struct samples *samples,
+                         const struct span *floats, const struct span *histograms)
+{
+    if (samples->count) {
+        window->times = samples->times + floats->first;
+        window->values = samples->values + floats->first;
+        window->falls = samples->falls + floats->first;
+    }
+    if (samples->histogram_count) {
+        window->histogram_times = samples->histogram_times + histograms->first;
+        window->histograms = samples->histograms + histograms->first;
+        window->histogram_falls = samples->histogram_falls + histograms->first;
+    }
+    window->count = floats->end - floats->first;
+    window->histogram_count = histograms->end - histograms->first;
+}
+
+static bool window_apply(const struct window_sink *self, const struct window *window,
+                         struct point *out)
+{
+    const struct query_function *function = self->function;
+    if (window->histogram_count == 0)
+        return window->count && function->window(window, out);
+    if (window->count) {
+        eval_warn(self->eval, "PromQL warning: encountered a mix of histograms and floats in %s()",
+                  function->name);
+        return false;
+    }
+    if (function->window_histogram)
+        return function->window_histogram(window, out);
+    eval_info(self->eval, "PromQL info: ignored histograms in %s()", function->name);
+    return false;
+}
+
+static int window_take(struct samples_sink *sink, struct labels labels,
+                       const struct samples *samples)
+{
+    struct window_sink *self = (struct window_sink *)sink;
+    struct arena *arena = &self->scratch.arena;
+    struct window window = {.arena = arena};
+    struct span floats = {0, 0}, histograms = {0, 0};
+    struct row row;
+    scratch_clear(self->eval, &self->scratch);
+    window.work = arena_alloc(arena, samples->count * sizeof *window.work);
+    if (!window.work || !row_make(arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    for (size_t i = 0; i < self->grid->steps; i++) {
+        struct bounds bounds = bounds_at(self, i);
+        struct point point = {0};
+        if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
+            return -1;
+        window.now_ms = grid_time(self->grid, i);
+        window.start_ms = bounds.start_ms;
+        window.end_ms = bounds.end_ms;
+        for (int k = 0; k < 2; k++)
+            window.params[k] = self->params[k] ? self->params[k][i] : 0;
+        span_move(&floats, samples->times, samples->count, bounds);
+        span_move(&histograms, samples->histogram_times, samples->histogram_count, bounds);
+        window_place(&window, samples, &floats, &histograms);
+        if (window_apply(self, &window, &point) && put_point(self, &point, i, &row) != 0)
+            return -1;
+    }
+    return push_row(self, labels, &row);
+}
+
+/* --- the call --- */
+
+static int check_quantile(const struct window_sink *self)
+{
+    for (size_t i = 0; i < self->grid->steps; i++)
+        if (!(self->params[0][i] >= 0 && self->params[0][i] <= 1))
+            eval_warn(self->eval,
+                      "PromQL warning: quantile value should be between 0 and 1, got %g",
+                      self->params[0][i]);
+    return 0;
+}
+
+static int check_smoothing(const struct window_sink *self)
+{
+    static const char *const factors[] = {"smoothing", "trend"};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < self->grid->steps; i++)
+            if (!(self->params[k][i] > 0 && self->params[k][i] < 1))
+                return error_set(self->eval->err, ERROR_EXECUTION,
+                                 "invalid %s factor. Expected: 0 < %cf < 1, got: %f", factors[k],
+                                 factors[k][0], self->params[k][i]);
+    return 0;
+}
+
+static int check_params(const struct window_sink *self)
+{
+    if (self->function->window == window_quantile)
+        return check_quantile(self);
+    return self->function->window == window_smoothing ? check_smoothing(self) : 0;
+}
+
+int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                struct sink *sink)
+{
+    struct window_sink self = {
+        .sink = {window_take},
+        .eval = eval,
+        .function = plan->call.function,
+        .grid = grid,
+        .out = sink,
+    };
+    const struct plan *samples = NULL;
+    int params = 0;
+    for (size_t i = 0; i < plan->call.arg_count; i++) {
+        const struct plan *arg = eval_unwrap(plan->call.args[i]);
+        if (arg->type == VALUE_MATRIX)
+            samples = arg;
+        else if (!(self.params[params++] = eval_scalar_new(eval, arg, grid)))
+            return -1;
+    }
+    if (check_params(&self) != 0)
+        return -1;
+    self.range = range_of(eval, samples, grid);
+    scratch_open(eval, &self.scratch);
+    int result = range_each(eval, samples, grid, &self.sink);
+    scratch_close(eval, &self.scratch);
+    return result;
+}
