@@ -1,9 +1,11 @@
 /* commit: the write path, from a batch of samples to durable and visible.
  *
- *   1. admit    each sample against its series: known? right kind? later than what it holds?
- *   2. stage    the admitted ones become one head log record in the RocksDB batch
+ *   1. admit    each sample against its series: known? right kind? newer than what it holds, or late?
+ *   2. stage    the admitted ones become head log records in the RocksDB batch: one of those that go
+ *               to the head, one of the late ones
  *   3. write    atomically, with new series, documents and log records
- *   4. publish  under the lock: append to the head; or, when the write failed, forget
+ *   4. publish  under the lock: append to the head, put late ones beside it (late.h); or, when the
+ *               write failed, forget
  *
  * Between 1 and 4 only staged_* fields of the head change, which readers never look at.
  */
@@ -33,8 +35,10 @@ struct store_batch {
     size_t count;
     size_t capacity;
     struct arena histograms;
-    struct headlog_row *rows; /* admitted samples */
+    struct headlog_row *rows; /* admitted samples: for the head from the front, ... */
     size_t row_count;
+    struct headlog_row *late; /* ... late ones from the back, the last one first */
+    size_t late_count;
     struct buffer codes;
     bool records; /* logstore has staged some */
     bool interned;
@@ -53,7 +57,7 @@ struct store_batch *store_batch_new(struct store *store)
 static void batch_empty(struct store_batch *batch)
 {
     kv_batch_clear(batch->kv);
-    batch->count = batch->row_count = 0;
+    batch->count = batch->row_count = batch->late_count = 0;
     batch->records = batch->interned = false;
     arena_reset(&batch->histograms);
     buffer_reset(&batch->codes);
@@ -197,7 +201,7 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
     return series;
 }
 
-/* Which drop reason applies, or STORE_SAMPLES. */
+/* Which drop reason applies; or STORE_SAMPLES, or STORE_LATE_SAMPLES. */
 static enum store_metric judge(struct store *store, const struct sample *sample, int64_t oldest_ms)
 {
     const struct series_row *row = series_row(&store->series, sample->series);
@@ -211,7 +215,7 @@ static enum store_metric judge(struct store *store, const struct sample *sample,
     if (sample->time_ms < oldest_ms)
         return STORE_DROPPED_RETENTION;
     if (sample->time_ms <= store_head_entry(store, sample->series)->staged_ms)
-        return STORE_DROPPED_ORDER;
+        return STORE_LATE_SAMPLES;
     return STORE_SAMPLES;
 }
 
@@ -257,6 +261,23 @@ static void stage_sample(struct store_batch *batch, const struct sample *sample)
         stage_histogram(batch, sample, series, row);
 }
 
+/* A late sample refers to no other one. */
+static void stage_late(struct store_batch *batch, const struct sample *sample)
+{
+    struct headlog_row *row = --batch->late;
+    batch->late_count++;
+    *row = (struct headlog_row){
+        .time_ms = sample->time_ms, .series = sample->series, .bits = double_bits(sample->value)};
+    if (batch->store->series.rows[sample->series].kind != SERIES_HISTOGRAM)
+        return;
+    row->code_at = (uint32_t)batch->codes.len;
+    if (sample->histogram)
+        histogram_code_append(&batch->codes, sample->histogram, NULL);
+    else
+        histogram_code_append_stale(&batch->codes);
+    row->code_len = (uint32_t)(batch->codes.len - row->code_at);
+}
+
 static void prefetch(const struct store_batch *batch, size_t i)
 {
     const struct head_series *ahead =
@@ -272,11 +293,14 @@ static void admit(struct store_batch *batch)
     struct store *store = batch->store;
     int64_t oldest = store->retention_ms ? clock_now_ms() - store->retention_ms : INT64_MIN;
     batch->rows = alloc_resize(batch->rows, batch->count, sizeof *batch->rows);
+    batch->late = batch->rows + batch->count;
     for (size_t i = 0; i < batch->count; i++) {
         prefetch(batch, i + 8);
         enum store_metric verdict = judge(store, &batch->samples[i], oldest);
         if (verdict == STORE_SAMPLES)
             stage_sample(batch, &batch->samples[i]);
+        else if (verdict == STORE_LATE_SAMPLES)
+            stage_late(batch, &batch->samples[i]);
         else
             metric_add(&store_metrics[verdict], 1);
     }
@@ -284,20 +308,32 @@ static void admit(struct store_batch *batch)
 
 /* --- writing and publishing --- */
 
-/* Returns how many records the batch got. */
-static uint64_t stage_headlog(struct store_batch *batch)
+/* The late rows in the order they came: of two at one time the last one counts. */
+static void turn_late(struct store_batch *batch)
+{
+    for (size_t i = 0, k = batch->late_count; i + 1 < k; i++) {
+        struct headlog_row row = batch->late[i];
+        batch->late[i] = batch->late[--k];
+        batch->late[k] = row;
+    }
+}
+
+/* Puts records of these rows into the batch, under sequences from `sequence` on; returns how many. */
+static uint64_t stage_headlog(struct store_batch *batch, enum headlog_kind kind,
+                              struct headlog_rows rows, uint64_t sequence)
 {
     struct store *store = batch->store;
     struct buffer record;
     uint64_t records = 0;
     buffer_init(&record, SIZE_MAX);
-    for (size_t at = 0; at < batch->row_count; at += RECORD_ROWS_MAX) {
-        size_t count = batch->row_count - at;
-        struct key_bytes key = key_of_u64(store->headlog_next + records++);
+    for (; rows.count; records++) {
+        struct headlog_rows part = rows;
+        struct key_bytes key = key_of_u64(sequence + records);
+        part.count = rows.count < RECORD_ROWS_MAX ? rows.count : RECORD_ROWS_MAX;
+        rows.at += part.count;
+        rows.count -= part.count;
         buffer_reset(&record);
-        headlog_append_samples(&record, clock_now_ms(), batch->rows + at,
-                               count < RECORD_ROWS_MAX ? count : RECORD_ROWS_MAX,
-                               buffer_slice(&batch->codes));
+        headlog_append_samples(&record, kind, clock_now_ms(), &part);
         kv_batch_put(store->kv, batch->kv, KV_HEADLOG, key_slice(&key), buffer_slice(&record));
         metric_add(&store_metrics[STORE_HEADLOG_BYTES], (int64_t)record.len);
     }
@@ -322,6 +358,21 @@ static void publish_row(struct store_batch *batch, const struct headlog_row *row
     store_note_due(store, row->series, series);
 }
 
+static void publish_late(struct store_batch *batch, uint32_t now_s)
+{
+    for (size_t i = 0; i < batch->late_count; i++) {
+        const struct headlog_row *row = &batch->late[i];
+        struct late_sample sample = {.series = row->series,
+                                     .time_ms = row->time_ms,
+                                     .value = double_of_bits(row->bits),
+                                     .sequence = batch->store->headlog_next,
+                                     .now_s = now_s};
+        if (row->code_len)
+            sample.code = slice_make(batch->codes.at + row->code_at, row->code_len);
+        late_put(&batch->store->late, &sample);
+    }
+}
+
 static void publish(struct store_batch *batch)
 {
     struct store *store = batch->store;
@@ -332,8 +383,10 @@ static void publish(struct store_batch *batch)
             __builtin_prefetch(head_get(&store->head, batch->rows[i + 8].series));
         publish_row(batch, &batch->rows[i], now_s);
     }
+    publish_late(batch, now_s);
     pthread_rwlock_unlock(&store->lock);
-    metric_add(&store_metrics[STORE_SAMPLES], (int64_t)batch->row_count);
+    metric_add(&store_metrics[STORE_SAMPLES], (int64_t)(batch->row_count + batch->late_count));
+    metric_add(&store_metrics[STORE_LATE_SAMPLES], (int64_t)batch->late_count);
 }
 
 /* Forgets what was staged. */
@@ -344,8 +397,9 @@ static void take_back(struct store_batch *batch)
         head_unstage(head_get(&store->head, batch->rows[i].series));
     if (batch->records)
         logstore_discard(store->logs);
+    size_t admitted = batch->row_count + batch->late_count;
     metric_add(&store_metrics[STORE_DROPPED_UNWRITTEN],
-               (int64_t)(batch->row_count ? batch->row_count : batch->count));
+               (int64_t)(admitted ? admitted : batch->count));
 }
 
 static int write_batch(struct store_batch *batch, bool sync, struct error *err)
@@ -354,7 +408,12 @@ static int write_batch(struct store_batch *batch, bool sync, struct error *err)
     if (store_check_disk(store, err))
         return -1;
     admit(batch);
-    uint64_t records = stage_headlog(batch);
+    turn_late(batch);
+    struct slice codes = buffer_slice(&batch->codes);
+    struct headlog_rows open = {batch->rows, batch->row_count, codes};
+    struct headlog_rows late = {batch->late, batch->late_count, codes};
+    uint64_t records = stage_headlog(batch, HEADLOG_SAMPLES, open, store->headlog_next);
+    records += stage_headlog(batch, HEADLOG_LATE, late, store->headlog_next + records);
     series_stage(&store->series, store->kv, batch->kv);
     if (!kv_batch_is_empty(batch->kv) && kv_write(store->kv, batch->kv, sync, err))
         return -1;

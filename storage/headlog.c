@@ -10,6 +10,8 @@
  *               0x00            the same bits as the open sample before
  *               shift<<4 | len  XOR with it: len bytes (little-endian), shifted left by that many
  *               0xf0            a histogram code: varint length, bytes
+ *             Late samples do not refer to others: their values and codes are there in full. In a
+ *             record of kind MERGED the packed ends of the ranges whose starts are the times
  *
  * The sample before is the one in the series' open chunk, 0 for its first: what a record refers to
  * is never older than the oldest open sample, and the log is cut only below that. Samples sealed since
@@ -58,25 +60,26 @@ static void append_value(struct buffer *out, uint64_t x)
     buffer_append(out, bytes, 1 + len);
 }
 
-void headlog_append_samples(struct buffer *out, int64_t wall_ms, const struct headlog_row *rows,
-                            size_t count, struct slice codes)
+void headlog_append_samples(struct buffer *out, enum headlog_kind kind, int64_t wall_ms,
+                            const struct headlog_rows *rows)
 {
-    int64_t *column = alloc_resize(NULL, count, sizeof *column);
-    size_t at = begin(out, HEADLOG_SAMPLES, wall_ms, count);
-    for (size_t i = 0; i < count; i++)
-        column[i] = rows[i].series;
-    pack_append(out, column, count);
-    for (size_t i = 0; i < count; i++)
-        column[i] = rows[i].time_ms;
-    pack_append(out, column, count);
+    int64_t *column = alloc_resize(NULL, rows->count, sizeof *column);
+    size_t at = begin(out, kind, wall_ms, rows->count);
+    for (size_t i = 0; i < rows->count; i++)
+        column[i] = rows->at[i].series;
+    pack_append(out, column, rows->count);
+    for (size_t i = 0; i < rows->count; i++)
+        column[i] = rows->at[i].time_ms;
+    pack_append(out, column, rows->count);
     free(column);
-    for (size_t i = 0; i < count; i++) {
-        if (!rows[i].code_len) {
-            append_value(out, rows[i].bits ^ rows[i].known);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct headlog_row *row = &rows->at[i];
+        if (!row->code_len) {
+            append_value(out, row->bits ^ row->known);
             continue;
         }
         buffer_append_u8(out, CONTROL_HISTOGRAM);
-        buffer_append_prefixed(out, slice_make(codes.at + rows[i].code_at, rows[i].code_len));
+        buffer_append_prefixed(out, slice_make(rows->codes.at + row->code_at, row->code_len));
     }
     finish(out, at);
 }
@@ -94,9 +97,32 @@ void headlog_append_sealed(struct buffer *out, const uint32_t *series, const int
     finish(out, at);
 }
 
+void headlog_append_merged(struct buffer *out, const struct headlog_range *ranges, size_t count)
+{
+    int64_t *column = alloc_resize(NULL, count, sizeof *column);
+    size_t at = begin(out, HEADLOG_MERGED, 0, count);
+    for (size_t i = 0; i < count; i++)
+        column[i] = ranges[i].series;
+    pack_append(out, column, count);
+    for (size_t i = 0; i < count; i++)
+        column[i] = ranges[i].from_ms;
+    pack_append(out, column, count);
+    for (size_t i = 0; i < count; i++)
+        column[i] = ranges[i].until_ms;
+    pack_append(out, column, count);
+    free(column);
+    finish(out, at);
+}
+
+static bool is_kind(uint8_t kind)
+{
+    return kind >= HEADLOG_SAMPLES && kind <= HEADLOG_MERGED;
+}
+
 enum headlog_kind headlog_kind_of(struct slice record)
 {
-    return record.len > 4 && record.at[4] == HEADLOG_SEALED ? HEADLOG_SEALED : HEADLOG_SAMPLES;
+    return record.len > 4 && is_kind((uint8_t)record.at[4]) ? (enum headlog_kind)record.at[4]
+                                                            : HEADLOG_SAMPLES;
 }
 
 bool headlog_open(struct headlog_reader *reader, struct slice record)
@@ -106,8 +132,8 @@ bool headlog_open(struct headlog_reader *reader, struct slice record)
     uint64_t wall, count;
     *reader = (struct headlog_reader){0};
     if (!bytes_cut_u32le(&record, &sum) || sum != (uint32_t)XXH3_64bits(record.at, record.len) ||
-        !bytes_cut_u8(&record, &kind) || (kind != HEADLOG_SAMPLES && kind != HEADLOG_SEALED) ||
-        !bytes_cut_varint(&record, &wall) || !bytes_cut_varint(&record, &count) || count > ROWS_MAX)
+        !bytes_cut_u8(&record, &kind) || !is_kind(kind) || !bytes_cut_varint(&record, &wall) ||
+        !bytes_cut_varint(&record, &count) || count > ROWS_MAX)
         return false;
     reader->kind = (enum headlog_kind)kind;
     reader->wall_ms = (int64_t)wall;
@@ -117,6 +143,11 @@ bool headlog_open(struct headlog_reader *reader, struct slice record)
     if (!pack_cut(&record, reader->series, reader->count) ||
         !pack_cut(&record, reader->times, reader->count))
         return false;
+    if (kind == HEADLOG_MERGED) {
+        reader->until = alloc_resize(NULL, reader->count, sizeof *reader->until);
+        if (!pack_cut(&record, reader->until, reader->count))
+            return false;
+    }
     reader->values = record;
     return true;
 }
@@ -125,6 +156,7 @@ void headlog_release(struct headlog_reader *reader)
 {
     free(reader->series);
     free(reader->times);
+    free(reader->until);
     *reader = (struct headlog_reader){0};
 }
 

@@ -7,24 +7,44 @@
 
 #include "storage/base/buffer.h"
 
-enum headlog_kind { HEADLOG_SAMPLES = 1, HEADLOG_SEALED = 2 };
+enum headlog_kind {
+    HEADLOG_SAMPLES = 1, /* open samples, each series in time order */
+    HEADLOG_SEALED = 2,  /* open samples up to these times are in chunks */
+    HEADLOG_LATE = 3,    /* late samples, in any order */
+    HEADLOG_MERGED = 4,  /* late samples of earlier records in these ranges are in chunks */
+};
 
 /* One staged sample. */
 struct headlog_row {
     int64_t time_ms;
     uint64_t bits;  /* of the value; coded as XOR with `known` */
-    uint64_t known; /* bits of the series' open sample before, or 0 */
+    uint64_t known; /* bits of the series' open sample before; 0 for its first and late ones */
     uint32_t series;
     uint32_t code_at;  /* histograms: where in `codes` its code lies */
     uint32_t code_len; /* 0: a value */
 };
 
-/* Appends a record of samples. */
-void headlog_append_samples(struct buffer *out, int64_t wall_ms, const struct headlog_row *rows,
-                            size_t count, struct slice codes);
+/* What a record of samples is made from. */
+struct headlog_rows {
+    const struct headlog_row *at;
+    size_t count;
+    struct slice codes;
+};
+
+/* Samples of one series in [from_ms, until_ms]. */
+struct headlog_range {
+    uint32_t series;
+    int64_t from_ms, until_ms;
+};
+
+/* Appends a record of samples, of kind SAMPLES or LATE. */
+void headlog_append_samples(struct buffer *out, enum headlog_kind kind, int64_t wall_ms,
+                            const struct headlog_rows *rows);
 /* Appends a record saying that all samples of these series up to these times are sealed. */
 void headlog_append_sealed(struct buffer *out, const uint32_t *series, const int64_t *sealed_ms,
                            size_t count);
+/* Appends a record saying that the late samples of these ranges are in chunks. */
+void headlog_append_merged(struct buffer *out, const struct headlog_range *ranges, size_t count);
 
 /* What a record holds, cut one by one. */
 struct headlog_reader {
@@ -33,7 +53,8 @@ struct headlog_reader {
     size_t count;
     size_t next;
     int64_t *series; /* owned */
-    int64_t *times;  /* owned; of the samples, or sealed up to */
+    int64_t *times;  /* owned; of the samples, or sealed up to, or merged from */
+    int64_t *until;  /* owned; merged up to; NULL in other records */
     struct slice values;
 };
 

@@ -8,6 +8,9 @@
  * if the series was sealed after the snapshot was taken, a new one is taken there. A chunk that is
  * written but whose samples are still in the head too is cut off at the first open sample.
  *
+ * Late samples (late.h) are copied under that lock, too, and laid over the rest: they were written
+ * after what lies at the same times.
+ *
  * Most queries end now and begin after the last seal: they need no iterator at all, just two
  * copies into the arena.
  */
@@ -48,6 +51,7 @@ struct reading {
     int64_t chunk_end_ms; /* end_ms, or just before the first open sample */
     struct arena *arena;
     struct store_column open; /* of the head */
+    struct store_column late; /* beside it */
 };
 
 struct store_reader *store_reader_new(struct store *store)
@@ -256,6 +260,10 @@ static bool read_head(struct reading *reading)
             reading->chunk_end_ms = series->first_ms - 1;
         enough = copy_open(reading, series);
     }
+    const struct late_run *late = late_find(&store->late, reading->id);
+    struct store_span span = {reading->id, reading->start_ms, reading->end_ms};
+    if (enough && late)
+        enough = late_copy(late, &span, reading->arena, &reading->late);
     find_days(reading, series);
     if (reading->reader->day_count)
         refresh_snapshot(reading->reader, series);
@@ -314,6 +322,8 @@ int store_read(struct store_reader *reader, struct store_span span, struct arena
     *out = reading.open;
     if (reader->count && join(&reading, out, err))
         return -1;
+    if (reading.late.count && !column_overlay(out, &reading.late, arena, out))
+        return exhausted(err);
     out->damaged = reader->damaged;
     return 0;
 }
@@ -386,6 +396,60 @@ static bool last_of_chunk(const struct chunk *chunk, struct arena *arena, double
     return at && chunk_histograms(chunk, arena, at) && last_of_column(&column, value, histogram);
 }
 
+static bool last_in_chunks(const struct reading *reading, double *value,
+                           const struct histogram **histogram)
+{
+    const struct store_reader *reader = reading->reader;
+    bool found = false;
+    for (size_t i = reader->day_count; i-- && !found;) {
+        struct chunk_key key = {reader->days[i].day, reading->id, UINT32_MAX};
+        struct chunk chunk;
+        while (!found && open_last_chunk(reader->chunks, &key, &chunk)) {
+            found = last_of_chunk(&chunk, reading->arena, value, histogram);
+            if (key.offset_ms == 0)
+                break;
+            key.offset_ms--;
+        }
+    }
+    return found;
+}
+
+/* The newest day before `bound` that has samples; false at the end. */
+static bool day_before(const struct reading *reading, uint32_t bound, uint32_t *out)
+{
+    const struct store_column *columns[] = {&reading->open, &reading->late};
+    bool found = false;
+    for (size_t i = 0; i < reading->reader->day_count; i++)
+        if (reading->reader->days[i].day < bound && (!found || reading->reader->days[i].day > *out))
+            *out = reading->reader->days[i].day, found = true;
+    for (size_t c = 0; c < 2; c++)
+        for (size_t i = columns[c]->count; i--;) {
+            uint32_t day = partition_of(columns[c]->times[i]);
+            if (day < bound && (!found || day > *out))
+                *out = day, found = true;
+        }
+    return found;
+}
+
+/* Where late samples may hide others: day by day as readers see them. */
+static bool last_with_late(const struct reading *all, double *value,
+                           const struct histogram **histogram)
+{
+    struct store_reader *reader = store_reader_new(all->reader->store);
+    struct error ignored;
+    uint32_t day = UINT32_MAX;
+    bool found = false;
+    while (!found && day_before(all, day, &day)) {
+        struct store_column column;
+        struct store_span span = {all->id, partition_start(day), partition_start(day + 1) - 1};
+        if (store_read(reader, span, all->arena, &column, &ignored))
+            break;
+        found = last_of_column(&column, value, histogram);
+    }
+    store_reader_free(reader);
+    return found;
+}
+
 bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
                 const struct histogram **histogram)
 {
@@ -396,17 +460,12 @@ bool store_last(struct store *store, uint32_t series, struct arena *arena, doubl
                               .end_ms = INT64_MAX,
                               .chunk_end_ms = INT64_MAX,
                               .arena = arena};
-    bool found = read_head(&reading) && last_of_column(&reading.open, value, histogram);
-    for (size_t i = reader->day_count; i-- && !found;) {
-        struct chunk_key key = {reader->days[i].day, series, UINT32_MAX};
-        struct chunk chunk;
-        while (!found && open_last_chunk(reader->chunks, &key, &chunk)) {
-            found = last_of_chunk(&chunk, arena, value, histogram);
-            if (key.offset_ms == 0)
-                break;
-            key.offset_ms--;
-        }
-    }
+    bool found = read_head(&reading);
+    if (found && reading.late.count)
+        found = last_with_late(&reading, value, histogram);
+    else if (found)
+        found = last_of_column(&reading.open, value, histogram) ||
+                last_in_chunks(&reading, value, histogram);
     store_reader_free(reader);
     return found;
 }

@@ -3,6 +3,7 @@
  * Two passes. The first finds for each series the last SEALED record; the second appends the samples
  * behind it, in order. What lies before it is in chunks already, and may even be undecodable: the
  * log is cut below the oldest record that an open sample needs, whatever sealed samples refer to.
+ * Late samples are put and taken away again in the second pass as they once were.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static bool replay_sample(struct store *store, const struct headlog_reader *read
 }
 
 /* Second pass. */
-static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+static bool replay_open(struct store *store, struct headlog_reader *reader, uint64_t sequence)
 {
     bool sound = true;
     while (sound && reader->next < reader->count) {
@@ -85,8 +86,43 @@ static bool replay_samples(struct store *store, struct headlog_reader *reader, u
     return sound;
 }
 
-/* Hands each record from the mark on to `visit`. */
-static int each_record(struct store *store, enum headlog_kind kind,
+static bool replay_late(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+{
+    while (reader->next < reader->count) {
+        uint64_t bits;
+        struct late_sample sample = {.series = (uint32_t)reader->series[reader->next],
+                                     .time_ms = reader->times[reader->next],
+                                     .sequence = sequence,
+                                     .now_s = (uint32_t)(reader->wall_ms / 1000)};
+        if (!headlog_next(reader, &bits, &sample.code))
+            return false;
+        const struct series_row *row = series_row(&store->series, sample.series);
+        if (row && (sample.code.len > 0) != (row->kind == SERIES_HISTOGRAM))
+            return false;
+        sample.value = double_of_bits(bits);
+        if (row)
+            late_put(&store->late, &sample);
+    }
+    return true;
+}
+
+static bool replay_merged(struct store *store, const struct headlog_reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++)
+        late_remove(&store->late, (uint32_t)reader->series[i], reader->times[i], reader->until[i]);
+    return true;
+}
+
+static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+{
+    if (reader->kind == HEADLOG_SAMPLES)
+        return replay_open(store, reader, sequence);
+    return reader->kind == HEADLOG_LATE ? replay_late(store, reader, sequence)
+                                        : replay_merged(store, reader);
+}
+
+/* Hands each record from the mark on to `visit`: those of kind SEALED, or all others. */
+static int each_record(struct store *store, bool sealed,
                        bool (*visit)(struct store *, struct headlog_reader *, uint64_t),
                        struct error *err)
 {
@@ -98,7 +134,7 @@ static int each_record(struct store *store, enum headlog_kind kind,
         struct slice key = kv_key(it);
         uint64_t sequence = 0;
         bool sound = bytes_cut_u64be(&key, &sequence);
-        if (sound && headlog_kind_of(kv_value(it)) == kind)
+        if (sound && (headlog_kind_of(kv_value(it)) == HEADLOG_SEALED) == sealed)
             sound = headlog_open(&reader, kv_value(it)) && visit(store, &reader, sequence);
         headlog_release(&reader);
         store->headlog_next = sequence + 1;
@@ -163,8 +199,8 @@ static int read_low(struct store *store, struct error *err)
 
 int store_recover_head(struct store *store, struct error *err)
 {
-    if (read_low(store, err) || each_record(store, HEADLOG_SEALED, note_sealed, err) ||
-        each_record(store, HEADLOG_SAMPLES, replay_samples, err))
+    if (read_low(store, err) || each_record(store, true, note_sealed, err) ||
+        each_record(store, false, replay_samples, err))
         return -1;
     return finish(store, err);
 }

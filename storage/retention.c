@@ -22,6 +22,9 @@ static roaring_bitmap_t *find_dead(const struct store *store, size_t count)
     for (uint32_t id = 0; id < store->head.capacity; id++)
         if (head_get(&store->head, id))
             roaring_bitmap_remove(dead, id);
+    size_t cursor = 0;
+    for (const struct late_run *run; (run = late_next(&store->late, &cursor));)
+        roaring_bitmap_remove(dead, run->series);
     return dead;
 }
 

@@ -10,7 +10,7 @@
  * series which began together are not sealed together. Chunks never cross midnight: what the head
  * holds of two days becomes two chunks.
  *
- * The head log is cut below the oldest record that an open sample needs: first the mark in KV_META,
+ * The head log is cut below the oldest record that an open or late sample needs: first the mark in KV_META,
  * synced, so that the chunks are safe, then the records.
  */
 #include <stdlib.h>
@@ -255,9 +255,19 @@ static uint64_t sweep_head(struct store *store, uint32_t now_s)
     return low;
 }
 
+/* The oldest record that a late sample needs, or `low`. */
+static uint64_t sweep_late(const struct store *store, uint64_t low)
+{
+    size_t cursor = 0;
+    for (const struct late_run *run; (run = late_next(&store->late, &cursor));)
+        if (run->first_sequence < low)
+            low = run->first_sequence;
+    return low;
+}
+
 static int sweep(struct store *store, int64_t now_ms, struct error *err)
 {
-    uint64_t low = sweep_head(store, (uint32_t)(now_ms / 1000));
+    uint64_t low = sweep_late(store, sweep_head(store, (uint32_t)(now_ms / 1000)));
     store->swept_ms = now_ms;
     return low < store->headlog_low + HEADLOG_RECORDS_MIN ? 0 : cut_headlog(store, low, err);
 }

@@ -1,7 +1,7 @@
 /* select: from matchers to series, label names and label values.
  *
  * Index first, then time: a series stays when one of the days asked for has chunks of it or its
- * open samples reach into the range. All under the shared lock; what is returned is a copy.
+ * open or late samples reach into the range. All under the shared lock; what is returned is a copy.
  */
 #include <stdlib.h>
 
@@ -56,7 +56,8 @@ static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_
     roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, sealed);
     roaring_uint32_iterator_t it;
     for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it))
-        if (!head_overlaps(head_get(&store->head, it.current_value), start_ms, end_ms))
+        if (!head_overlaps(head_get(&store->head, it.current_value), start_ms, end_ms) &&
+            !late_overlaps(late_find(&store->late, it.current_value), start_ms, end_ms))
             roaring_bitmap_remove(ids, it.current_value);
     roaring_bitmap_free(rest);
     roaring_bitmap_free(sealed);

@@ -46,7 +46,8 @@
 
 struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SAMPLES] = COUNTER("samples_total", "Samples committed."),
-    [STORE_DROPPED_ORDER] = DROPPED("out_of_order"),
+    [STORE_LATE_SAMPLES] =
+        COUNTER("late_samples_total", "Committed samples that came out of order."),
     [STORE_DROPPED_TIME] = DROPPED("bad_time"),
     [STORE_DROPPED_SERIES] = DROPPED("unknown_series"),
     [STORE_DROPPED_KIND] = DROPPED("wrong_kind"),
@@ -66,6 +67,7 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SERIES] = GAUGE("series", "Series known."),
     [STORE_HEAD_SERIES] = GAUGE("head_series", "Series being written."),
     [STORE_HEAD_SAMPLES] = GAUGE("head_samples", "Samples not sealed yet."),
+    [STORE_LATE_OPEN] = GAUGE("late_samples", "Late samples not merged into chunks yet."),
     [STORE_DISK_FREE] = GAUGE("disk_free_bytes", "Disk space left for the store."),
 };
 
@@ -147,6 +149,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     lock_init(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
     postings_init(&store->postings);
+    late_init(&store->late);
     if (load(store, options, err)) {
         store_close(store);
         return error_wrap(err, "cannot open the store in %s", options->path);
@@ -164,6 +167,7 @@ void store_close(struct store *store)
         return;
     logstore_close(store->logs);
     head_release(&store->head);
+    late_release(&store->late);
     partitions_release(&store->partitions);
     postings_release(&store->postings);
     series_release(&store->series);
@@ -208,6 +212,7 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.ids.count);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);
+    metric_set(&store_metrics[STORE_LATE_OPEN], (int64_t)store->late.samples);
     return logstore_seal(store->logs, now_ms, false, err);
 }
 
@@ -221,9 +226,9 @@ void store_stats(struct store *store, struct store_stats *out)
     *out = (struct store_stats){0};
     pthread_rwlock_rdlock(&store->lock);
     out->series = store->series.ids.count;
-    out->head_samples = store->head.samples;
+    out->head_samples = store->head.samples + store->late.samples;
     out->memory_bytes = store->head.series * sizeof(struct head_series) +
-                        store->head.samples * sizeof(double) +
+                        store->head.samples * sizeof(double) + store->late.bytes +
                         store->series.capacity * sizeof *store->series.rows +
                         store->series.ids.capacity * sizeof *store->series.ids.entries;
     pthread_rwlock_unlock(&store->lock);

@@ -60,8 +60,8 @@ bool store_kind(struct store *store, struct labels labels, enum series_kind *kin
 struct store_batch *store_batch_new(struct store *store);
 void store_batch_free(struct store_batch *batch);
 bool store_batch_is_empty(const struct store_batch *batch);
-/* Samples of one series must come in time order, later than what it holds; others are dropped and
- * counted. stale_nan() ends a series of any kind. */
+/* Samples may come in any order; of two of a series at one time the last one stays. What is past
+ * retention is dropped and counted. stale_nan() ends a series of any kind. */
 void store_batch_value(struct store_batch *batch, uint32_t series, int64_t time_ms, double value);
 /* The histogram is copied. */
 void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t time_ms,

@@ -17,6 +17,7 @@
 #include "storage/head.h"
 #include "storage/headlog.h"
 #include "storage/kv.h"
+#include "storage/late.h"
 #include "storage/logstore.h"
 #include "storage/partition.h"
 #include "storage/series.h"
@@ -24,7 +25,7 @@
 
 enum store_metric {
     STORE_SAMPLES,
-    STORE_DROPPED_ORDER,
+    STORE_LATE_SAMPLES,
     STORE_DROPPED_TIME,
     STORE_DROPPED_SERIES,
     STORE_DROPPED_KIND,
@@ -41,6 +42,7 @@ enum store_metric {
     STORE_SERIES,
     STORE_HEAD_SERIES,
     STORE_HEAD_SAMPLES,
+    STORE_LATE_OPEN,
     STORE_DISK_FREE,
     STORE_METRIC_COUNT,
 };
@@ -66,6 +68,7 @@ struct store {
     struct postings postings;
     struct partitions partitions;
     struct head head;
+    struct late late;
     uint64_t seal_count; /* rises whenever samples move from the head to chunks */
 
     /* writer only */

@@ -98,8 +98,10 @@ static void records_round_trip(void **state)
                 rows[i].known = rows[i].bits;
         }
         buffer_reset(&record);
-        headlog_append_samples(&record, 1700000000123, rows, count, slice_make(codes, count));
-        assert_int_equal(headlog_kind_of(buffer_slice(&record)), HEADLOG_SAMPLES);
+        struct headlog_rows all = {rows, count, slice_make(codes, count)};
+        enum headlog_kind kind = lrand48() % 2 ? HEADLOG_SAMPLES : HEADLOG_LATE;
+        headlog_append_samples(&record, kind, 1700000000123, &all);
+        assert_int_equal(headlog_kind_of(buffer_slice(&record)), kind);
         assert_true(headlog_open(&reader, buffer_slice(&record)));
         assert_true(reader.count == count && reader.wall_ms == 1700000000123);
         for (size_t i = 0; i < count; i++) {
@@ -124,6 +126,15 @@ static void records_round_trip(void **state)
     assert_true(headlog_open(&reader, buffer_slice(&record)));
     for (int i = 0; i < 3; i++)
         assert_true(reader.series[i] == ids[i] && reader.times[i] == until[i]);
+    headlog_release(&reader);
+    struct headlog_range ranges[] = {{7, 0, TIME_MS_MAX}, {3, 100, 100}};
+    buffer_reset(&record);
+    headlog_append_merged(&record, ranges, 2);
+    assert_int_equal(headlog_kind_of(buffer_slice(&record)), HEADLOG_MERGED);
+    assert_true(headlog_open(&reader, buffer_slice(&record)));
+    for (int i = 0; i < 2; i++)
+        assert_true(reader.series[i] == ranges[i].series && reader.times[i] == ranges[i].from_ms &&
+                    reader.until[i] == ranges[i].until_ms);
     headlog_release(&reader);
     buffer_release(&record);
 }

@@ -1,5 +1,6 @@
-/* store_model: what is read is what was written, against plain arrays, through seals and reopening,
- * and beside a writer that seals.
+/* store_model: what is read is what was written, against plain sorted arrays: in order, late, again
+ * at the same time, in long runs over what is there; through seals, merges and reopening, and beside
+ * a writer that seals.
  */
 #include "tests/unit/store_fixture.h"
 
@@ -13,15 +14,17 @@
 /* --- the model: all samples of all series in plain arrays --- */
 
 #define MODEL_SERIES  40
-#define MODEL_SAMPLES 3000
+#define MODEL_SAMPLES 60000
+#define MODEL_LATE_MS (3 * (int64_t)86400000)
 
 struct model_series {
     uint32_t id;
     enum series_kind kind;
     size_t count;
-    int64_t times[MODEL_SAMPLES];
-    double values[MODEL_SAMPLES];
-    const struct histogram *histograms[MODEL_SAMPLES];
+    int64_t *times; /* ascending */
+    double *values;
+    const struct histogram **histograms;
+    double last;
     struct histogram running;
 };
 
@@ -37,7 +40,11 @@ static struct model *model_new(void)
     arena_init(&model->arena, (size_t)1 << 30);
     model->now_ms = START_MS;
     for (size_t i = 0; i < MODEL_SERIES; i++) {
-        model->series[i].kind = (enum series_kind)(1 + i % 4);
+        struct model_series *series = &model->series[i];
+        series->kind = (enum series_kind)(1 + i % 4);
+        series->times = alloc_zeroed(MODEL_SAMPLES, sizeof *series->times);
+        series->values = alloc_zeroed(MODEL_SAMPLES, sizeof *series->values);
+        series->histograms = alloc_zeroed(MODEL_SAMPLES, sizeof *series->histograms);
         histogram_init(&model->series[i].running);
     }
     return model;
@@ -45,15 +52,19 @@ static struct model *model_new(void)
 
 static void model_free(struct model *model)
 {
-    for (size_t i = 0; i < MODEL_SERIES; i++)
+    for (size_t i = 0; i < MODEL_SERIES; i++) {
         histogram_release(&model->series[i].running);
+        free(model->series[i].times);
+        free(model->series[i].values);
+        free(model->series[i].histograms);
+    }
     arena_release(&model->arena);
     free(model);
 }
 
 static double model_value(const struct model_series *series, size_t shape)
 {
-    double last = series->count ? series->values[series->count - 1] : 0;
+    double last = series->last;
     if (lrand48() % 50 == 0)
         return stale_nan();
     switch (shape % 5) {
@@ -69,33 +80,62 @@ static double model_value(const struct model_series *series, size_t shape)
     return lrand48() % 10 ? (double)(lrand48() % 3) : -0.0;
 }
 
-static void model_histogram(struct model *model, struct model_series *series,
-                            struct store_batch *batch)
+/* NULL now and then: a stale marker. Sometimes the series begins again, with wider buckets. */
+static const struct histogram *model_histogram(struct model *model, struct model_series *series)
 {
-    size_t n = series->count;
+    if (lrand48() % 100 == 0) {
+        histogram_reset(&series->running);
+        series->running.schema = (int)(lrand48() % 7);
+    }
     series->running.min = series->running.max = NAN;
     for (long i = lrand48() % 6; i; i--)
         histogram_add(&series->running, exp(drand48() * 5), 1);
-    series->histograms[n] = lrand48() % 30 ? histogram_copy(&model->arena, &series->running) : NULL;
-    if (series->histograms[n])
-        store_batch_histogram(batch, series->id, series->times[n], series->histograms[n]);
-    else
-        store_batch_value(batch, series->id, series->times[n], stale_nan());
+    return lrand48() % 30 ? histogram_copy(&model->arena, &series->running) : NULL;
+}
+
+/* The place of a sample at this time, made if there is none. */
+static size_t model_place(struct model_series *series, int64_t time_ms)
+{
+    size_t place = series->count;
+    while (place && series->times[place - 1] >= time_ms)
+        place--;
+    if (place < series->count && series->times[place] == time_ms)
+        return place;
+    assert_true(series->count < MODEL_SAMPLES);
+    size_t behind = series->count++ - place;
+    memmove(series->times + place + 1, series->times + place, behind * sizeof *series->times);
+    memmove(series->values + place + 1, series->values + place, behind * sizeof *series->values);
+    memmove(series->histograms + place + 1, series->histograms + place,
+            behind * sizeof *series->histograms);
+    series->times[place] = time_ms;
+    return place;
 }
 
 /* One more sample, to the model and to the batch. */
-static void model_append(struct model *model, size_t i, int64_t time_ms, struct store_batch *batch)
+static void model_put(struct model *model, size_t i, int64_t time_ms, struct store_batch *batch)
 {
     struct model_series *series = &model->series[i];
-    assert_true(series->count < MODEL_SAMPLES);
-    series->times[series->count] = time_ms;
-    if (series->kind == SERIES_HISTOGRAM) {
-        model_histogram(model, series, batch);
-    } else {
-        series->values[series->count] = model_value(series, i);
-        store_batch_value(batch, series->id, time_ms, series->values[series->count]);
+    size_t place = model_place(series, time_ms);
+    if (series->kind != SERIES_HISTOGRAM) {
+        series->last = series->values[place] = model_value(series, i);
+        store_batch_value(batch, series->id, time_ms, series->values[place]);
+        return;
     }
-    series->count++;
+    series->histograms[place] = model_histogram(model, series);
+    if (series->histograms[place])
+        store_batch_histogram(batch, series->id, time_ms, series->histograms[place]);
+    else
+        store_batch_value(batch, series->id, time_ms, stale_nan());
+}
+
+/* One late sample: a little, or days; where there is one, or between two. */
+static void model_put_late(struct model *model, size_t i, struct store_batch *batch)
+{
+    const struct model_series *series = &model->series[i];
+    int64_t time_ms = model->now_ms - lrand48() % (lrand48() % 2 ? 100000 : MODEL_LATE_MS);
+    if (series->count && lrand48() % 3 == 0)
+        time_ms = series->times[(size_t)lrand48() % series->count];
+    model_put(model, i, time_ms, batch);
 }
 
 static void model_tick(struct model *model, struct store *store)
@@ -108,8 +148,12 @@ static void model_tick(struct model *model, struct store *store)
             continue;
         model->series[i].id = intern(batch, "m", (int)i, model->series[i].kind);
         if (i % 7 == 0) /* several a tick */
-            model_append(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
-        model_append(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
+            model_put(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
+        if (lrand48() % 8 == 0)
+            model_put_late(model, i, batch);
+        model_put(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
+        if (lrand48() % 16 == 0)
+            model_put_late(model, i, batch);
     }
     commit(store, batch);
     store_batch_free(batch);
