@@ -1,11 +1,20 @@
-/* partition: a sorted array of days, each with a roaring bitmap.
+/* partition: a sorted array of days, each with its bitmaps.
  *
- *   KV_POSTINGS   partition u32be -> checksum u32le | longest chunk ms u32le | roaring bitmap
+ *   KV_POSTINGS   day u32be                    the samples' days
+ *                 resolution u8 | part u32be   32 days of a rollup
  *
- * The checksum is the low half of XXH3 over what follows; the bitmap is in roaring's portable format.
+ *   checksum u32le | longest chunk ms u32le | active | [flags u8 | stale | thinned]
+ *
+ *   checksum   the low half of XXH3 over what follows
+ *   bitmaps    roaring's portable format, which says its own size
+ *   flags      bit 0: closed, bit 1: fine; the three are left out where all are zero or empty
  *
  * A bitmap is written in the same batch as the chunks that made it grow. That is at most some
- * kilobytes a tick during the first hour of a day, and nothing afterwards.
+ * kilobytes a tick during the first hour of a day, and nothing until the day is closed.
+ *
+ * Buckets are left-open: the sample of midnight is the first of its day, but falls into the last
+ * bucket of the day before. So a chunk that begins at midnight makes that day stale, and makes its
+ * partition where there is none: the day will have a bucket although it has no sample.
  */
 #include "storage/partition.h"
 
@@ -17,11 +26,21 @@
 #include "storage/key.h"
 
 #define HEADER_BYTES 8
+#define FLAG_CLOSED  1
+#define FLAG_FINE    2
+
+static void release(struct partition *partition)
+{
+    roaring_bitmap_free(partition->active);
+    roaring_bitmap_free(partition->stale);
+    roaring_bitmap_free(partition->thinned);
+    roaring_bitmap_free(partition->rolled);
+}
 
 void partitions_release(struct partitions *partitions)
 {
     for (size_t i = 0; i < partitions->count; i++)
-        roaring_bitmap_free(partitions->at[i].active);
+        release(&partitions->at[i]);
     free(partitions->at);
     *partitions = (struct partitions){0};
 }
@@ -39,30 +58,113 @@ size_t partitions_find(const struct partitions *partitions, uint32_t day)
     return low;
 }
 
-/* Takes over the bitmap. */
-static void insert(struct partitions *partitions, size_t place, uint32_t day,
-                   roaring_bitmap_t *owned)
+struct partition *partitions_get(const struct partitions *partitions, uint32_t day)
 {
+    size_t place = partitions_find(partitions, day);
+    return place < partitions->count && partitions->at[place].day == day ? &partitions->at[place]
+                                                                         : NULL;
+}
+
+/* The partition of that day, made if need be. */
+static struct partition *make(struct partitions *partitions, uint32_t day)
+{
+    size_t place = partitions_find(partitions, day);
+    if (place < partitions->count && partitions->at[place].day == day)
+        return &partitions->at[place];
     if (partitions->count == partitions->capacity) {
         partitions->capacity = partitions->capacity ? partitions->capacity * 2 : 8;
         partitions->at = alloc_resize(partitions->at, partitions->capacity, sizeof *partitions->at);
     }
     memmove(&partitions->at[place + 1], &partitions->at[place],
             (partitions->count - place) * sizeof *partitions->at);
-    partitions->at[place] = (struct partition){.day = day, .active = owned};
+    partitions->at[place] = (struct partition){.day = day,
+                                               .active = roaring_bitmap_create(),
+                                               .stale = roaring_bitmap_create(),
+                                               .thinned = roaring_bitmap_create(),
+                                               .rolled = roaring_bitmap_create()};
     partitions->count++;
+    return &partitions->at[place];
 }
 
-void partitions_mark(struct partitions *partitions, uint32_t day, uint32_t series, uint32_t span_ms)
+/* --- changes --- */
+
+static void add(struct partition *partition, roaring_bitmap_t *ids, uint32_t series)
 {
-    size_t place = partitions_find(partitions, day);
-    if (place == partitions->count || partitions->at[place].day != day)
-        insert(partitions, place, day, roaring_bitmap_create());
-    struct partition *partition = &partitions->at[place];
-    bool fresh = roaring_bitmap_add_checked(partition->active, series);
-    partition->dirty |= fresh || span_ms > partition->longest_ms;
+    partition->dirty |= roaring_bitmap_add_checked(ids, series);
+}
+
+void partition_stretch(struct partition *partition, uint32_t span_ms)
+{
+    partition->dirty |= span_ms > partition->longest_ms;
     if (span_ms > partition->longest_ms)
         partition->longest_ms = span_ms;
+}
+
+void partition_roll(struct partition *partition, uint32_t series)
+{
+    roaring_bitmap_add(partition->rolled, series);
+    partition->dirty = true;
+}
+
+void partitions_touch(struct partitions *partitions, uint32_t series, int64_t start_ms,
+                      int64_t end_ms)
+{
+    uint32_t from = bucket_day_of(start_ms), to = bucket_day_of(end_ms);
+    for (size_t i = partitions_find(partitions, from);
+         i < partitions->count && partitions->at[i].day <= to; i++)
+        if (partitions->at[i].closed)
+            add(&partitions->at[i], partitions->at[i].stale, series);
+}
+
+void partitions_mark(struct partitions *partitions, uint32_t series, int64_t start_ms,
+                     int64_t end_ms)
+{
+    uint32_t before = bucket_day_of(start_ms);
+    struct partition *partition = make(partitions, partition_of(start_ms));
+    add(partition, partition->active, series);
+    partition_stretch(partition, (uint32_t)(end_ms - start_ms));
+    partitions_touch(partitions, series, start_ms, end_ms);
+    if (before == partition_of(start_ms))
+        return;
+    partition = make(partitions, before);
+    add(partition, partition->stale, series);
+}
+
+void partitions_mark_rollup(struct partitions *rollups, uint32_t partition, uint32_t series)
+{
+    struct partition *at = make(rollups, partition);
+    add(at, at->active, series);
+}
+
+/* --- on disk --- */
+
+/* Appends the ids, less those of `without`, in as few bytes as they take. */
+static void append_ids(struct buffer *out, const roaring_bitmap_t *ids,
+                       const roaring_bitmap_t *without)
+{
+    roaring_bitmap_t *copy = roaring_bitmap_andnot(ids, without);
+    roaring_bitmap_run_optimize(copy);
+    size_t size = roaring_bitmap_portable_size_in_bytes(copy);
+    out->len += roaring_bitmap_portable_serialize(copy, buffer_reserve(out, size));
+    roaring_bitmap_free(copy);
+}
+
+static void append_row(struct buffer *out, const struct partition *partition)
+{
+    roaring_bitmap_t *none = roaring_bitmap_create();
+    buffer_append_u32le(out, 0);
+    buffer_append_u32le(out, partition->longest_ms);
+    append_ids(out, partition->active, none);
+    if (partition->closed || !roaring_bitmap_is_empty(partition->stale) ||
+        !roaring_bitmap_is_empty(partition->thinned)) {
+        buffer_append_u8(out, (uint8_t)((partition->closed ? FLAG_CLOSED : 0) |
+                                        (partition->fine ? FLAG_FINE : 0)));
+        append_ids(out, partition->stale, partition->rolled);
+        append_ids(out, partition->thinned, none);
+    }
+    uint32_t sum = htole32((uint32_t)XXH3_64bits(out->at + 4, out->len - 4));
+    memcpy(out->at, &sum, sizeof sum);
+    roaring_bitmap_free(none);
 }
 
 void partitions_stage(const struct partitions *partitions, struct kv *kv, struct kv_batch *batch)
@@ -73,15 +175,9 @@ void partitions_stage(const struct partitions *partitions, struct kv *kv, struct
         const struct partition *partition = &partitions->at[i];
         if (!partition->dirty)
             continue;
-        struct key_bytes key = key_of_u32(partition->day);
-        size_t size = roaring_bitmap_portable_size_in_bytes(partition->active);
+        struct key_bytes key = key_of_postings(partitions->resolution, partition->day);
         buffer_reset(&value);
-        char *room = buffer_reserve(&value, HEADER_BYTES + size);
-        uint32_t longest = htole32(partition->longest_ms);
-        memcpy(room + 4, &longest, 4);
-        roaring_bitmap_portable_serialize(partition->active, room + HEADER_BYTES);
-        buffer_append_u32le(&value, (uint32_t)XXH3_64bits(room + 4, 4 + size));
-        value.len += 4 + size;
+        append_row(&value, partition);
         kv_batch_put(kv, batch, KV_POSTINGS, key_slice(&key), buffer_slice(&value));
     }
     buffer_release(&value);
@@ -89,30 +185,62 @@ void partitions_stage(const struct partitions *partitions, struct kv *kv, struct
 
 void partitions_saved(struct partitions *partitions)
 {
-    for (size_t i = 0; i < partitions->count; i++)
-        partitions->at[i].dirty = false;
+    for (size_t i = 0; i < partitions->count; i++) {
+        struct partition *partition = &partitions->at[i];
+        partition->dirty = false;
+        if (roaring_bitmap_is_empty(partition->rolled))
+            continue;
+        roaring_bitmap_andnot_inplace(partition->stale, partition->rolled);
+        roaring_bitmap_clear(partition->rolled);
+    }
 }
 
-static bool load_row(struct partitions *partitions, struct slice key, struct slice value)
+void partitions_unstage(struct partitions *partitions)
 {
-    uint32_t day, sum, longest;
-    if (!bytes_cut_u32be(&key, &day) || key.len || !bytes_cut_u32le(&value, &sum) ||
-        sum != (uint32_t)XXH3_64bits(value.at, value.len) || !bytes_cut_u32le(&value, &longest))
+    for (size_t i = 0; i < partitions->count; i++)
+        roaring_bitmap_clear(partitions->at[i].rolled);
+}
+
+/* Cuts a bitmap from the front of *rest and puts it in the place of an empty one. */
+static bool cut_ids(struct slice *rest, roaring_bitmap_t **out)
+{
+    size_t size = roaring_bitmap_portable_deserialize_size(rest->at, rest->len);
+    roaring_bitmap_t *ids = roaring_bitmap_portable_deserialize_safe(rest->at, rest->len);
+    if (!ids)
         return false;
-    roaring_bitmap_t *active = roaring_bitmap_portable_deserialize_safe(value.at, value.len);
-    if (!active)
-        return false;
-    insert(partitions, partitions->count, day, active);
-    partitions->at[partitions->count - 1].longest_ms = longest;
+    roaring_bitmap_free(*out);
+    *out = ids;
+    *rest = slice_skip(*rest, size);
     return true;
+}
+
+static bool load_row(struct partitions *partitions, uint32_t day, struct slice value)
+{
+    uint32_t sum;
+    uint8_t flags;
+    struct partition *partition = make(partitions, day);
+    if (!bytes_cut_u32le(&value, &sum) || sum != (uint32_t)XXH3_64bits(value.at, value.len) ||
+        !bytes_cut_u32le(&value, &partition->longest_ms) || !cut_ids(&value, &partition->active))
+        return false;
+    if (value.len == 0)
+        return true;
+    if (!bytes_cut_u8(&value, &flags) || flags > (FLAG_CLOSED | FLAG_FINE) ||
+        !cut_ids(&value, &partition->stale) || !cut_ids(&value, &partition->thinned))
+        return false;
+    partition->closed = flags & FLAG_CLOSED;
+    partition->fine = flags & FLAG_FINE;
+    return value.len == 0;
 }
 
 int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err)
 {
     struct kv_iterator *it = kv_iterate(kv, KV_POSTINGS, SLICE(""), SLICE(""));
     int status = 0;
+    uint8_t resolution;
+    uint32_t day;
     for (bool more = kv_seek_first(it); more && !status; more = kv_next(it))
-        if (!load_row(partitions, kv_key(it), kv_value(it)))
+        if (!key_parse_postings(kv_key(it), &resolution, &day) ||
+            (resolution == partitions->resolution && !load_row(partitions, day, kv_value(it))))
             status = error_set(err, ERROR_INTERNAL,
                                "a partition's list of series is damaged; restore a backup");
     if (!status)
@@ -133,7 +261,7 @@ roaring_bitmap_t *partitions_union(const struct partitions *partitions, uint32_t
 void partitions_forget(struct partitions *partitions, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        roaring_bitmap_free(partitions->at[i].active);
+        release(&partitions->at[i]);
     partitions->count -= count;
     memmove(partitions->at, partitions->at + count, partitions->count * sizeof *partitions->at);
 }

@@ -71,8 +71,7 @@ static void put_chunk(struct seal *seal, uint32_t id, const int64_t *times, size
     kv_batch_put(seal->store->kv, seal->batch, KV_CHUNK, key_slice(&key),
                  buffer_slice(&seal->chunk));
     pthread_rwlock_wrlock(&seal->store->lock);
-    partitions_mark(&seal->store->partitions, chunk.partition, id,
-                    (uint32_t)(times[samples - 1] - times[0]));
+    partitions_mark(&seal->store->partitions, id, times[0], times[samples - 1]);
     pthread_rwlock_unlock(&seal->store->lock);
     seal->chunks++;
     seal->samples += samples;

@@ -4,6 +4,7 @@
  *   commit.c        batch -> head log -> head               read.c       head + chunks -> columns
  *   recover.c       head log -> head                        seal.c       head -> chunks
  *   retention.c     days leave, and the series that lived only in them
+ *   rewrite.c       one day of a series out of its chunks and back
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
  * hold it shared. What is below "writer only" is nobody else's business.

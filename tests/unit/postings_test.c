@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "storage/partition.h"
 #include "storage/postings.h"
 
 #define SERIES 500
@@ -131,34 +130,11 @@ static void selects_what_a_filter_selects(void **state)
     arena_release(&arena);
 }
 
-static void partitions_know_who_was_active(void **state)
-{
-    (void)state;
-    struct partitions partitions = {0};
-    static const uint32_t days[] = {19000, 19002, 18999, 19001, 19000};
-    for (uint32_t i = 0; i < 5; i++)
-        partitions_mark(&partitions, days[i], i, 10 * i);
-    assert_int_equal(partitions.count, 4);
-    assert_int_equal(partitions.at[1].longest_ms, 40);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(partitions.at[i].day, 18999 + i);
-    roaring_bitmap_t *ids = partitions_union(&partitions, 19000, 19001);
-    assert_int_equal(roaring_bitmap_get_cardinality(ids), 3);
-    assert_true(roaring_bitmap_contains(ids, 0) && roaring_bitmap_contains(ids, 3) &&
-                roaring_bitmap_contains(ids, 4));
-    roaring_bitmap_free(ids);
-    partitions_forget(&partitions, 2);
-    assert_int_equal(partitions.at[0].day, 19001);
-    assert_int_equal(partitions_find(&partitions, 19003), 2);
-    partitions_release(&partitions);
-}
-
 int main(void)
 {
     srand48(4);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(selects_what_a_filter_selects),
-        cmocka_unit_test(partitions_know_who_was_active),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
