@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "server/alert/manager.h"
+#include "server/api/admin.h"
 #include "server/api/alerts.h"
 #include "server/api/health.h"
 #include "server/api/import.h"
@@ -73,6 +74,7 @@ struct server {
     struct ingest *ingest;
     struct stats *stats;
 
+    struct admin_api admin_api;
     struct health_api health_api;
     struct prometheus_api prometheus_api;
     struct import_api import_api;
@@ -101,7 +103,7 @@ static void post_reload(const struct http_request *request, struct http_reply *r
         http_refuse_text(reply, &err);
 }
 
-static const struct http_route admin_routes[] = {
+static const struct http_route reload_routes[] = {
     {.methods = HTTP_POST | HTTP_PUT,
      .pattern = "/-/reload",
      .handle = post_reload,
@@ -120,6 +122,7 @@ static void add_routes(struct server *server)
     server->import_api = (struct import_api){server->store, server->writer, config};
     server->logs_api =
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
+    server->admin_api = (struct admin_api){.store = server->store, .writer = server->writer};
     server->loki_api = (struct loki_api){server->store, config};
     import_init();
     sentry_init();
@@ -130,7 +133,8 @@ static void add_routes(struct server *server)
     http_add_routes(http, alert_routes, alert_route_count, server->alerts);
     http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
     http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
-    http_add_routes(http, admin_routes, sizeof admin_routes / sizeof admin_routes[0], server);
+    http_add_routes(http, reload_routes, sizeof reload_routes / sizeof reload_routes[0], server);
+    http_add_routes(http, admin_routes, admin_route_count, &server->admin_api);
     http_add_routes(http, issues_routes, issues_route_count, server->issues);
     http_add_routes(http, sentry_routes, sentry_route_count, server->issues);
 }
@@ -386,6 +390,8 @@ void server_close(struct server *server)
         return;
     int64_t start_ns = clock_monotonic_ns();
     bool opened = server->ingest != NULL;
+    if (server->store)
+        store_hurry(server->store);
     logtcp_close(server->logtcp);
     http_close(server->http);
     /* After HTTP: its last tick also writes what requests counted while they drained. */

@@ -186,13 +186,13 @@ int writer_call(struct writer *writer, bool sync,
 
 /* --- tidying: a job without changes, whose work is done once its group is committed --- */
 
-struct maintenance {
+struct tidying {
     struct call call; /* first: see struct call */
-    struct store *store;
-    int64_t now_ms;
+    int (*run)(void *arg, struct error *err);
+    void *arg;
 };
 
-static int maintain_run(struct writer_job *job, struct store_batch *batch, struct error *err)
+static int add_nothing(struct writer_job *job, struct store_batch *batch, struct error *err)
 {
     (void)job;
     (void)batch;
@@ -202,20 +202,36 @@ static int maintain_run(struct writer_job *job, struct store_batch *batch, struc
 
 /* The status of the commit is that of other jobs: tidying goes on after a failed one, because on a
  * full disk it is what makes room. */
-static void maintain_done(struct writer_job *job, int status, const struct error *err)
+static void tidy(struct writer_job *job, int status, const struct error *err)
 {
-    struct maintenance *maintenance = (struct maintenance *)job;
+    struct tidying *tidying = (struct tidying *)job;
     struct error fault = {0};
     (void)err;
-    status = store_maintain(maintenance->store, maintenance->now_ms, &fault);
-    finish(&maintenance->call, status, &fault);
+    status = tidying->run(tidying->arg, &fault);
+    finish(&tidying->call, status, &fault);
+}
+
+int writer_tidy(struct writer *writer, int (*run)(void *arg, struct error *err), void *arg,
+                struct error *err)
+{
+    struct tidying tidying = {
+        .call = {.job = {.run = add_nothing, .done = tidy}, .err = err}, .run = run, .arg = arg};
+    return wait_for(writer, &tidying.call);
+}
+
+struct maintenance {
+    struct store *store;
+    int64_t now_ms;
+};
+
+static int maintain(void *arg, struct error *err)
+{
+    const struct maintenance *maintenance = arg;
+    return store_maintain(maintenance->store, maintenance->now_ms, err);
 }
 
 int writer_maintain(struct writer *writer, int64_t now_ms, struct error *err)
 {
-    struct maintenance maintenance = {
-        .call = {.job = {.run = maintain_run, .done = maintain_done}, .err = err},
-        .store = writer->store,
-        .now_ms = now_ms};
-    return wait_for(writer, &maintenance.call);
+    struct maintenance maintenance = {writer->store, now_ms};
+    return writer_tidy(writer, maintain, &maintenance, err);
 }

@@ -37,8 +37,11 @@ MUST_USE int writer_call(struct writer *writer, bool sync,
                          int (*run)(void *arg, struct store_batch *batch, struct error *err),
                          void *arg, struct error *err);
 
-/* Has the store tidied (store_maintain) between two groups, while no change is staged, and waits
- * for it. Never call it from the writer thread. */
+/* Runs `run` on the writer thread between two groups, while no change is staged, and waits for it.
+ * Even when commits fail. Never call it from the writer thread. */
+MUST_USE int writer_tidy(struct writer *writer, int (*run)(void *arg, struct error *err), void *arg,
+                         struct error *err);
+/* The same for store_maintain. */
 MUST_USE int writer_maintain(struct writer *writer, int64_t now_ms, struct error *err);
 
 #endif

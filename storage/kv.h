@@ -81,6 +81,8 @@ MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 MUST_USE int kv_reopen(struct kv *kv, struct error *err);
 /* Any thread; takes as long as rewriting all tables does. Reads and writes go on meanwhile. */
 MUST_USE int kv_compact(struct kv *kv, struct error *err);
+/* Any thread: ends a kv_compact under way soon, and all to come at once. */
+void kv_hurry(struct kv *kv);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

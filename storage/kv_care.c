@@ -7,6 +7,16 @@
 
 #define FORCE_OPTIMIZED 3 /* BottommostLevelCompaction: also files that are at the bottom already */
 
+void kv_hurry(struct kv *kv)
+{
+    struct error unused;
+    atomic_store(&kv->hurried, true);
+    if (kv_enter(kv, &unused))
+        return;
+    rocksdb_disable_manual_compaction(kv->db);
+    kv_leave(kv);
+}
+
 int kv_compact(struct kv *kv, struct error *err)
 {
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
@@ -15,11 +25,13 @@ int kv_compact(struct kv *kv, struct error *err)
     rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
     rocksdb_compactoptions_set_bottommost_level_compaction(options, FORCE_OPTIMIZED);
     int status = kv_enter(kv, err);
-    for (int i = 0; !status && i < KV_FAMILY_COUNT; i++)
+    for (int i = 0; !status && i < KV_FAMILY_COUNT && !atomic_load(&kv->hurried); i++)
         rocksdb_compact_range_cf_opt(kv->db, kv->handles[i], options, NULL, 0, NULL, 0);
     if (!status)
         kv_leave(kv);
     rocksdb_compactoptions_destroy(options);
+    if (!status && atomic_load(&kv->hurried))
+        return error_set(err, ERROR_CANCELED, "the server is shutting down; compact it later");
     if (status || kv_property(kv, KV_DEFAULT, "rocksdb.background-errors") == errors)
         return status;
     return error_set(err, ERROR_INTERNAL,

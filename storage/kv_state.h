@@ -29,7 +29,8 @@ struct kv {
     pthread_mutex_t gate;
     pthread_cond_t gate_changed; /* on the monotonic clock */
     size_t inside;
-    bool closing; /* nobody new gets in */
+    bool closing;         /* nobody new gets in */
+    _Atomic bool hurried; /* see kv_hurry */
 
     /* The first failed write since the database was opened, by the writer thread; then true, for
      * any thread. */

@@ -277,7 +277,7 @@ int store_sweep(struct store *store, int64_t now_ms, struct error *err)
     return soon ? 0 : sweep(store, now_ms, err);
 }
 
-int store_seal(struct store *store, struct error *err)
+void store_mark_due(struct store *store)
 {
     for (uint32_t id = 0; id < store->head.capacity; id++) {
         struct head_series *series = head_get(&store->head, id);
@@ -286,6 +286,11 @@ int store_seal(struct store *store, struct error *err)
         series->due = true;
         id_list_push(&store->due, id);
     }
+}
+
+int store_seal(struct store *store, struct error *err)
+{
+    store_mark_due(store);
     if (seal_until(store, INT64_MAX, err) || sweep(store, clock_now_ms(), err))
         return error_wrap(err, "cannot seal chunks");
     return logstore_seal(store->logs, clock_now_ms(), true, err);

@@ -81,6 +81,14 @@ bool store_last(struct store *store, uint32_t series, struct arena *arena, doubl
 MUST_USE int store_maintain(struct store *store, int64_t now_ms, struct error *err);
 /* Seals everything that is open. */
 MUST_USE int store_seal(struct store *store, struct error *err);
+/* Does now what maintenance would do in time: seals, drops, rewrites the tables. At once it may
+ * take minutes; in steps, each as short as store_maintain: begin with *phase = 0 and call again
+ * while it returns 1 (0: done, -1: failed), then, on any thread, have the tables rewritten. */
+MUST_USE int store_compact(struct store *store, struct error *err);
+MUST_USE int store_compact_step(struct store *store, size_t *phase, struct error *err);
+MUST_USE int store_compact_tables(struct store *store, struct error *err);
+/* Before closing: what takes long on other threads ends soon, with an error. Any thread. */
+void store_hurry(struct store *store);
 
 /* --- any thread --- */
 

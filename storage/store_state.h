@@ -5,6 +5,7 @@
  *   recover.c       head log -> head                        seal.c       head -> chunks
  *   retention.c     days leave, and the series that lived only in them
  *   rewrite.c       one day of a series out of its chunks and back
+ *   compact.c       all maintenance at once
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
  * hold it shared. What is below "writer only" is nobody else's business.
@@ -94,6 +95,7 @@ MUST_USE int store_recover_head(struct store *store, struct error *err);
 /* read.c: the newest sealed sample time of a series, or TIME_NONE. */
 int64_t store_sealed_until(struct store *store, uint32_t id);
 /* seal.c */
+void store_mark_due(struct store *store); /* every series that has open samples */
 MUST_USE int store_seal_due(struct store *store, struct error *err);
 MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err);
 /* retention.c */

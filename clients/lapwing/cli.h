@@ -37,6 +37,7 @@ int command_query(const struct cli *cli);
 int command_logs(const struct cli *cli);
 int command_issues(const struct cli *cli);
 int command_send(const struct cli *cli);
+int command_compact(const struct cli *cli);
 
 /* --- http.c --- */
 struct parameter {
@@ -47,6 +48,8 @@ struct parameter {
 int http_get(const struct cli *cli, const char *path, const struct parameter *parameters,
              size_t count, char **body);
 int http_post(const struct cli *cli, const char *path, const char *data, char **body);
+/* As http_post, for what may take hours. */
+int http_post_patiently(const struct cli *cli, const char *path, const char *data, char **body);
 /* The body parsed; NULL after a complaint when it is no JSON. Delete with cJSON_Delete. */
 cJSON *json_of(const char *body);
 

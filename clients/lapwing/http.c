@@ -58,7 +58,6 @@ static int perform(const struct cli *cli, CURL *curl, const char *url, char **ou
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -105,13 +104,15 @@ int http_get(const struct cli *cli, const char *path, const struct parameter *pa
 {
     CURL *curl = must(curl_easy_init());
     char *url = build_url(cli, curl, path, parameters, count);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
     int status = perform(cli, curl, url, body);
     free(url);
     curl_easy_cleanup(curl);
     return status;
 }
 
-int http_post(const struct cli *cli, const char *path, const char *data, char **body)
+static int post(const struct cli *cli, const char *path, const char *data, long seconds,
+                char **body)
 {
     CURL *curl = must(curl_easy_init());
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/x-ndjson");
@@ -119,11 +120,22 @@ int http_post(const struct cli *cli, const char *path, const char *data, char **
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, data);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(data));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds);
     int status = perform(cli, curl, url, body);
     free(url);
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     return status;
+}
+
+int http_post(const struct cli *cli, const char *path, const char *data, char **body)
+{
+    return post(cli, path, data, REQUEST_SECONDS, body);
+}
+
+int http_post_patiently(const struct cli *cli, const char *path, const char *data, char **body)
+{
+    return post(cli, path, data, 0, body);
 }
 
 cJSON *json_of(const char *body)

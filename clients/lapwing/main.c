@@ -14,6 +14,7 @@ static const struct command commands[] = {
     {"issues", "[ID]", "list error issues, or show one", command_issues},
     {"send", "LINE...", "send statsd lines (or, with --log, JSON logs); - reads stdin",
      command_send},
+    {"compact", "", "seal, apply retention and rewrite the tables now", command_compact},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -67,7 +68,8 @@ static void print_help(FILE *to)
 {
     fputs("usage: lapwing COMMAND [OPTION]... [ARGUMENT]...\n\n", to);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %-7s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(to, "  %-10s %-10s %s\n", commands[i].name, commands[i].arguments,
+                commands[i].help);
     fputc('\n', to);
     for (size_t i = 0; i < ROW_COUNT; i++)
         fprintf(to, "  --%-8s %s\n", rows[i].option.name, rows[i].help);
