@@ -8,6 +8,10 @@
  *               write failed, forget
  *
  * Between 1 and 4 only staged_* fields of the head change, which readers never look at.
+ *
+ * A large batch is published in slices, so that readers wait for a millisecond and not for a million
+ * series: on disk it is there whole or not at all, in memory it becomes visible sample by sample in
+ * the order of the batch.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 
 #define BATCH_ARENA_BYTES ((size_t)1 << 30)
 #define RECORD_ROWS_MAX   ((size_t)1 << 20) /* samples in one head log record */
+#define PUBLISH_ROWS      ((size_t)8192)    /* samples appended under one hold of the lock */
 
 struct sample {
     int64_t time_ms;
@@ -377,12 +382,18 @@ static void publish(struct store_batch *batch)
 {
     struct store *store = batch->store;
     uint32_t now_s = (uint32_t)(clock_now_ms() / 1000);
-    pthread_rwlock_wrlock(&store->lock);
-    for (size_t i = 0; i < batch->row_count; i++) {
-        if (i + 8 < batch->row_count)
-            __builtin_prefetch(head_get(&store->head, batch->rows[i + 8].series));
-        publish_row(batch, &batch->rows[i], now_s);
+    for (size_t from = 0; from < batch->row_count; from += PUBLISH_ROWS) {
+        size_t left = batch->row_count - from;
+        size_t to = from + (left < PUBLISH_ROWS ? left : PUBLISH_ROWS);
+        pthread_rwlock_wrlock(&store->lock);
+        for (size_t i = from; i < to; i++) {
+            if (i + 8 < to)
+                __builtin_prefetch(head_get(&store->head, batch->rows[i + 8].series));
+            publish_row(batch, &batch->rows[i], now_s);
+        }
+        pthread_rwlock_unlock(&store->lock);
     }
+    pthread_rwlock_wrlock(&store->lock);
     publish_late(batch, now_s);
     pthread_rwlock_unlock(&store->lock);
     metric_add(&store_metrics[STORE_SAMPLES], (int64_t)(batch->row_count + batch->late_count));

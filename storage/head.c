@@ -1,12 +1,12 @@
-/* head: open samples in as few bytes as plain arrays allow.
+/* head: open samples in as few bytes as can be read and appended to at once.
  *
- *   evenly spaced, all equal     no arrays at all           (an idle counter)
- *   evenly spaced                values[]                   (most series: one flush grid)
- *   else                         times[] and values[]
+ *   evenly spaced, all equal     nothing beside the entry    (an idle counter)
+ *   evenly spaced                a run of values             (most series: one flush grid)
+ *   else                         a run of gaps too
  *   histograms                   one growing buffer of codes
  *
- * Arrays grow 8, 16 ... 256, then by 128; the capacity follows from the count and is not stored.
- * Queries copy from here more than from anywhere else, so values lie ready as doubles.
+ * Runs (run.c) take a byte or two a sample. A run begins when the first sample differs, with the
+ * number of those that did not.
  */
 #include "storage/head.h"
 
@@ -16,8 +16,12 @@
 #include "storage/base/alloc.h"
 #include "storage/column.h"
 
-#define ARRAY_MIN  ((size_t)8)
-#define ARRAY_STEP ((size_t)128)
+void head_init(struct head *head)
+{
+    *head = (struct head){0};
+    pool_init(&head->entries, sizeof(struct head_series));
+    pool_init(&head->blocks, RUN_BLOCK_BYTES);
+}
 
 void head_release(struct head *head)
 {
@@ -25,7 +29,15 @@ void head_release(struct head *head)
         if (head->at[id])
             head_remove(head, id);
     free(head->at);
-    *head = (struct head){0};
+    pool_release(&head->entries);
+    pool_release(&head->blocks);
+    head_init(head);
+}
+
+size_t head_bytes(const struct head *head)
+{
+    return head->entries.used * sizeof(struct head_series) + head->blocks.used * RUN_BLOCK_BYTES +
+           head->code_bytes + head->capacity * sizeof *head->at;
 }
 
 struct head_series *head_make(struct head *head, uint32_t id)
@@ -40,20 +52,19 @@ struct head_series *head_make(struct head *head, uint32_t id)
     }
     if (head->at[id])
         return head->at[id];
-    struct head_series *series = alloc_zeroed(1, sizeof *series);
+    struct head_series *series = pool_take(&head->entries);
     series->sealed_ms = series->staged_ms = TIME_UNKNOWN;
     head->at[id] = series;
     head->series++;
     return series;
 }
 
-static void free_samples(struct head_series *series)
+static void free_samples(struct head *head, struct head_series *series)
 {
-    free(series->times);
-    free(series->values);
-    series->times = NULL;
-    series->values = NULL;
+    run_free(&head->blocks, &series->times);
+    run_free(&head->blocks, &series->values);
     if (series->histograms) {
+        head->code_bytes -= series->histograms->codes.len;
         buffer_release(&series->histograms->codes);
         histogram_release(&series->histograms->staged);
         free(series->histograms);
@@ -66,8 +77,8 @@ void head_remove(struct head *head, uint32_t id)
     struct head_series *series = head->at[id];
     head->samples -= series->count;
     head->series--;
-    free_samples(series);
-    free(series);
+    free_samples(head, series);
+    pool_give(&head->entries, series);
     head->at[id] = NULL;
 }
 
@@ -77,7 +88,7 @@ void head_clear(struct head *head, struct head_series *series)
     series->sealed_ms = series->last_ms;
     series->sealed_once = true;
     series->count = 0;
-    free_samples(series);
+    free_samples(head, series);
 }
 
 void head_unstage(struct head_series *series)
@@ -92,28 +103,7 @@ void head_unstage(struct head_series *series)
 
 /* --- growing --- */
 
-/* Room for this many entries, as a function of the count alone. */
-static size_t capacity_of(size_t count)
-{
-    size_t capacity = ARRAY_MIN;
-    while (capacity < count)
-        capacity += capacity < 2 * ARRAY_STEP ? capacity : ARRAY_STEP;
-    return capacity;
-}
-
-static bool at_capacity(size_t count)
-{
-    return count % ARRAY_STEP == 0 || (count >= ARRAY_MIN && (count & (count - 1)) == 0);
-}
-
-static void spread_times(struct head_series *series)
-{
-    series->times = alloc_resize(NULL, capacity_of(series->count + 1), sizeof *series->times);
-    for (uint32_t i = 0; i < series->count; i++)
-        series->times[i] = series->first_ms + (int64_t)i * series->step_ms;
-}
-
-static void append_time(struct head_series *series, int64_t time_ms)
+static void append_time(struct head *head, struct head_series *series, int64_t time_ms)
 {
     int64_t gap = time_ms - series->last_ms;
     if (!series->times) {
@@ -121,12 +111,9 @@ static void append_time(struct head_series *series, int64_t time_ms)
             series->step_ms = (uint32_t)gap;
         if (gap == series->step_ms)
             return;
-        spread_times(series);
-    } else if (at_capacity(series->count)) {
-        series->times =
-            alloc_resize(series->times, capacity_of(series->count + 1), sizeof *series->times);
+        run_repeat(&head->blocks, &series->times, series->count - 1);
     }
-    series->times[series->count] = time_ms;
+    run_append_gap(&head->blocks, &series->times, gap - series->step_ms);
 }
 
 static void count_sample(struct head *head, struct head_series *series, int64_t time_ms)
@@ -136,7 +123,7 @@ static void count_sample(struct head *head, struct head_series *series, int64_t 
         series->first_ms = time_ms;
         series->step_ms = 0;
     } else {
-        append_time(series, time_ms);
+        append_time(head, series, time_ms);
     }
     series->last_ms = time_ms;
     series->count++;
@@ -145,21 +132,15 @@ static void count_sample(struct head *head, struct head_series *series, int64_t 
 
 void head_append_value(struct head *head, struct head_series *series, int64_t time_ms, double value)
 {
-    if (series->count == 0) {
-        series->first_value = value;
-    } else if (!series->values) {
-        if (double_bits(value) != double_bits(series->first_value)) {
-            series->values =
-                alloc_resize(NULL, capacity_of(series->count + 1), sizeof *series->values);
-            for (uint32_t i = 0; i < series->count; i++)
-                series->values[i] = series->first_value;
-        }
-    } else if (at_capacity(series->count)) {
-        series->values =
-            alloc_resize(series->values, capacity_of(series->count + 1), sizeof *series->values);
+    double last = series->last_value;
+    bool same = series->count == 0 || double_bits(value) == double_bits(last);
+    if (!series->values && !same) {
+        run_append_value(&head->blocks, &series->values, 0, last);
+        run_repeat(&head->blocks, &series->values, series->count - 1);
     }
     if (series->values)
-        series->values[series->count] = value;
+        run_append_value(&head->blocks, &series->values, last, value);
+    series->last_value = value;
     count_sample(head, series, time_ms);
 }
 
@@ -167,33 +148,33 @@ void head_append_histogram(struct head *head, struct head_series *series, int64_
                            struct slice code)
 {
     buffer_append_slice(&series->histograms->codes, code);
+    head->code_bytes += code.len;
     count_sample(head, series, time_ms);
 }
 
 /* --- reading --- */
 
-static int64_t time_at(const struct head_series *series, size_t i)
+static struct run_grid grid_of(const struct head_series *series)
 {
-    return series->times ? series->times[i] : series->first_ms + (int64_t)i * series->step_ms;
+    return (struct run_grid){series->first_ms, series->step_ms};
 }
 
 size_t head_find(const struct head_series *series, int64_t time_ms)
 {
-    size_t low = 0, high = series->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (time_at(series, middle) < time_ms)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    if (series->count == 0 || time_ms <= series->first_ms)
+        return 0;
+    if (time_ms > series->last_ms)
+        return series->count;
+    if (series->times)
+        return run_find_time(series->times, grid_of(series), series->count, time_ms);
+    int64_t behind = time_ms - series->first_ms;
+    return (size_t)((behind + series->step_ms - 1) / series->step_ms);
 }
 
 void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out)
 {
     if (series->times) {
-        memcpy(out, series->times + from, count * sizeof *out);
+        run_times(series->times, grid_of(series), from, count, out);
         return;
     }
     int64_t start = series->first_ms + (int64_t)from * series->step_ms;
@@ -204,17 +185,17 @@ void head_times(const struct head_series *series, size_t from, size_t count, int
 void head_values(const struct head_series *series, size_t from, size_t count, double *out)
 {
     if (series->values) {
-        memcpy(out, series->values + from, count * sizeof *out);
+        run_values(series->values, from, count, out);
         return;
     }
     for (size_t i = 0; i < count; i++)
-        out[i] = series->first_value;
+        out[i] = series->last_value;
 }
 
 double head_last_value(const struct head_series *series)
 {
     assert(series->count);
-    return series->values ? series->values[series->count - 1] : series->first_value;
+    return series->last_value;
 }
 
 bool head_read_histograms(const struct head_series *series, size_t from, size_t count,

@@ -7,6 +7,7 @@
 #define STORAGE_HEAD_H
 
 #include "storage/histogram_code.h"
+#include "storage/run.h"
 
 #define TIME_UNKNOWN INT64_MIN       /* to be looked up among the sealed chunks */
 #define TIME_NONE    (INT64_MIN + 1) /* there is none */
@@ -17,7 +18,7 @@ struct head_histograms {
     bool code_full;          /* staged is not what the last published code led to */
 };
 
-/* 120 bytes a series that is being written; columns only where samples are uneven or differ. */
+/* 104 bytes a series that is being written; runs only where samples are uneven or differ. */
 struct head_series {
     int64_t first_ms; /* of the open samples; count > 0 */
     int64_t last_ms;
@@ -26,15 +27,15 @@ struct head_series {
     uint64_t staged_bits;    /* its value */
     uint64_t first_sequence; /* head log record that holds the first open sample */
     uint64_t sealed_at;      /* the store's seal count when it was sealed last */
-    double first_value;
-    uint32_t count; /* open samples */
-    uint32_t staged_count;
-    uint32_t step_ms;   /* gap between samples while times is NULL */
-    uint32_t touched_s; /* wall clock when the open samples began, or the last were sealed */
-    bool due;           /* waits to be sealed */
-    bool sealed_once;
-    int64_t *times;                     /* NULL while evenly spaced */
-    double *values;                     /* NULL while all equal first_value */
+    double last_value;       /* of the open samples */
+    uint32_t count;          /* open samples */
+    uint32_t staged_count : 30;
+    bool due : 1; /* waits to be sealed */
+    bool sealed_once : 1;
+    uint32_t step_ms;         /* the first gap, and all others while times is NULL */
+    uint32_t touched_s;       /* wall clock when the open samples began, or the last were sealed */
+    struct run_block *times;  /* NULL while evenly spaced */
+    struct run_block *values; /* NULL while all equal last_value */
     struct head_histograms *histograms; /* histogram series instead of values */
 };
 
@@ -43,9 +44,15 @@ struct head {
     uint32_t capacity;
     uint64_t samples; /* open in all */
     uint64_t series;  /* that have an entry */
+    struct pool entries;
+    struct pool blocks;  /* of runs */
+    uint64_t code_bytes; /* histogram codes in all */
 };
 
+void head_init(struct head *head);
 void head_release(struct head *head);
+/* Bytes of entries, runs and codes in use. */
+size_t head_bytes(const struct head *head);
 static inline struct head_series *head_get(const struct head *head, uint32_t id)
 {
     return id < head->capacity ? head->at[id] : NULL;

@@ -150,6 +150,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     series_init(&store->series, (size_t)options->series_max);
     postings_init(&store->postings);
     late_init(&store->late);
+    head_init(&store->head);
     if (load(store, options, err)) {
         store_close(store);
         return error_wrap(err, "cannot open the store in %s", options->path);
@@ -227,8 +228,7 @@ void store_stats(struct store *store, struct store_stats *out)
     pthread_rwlock_rdlock(&store->lock);
     out->series = store->series.ids.count;
     out->head_samples = store->head.samples + store->late.samples;
-    out->memory_bytes = store->head.series * sizeof(struct head_series) +
-                        store->head.samples * sizeof(double) + store->late.bytes +
+    out->memory_bytes = head_bytes(&store->head) + store->late.bytes +
                         store->series.capacity * sizeof *store->series.rows +
                         store->series.ids.capacity * sizeof *store->series.ids.entries;
     pthread_rwlock_unlock(&store->lock);

@@ -35,7 +35,8 @@ static void open_samples_read_back(void **state)
 {
     (void)state;
     for (int round = 0; round < 800; round++) {
-        struct head head = {0};
+        struct head head;
+        head_init(&head);
         struct head_series *series = head_make(&head, 7);
         size_t count = 1 + (size_t)lrand48() % (round % 5 ? 300 : SAMPLES);
         fill(count, round % 8);
@@ -62,7 +63,8 @@ static void open_samples_read_back(void **state)
 static void even_and_equal_samples_take_no_arrays(void **state)
 {
     (void)state;
-    struct head head = {0};
+    struct head head;
+    head_init(&head);
     struct head_series *series = head_make(&head, 0);
     for (int i = 0; i < 360; i++)
         head_append_value(&head, series, i * 10000, 5);
