@@ -15,8 +15,6 @@ struct histogram *histogram_combine(struct arena *arena, const struct histogram 
 void histogram_multiply(struct histogram *histogram, double factor);
 struct histogram *histogram_scale(struct arena *arena, const struct histogram *histogram,
                                   double factor);
-/* Whether the cumulative histogram began anew between the two. */
-bool histogram_fell(const struct histogram *before, const struct histogram *after);
 /* What every quantile answers when q is not in 0..1: NaN, -Inf or +Inf. */
 double quantile_out_of_range(double q);
 /* Interpolates as Prometheus 3 does: linearly in the zero bucket, exponentially elsewhere. NaN for

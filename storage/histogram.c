@@ -328,3 +328,51 @@ bool histogram_equal(const struct histogram *a, const struct histogram *b)
            same_number(a->min, b->min) && same_number(a->max, b->max) &&
            side_equal(&a->positive, &b->positive) && side_equal(&a->negative, &b->negative);
 }
+
+/* --- resets --- */
+
+/* At one schema, and most often with the very same buckets. */
+static bool side_fell_same(const struct histogram_side *before, const struct histogram_side *after)
+{
+    const struct histogram_bucket *now = after->at, *end = now + after->count;
+    for (size_t i = 0; i < before->count; i++) {
+        while (now < end && now->index < before->at[i].index)
+            now++;
+        bool there = now < end && now->index == before->at[i].index;
+        if (before->at[i].count > (there ? now->count : 0))
+            return true;
+    }
+    return false;
+}
+
+static bool side_fell(const struct histogram_side *before, const struct histogram_side *after,
+                      int steps)
+{
+    size_t j = 0;
+    if (steps == 0)
+        return side_fell_same(before, after);
+    for (size_t i = 0; i < before->count;) {
+        int32_t index = histogram_coarser_index(before->at[i].index, steps);
+        double was = 0;
+        while (i < before->count && histogram_coarser_index(before->at[i].index, steps) == index)
+            was += before->at[i++].count;
+        while (j < after->count && after->at[j].index < index)
+            j++;
+        double is = j < after->count && after->at[j].index == index ? after->at[j].count : 0;
+        if (is < was)
+            return true;
+    }
+    return false;
+}
+
+bool histogram_fell(const struct histogram *before, const struct histogram *after)
+{
+    if (after->count < before->count || after->schema > before->schema)
+        return true;
+    if (after->zero_threshold != before->zero_threshold)
+        return after->zero_threshold < before->zero_threshold;
+    int steps = before->schema - after->schema;
+    return after->zero_count < before->zero_count ||
+           side_fell(&before->positive, &after->positive, steps) ||
+           side_fell(&before->negative, &after->negative, steps);
+}

@@ -66,5 +66,7 @@ static inline int32_t histogram_coarser_index(int32_t index, int steps)
 /* A deep copy whose arrays live in the arena; NULL once its limit is reached. */
 struct histogram *histogram_copy(struct arena *arena, const struct histogram *histogram);
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
+/* Whether the cumulative histogram began anew between the two. */
+bool histogram_fell(const struct histogram *before, const struct histogram *after);
 
 #endif

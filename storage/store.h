@@ -128,6 +128,9 @@ struct store_column {
     /* Histogram series: NULL entries are stale markers. Cumulative. */
     const struct histogram *const *histograms;
     size_t damaged; /* chunks that could not be read; their samples are missing */
+    /* Not 0: older samples have left, and their place is taken by the first and the last one of each
+     * bucket. The width of the widest such bucket. */
+    int64_t coarse_ms;
 };
 
 /* A reader sees a consistent state and is used by one thread; many may be open. */
@@ -142,6 +145,46 @@ struct store_span {
 /* The samples of a span, in the arena. ERROR_LIMIT when the arena is exhausted. */
 MUST_USE int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
                         struct store_column *out, struct error *err);
+
+enum store_tier {
+    STORE_RAW,
+    STORE_5M,
+    STORE_1H,
+    STORE_TIER_COUNT,
+};
+#define STORE_5M_MS ((int64_t)300000)
+#define STORE_1H_MS ((int64_t)3600000)
+
+/* Summaries of buckets, (end - width, end] each; see storage/rollup.h. Empty ones are left out. */
+struct store_buckets {
+    size_t count;
+    const int64_t *end_ms;             /* ascending */
+    const uint32_t *counts;            /* samples that are no stale markers; 0: only a marker */
+    const int64_t *first_ms, *last_ms; /* of those */
+    const double *first, *last, *sum;  /* NULL for histograms */
+    const double *min, *max;           /* of histograms: of what their ticks recorded */
+    const double *drop; /* what a counter lost to resets inside; NULL: histograms, or not known,
+                         * then read raw for what needs it */
+    const bool *ended;  /* the newest sample is a stale marker */
+    /* NULL for values; entries of drop_histogram are NULL where it never began anew */
+    const struct histogram *const *first_histogram, *const *last_histogram, *const *drop_histogram;
+    size_t damaged;    /* chunks that could not be read; their samples are missing */
+    unsigned tiers;    /* 1 << tier of what was read */
+    int64_t coarse_ms; /* as of a column */
+};
+
+/* The buckets of the tier's width (not STORE_RAW) with start < end <= end of the span, in the arena:
+ * from the rollup where it is there and current, else computed from raw. Both bounds must be
+ * multiples of the width. */
+MUST_USE int store_read_buckets(struct store_reader *reader, struct store_span span,
+                                enum store_tier tier, struct arena *arena,
+                                struct store_buckets *out, struct error *err);
+/* The samples of (start, end] in as few summaries as the store has, for one long window: `end_ms` of
+ * a piece is the time of its newest sample. */
+MUST_USE int store_read_pieces(struct store_reader *reader, struct store_span span,
+                               struct arena *arena, struct store_buckets *out, struct error *err);
+/* True when some closed day overlaps the range: then buckets are cheaper than raw. */
+bool store_has_rollup(struct store *store, int64_t start_ms, int64_t end_ms);
 
 struct slice_list {
     struct slice *at; /* sorted, distinct */

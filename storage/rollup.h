@@ -1,0 +1,66 @@
+/* rollup: samples of one series folded into buckets of equal width, and buckets into wider ones.
+ *
+ * A bucket of width w that ends at e covers (e - w, e], e a multiple of w since 1970: what a window
+ * that ends at e covers. What is kept of one answers count, sum, average, extremes, first, last and
+ * increase exactly, of one bucket or of many. Empty buckets are left out.
+ *
+ * Pure functions over memory that the rollup owns; histograms are borrowed from an arena. One
+ * thread at a time.
+ */
+#ifndef STORAGE_ROLLUP_H
+#define STORAGE_ROLLUP_H
+
+#include "storage/store.h"
+
+/* Columns, an entry a bucket. Of a bucket that has only a stale marker, counts is 0, the times are
+ * the marker's and the numbers mean nothing. */
+struct rollup {
+    bool histograms;
+    bool has_drop; /* `drop` is known; false only after decoding or merging such */
+    size_t count;
+    size_t capacity;
+    size_t damaged; /* chunks that are missing in it */
+    int64_t width_ms;
+    int64_t *end_ms;
+    uint32_t *counts; /* samples that are no stale markers */
+    int64_t *first_ms;
+    int64_t *last_ms;
+    double *first, *last, *sum; /* values only */
+    double *min, *max;          /* of histograms: of what the ticks recorded */
+    double *drop;               /* values: what was lost to falls inside the bucket */
+    bool *ended;                /* the newest sample is a stale marker */
+    const struct histogram **first_histogram;
+    const struct histogram **last_histogram;
+    const struct histogram **drop_histogram; /* NULL entries: it never began anew */
+};
+
+void rollup_init(struct rollup *rollup);
+void rollup_release(struct rollup *rollup);
+/* Empties it for buckets of that width; keeps the memory. */
+void rollup_reset(struct rollup *rollup, bool histograms, int64_t width_ms);
+/* The end of the bucket that a sample at this time, >= 0, falls into. */
+static inline int64_t bucket_end(int64_t time_ms, int64_t width_ms)
+{
+    return (time_ms + width_ms - 1) / width_ms * width_ms;
+}
+
+/* Room for one more bucket at [count], which is not counted yet. */
+void rollup_reserve(struct rollup *rollup);
+/* Folds samples that follow all others. Stale markers are no samples, but end a bucket. */
+void rollup_add_values(struct rollup *rollup, const int64_t *times, const double *values,
+                       size_t count);
+/* NULL entries are stale markers; the pointers are kept. False when the arena is exhausted. */
+MUST_USE bool rollup_add_histograms(struct rollup *rollup, const int64_t *times,
+                                    const struct histogram *const *histograms, size_t count,
+                                    struct arena *arena);
+MUST_USE bool rollup_add_column(struct rollup *rollup, const struct store_column *column,
+                                struct arena *arena);
+/* Folds a bucket of `finer`, which follows all others, into the bucket it lies in. False when the
+ * arena is exhausted. */
+MUST_USE bool rollup_add_bucket(struct rollup *rollup, const struct rollup *finer, size_t i,
+                                struct arena *arena);
+/* The buckets in the arena. False when it is exhausted. */
+MUST_USE bool rollup_copy(const struct rollup *rollup, struct arena *arena,
+                          struct store_buckets *out);
+
+#endif
