@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs everything `make test` promises and ends with one line: N passed, N failed.
 #   tests/run.sh BUILD_DIR
-# The C unit tests, the replay of every fuzz corpus, the layer check, then the end-to-end suite.
+# The C unit tests, the replay of every fuzz corpus, fifty kills of the store, the layer check, then
+# the end-to-end suite.
 set -u
 cd "$(dirname "$0")/.."
 build=$1
@@ -38,6 +39,14 @@ for program in "$build"/tests/fuzz/*_fuzz; do
         tail -n 40 "$log"
     fi
 done
+
+if timeout 300 "$build/tests/crash/store_crash" -n 50 >"$log" 2>&1; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+    echo "FAIL store_crash"
+fi
+cat "$log"
 
 if tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 

@@ -10,10 +10,14 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libbench.a $(BUILD)/libl
 # Replays corpora and past crashes with the server's own compiler and flags.
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+CRASH_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/crash/*.c))
+$(BUILD)/tests/crash/store_crash: $(CRASH_OBJ) $(BUILD)/liblapwing.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libbench.a $(BUILD)/liblapwing.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-test-binaries: binaries $(BUILD)/lapwingd $(BUILD)/lapwing $(UNIT_BIN) $(FUZZ_BIN)
+test-binaries: binaries $(BUILD)/lapwingd $(BUILD)/lapwing $(UNIT_BIN) $(FUZZ_BIN) \
+               $(BUILD)/tests/crash/store_crash
 
 test: ## install what tests need, build, run everything; the last line is the summary
 	@tests/deps.sh test
@@ -34,10 +38,14 @@ tsan: ## the unit tests under ThreadSanitizer
 	@tests/deps.sh test
 	TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(MAKE) --no-print-directory -j2 VARIANT=tsan unit
 
-crash: ## kill -9 the daemon N times under load and compare (N=200, about 8 minutes)
+crash: N := 1000
+crash: SEED = 1
+crash: ## kill -9 the store N times, then the daemon N/10 times under load, and compare (N=1000)
 	@tests/deps.sh test
-	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd
-	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/crash.py --rounds $(or $(N),200)
+	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd $(BUILD)/tests/crash/store_crash
+	$(BUILD)/tests/crash/store_crash -n $(N) -s $(SEED)
+	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/crash.py --rounds $$(($(N) / 10)) \
+	  --seed $(SEED)
 
 soak: ## moderate mixed load for S seconds, and what it costs (S=600; VARIANT=asan ends with a leak check)
 	@tests/deps.sh test

@@ -1,0 +1,221 @@
+/* crash: what the parts of the store's crash harness share; store_crash.c says how they play together.
+ *
+ *   model.c     what the store must hold, in plain arrays, and what each operation does to it
+ *   schedule.c  makes operations out of a seed and the model
+ *   execute.c   carries them out on a store
+ *   compare.c   reads everything back and compares
+ *   death.c     dies at a system call or at an instant
+ *
+ * The same seed and the same model make the same operation, so that the process that dies need not
+ * send what it did: a journal of kinds and seeds is enough for the one that remembers.
+ */
+#ifndef TESTS_CRASH_CRASH_H
+#define TESTS_CRASH_CRASH_H
+
+#include <stdatomic.h>
+
+#include "storage/store.h"
+
+#define SLOTS         32 /* series at a time */
+#define DOCUMENTS     40
+#define DAY_MS        ((int64_t)86400000)
+#define MINUTE_MS     ((int64_t)60000)
+#define START_MS      (19700 * DAY_MS)
+#define RAW_DAYS      3 /* retention of samples and of records */
+#define FORGET_DAYS   6 /* the model forgets what is older; nothing is known of it any more */
+#define OP_SAMPLES    4096
+#define OP_RECORDS    24
+#define OP_DOCUMENTS  4
+#define OP_BIRTHS     4
+#define DOCUMENT_SIZE 300
+
+/* --- the model --- */
+
+/* Of a histogram series `bits` is a number from which model_histogram makes the histogram. */
+struct sample {
+    int64_t time_ms;
+    uint64_t bits;
+};
+
+struct slot {
+    uint32_t serial; /* label n; 0: nothing here */
+    enum series_kind kind;
+    struct sample *at; /* by time */
+    size_t count, capacity;
+    int64_t newest_ms; /* of all ever written */
+    double level;      /* what its next value starts from */
+    bool retired;      /* not written any more */
+};
+
+struct line {
+    int64_t time_ns;
+    uint32_t serial;
+};
+
+/* Samples deleted; rollups whose raw samples are gone cannot follow exactly. */
+struct deletion {
+    uint32_t serial;
+    int64_t start_ms, end_ms;
+};
+
+struct model {
+    struct slot slots[SLOTS];
+    uint32_t serials; /* given out */
+    struct line *lines;
+    size_t line_count, line_capacity;
+    uint32_t line_serials;
+    uint64_t documents[DOCUMENTS]; /* 0: absent; else what document_text makes its value from */
+    uint64_t commits;              /* so many were made; a document says so */
+    int64_t now_ms;
+    int64_t exact_from_ms; /* raw samples and lines before this may have left */
+    int64_t gone_to_ms;    /* raw samples before this must have left */
+    struct deletion *deletions;
+    size_t deletion_count, deletion_capacity;
+};
+
+void model_init(struct model *model);
+/* Makes the histogram that `bits` stands for; release it. */
+void model_histogram(uint64_t bits, struct histogram *out);
+double bits_double(uint64_t bits);
+uint64_t double_bits_of(double value);
+/* The first sample at or after this time. */
+size_t slot_find(const struct slot *slot, int64_t time_ms);
+/* Appends or overwrites. */
+void slot_put(struct slot *slot, struct sample sample);
+/* Retention as of this time may have been carried out. */
+void model_expect_retention(struct model *model, int64_t now_ms);
+
+/* --- operations --- */
+
+enum op_kind {
+    OP_TICK,
+    OP_DOCUMENT,
+    OP_RECORD,
+    OP_MAINTAIN,
+    OP_SEAL,
+    OP_KINDS,
+};
+
+struct birth {
+    int slot;
+    uint32_t serial;
+    enum series_kind kind;
+};
+
+struct op_sample {
+    int slot;
+    struct sample sample;
+};
+
+struct op_document {
+    int key;
+    uint64_t seed; /* 0: delete */
+};
+
+struct op {
+    enum op_kind kind;
+    bool commits; /* it is one batch */
+    bool sync;
+    int64_t now_ms;
+    struct birth births[OP_BIRTHS];
+    size_t birth_count;
+    struct op_sample samples[OP_SAMPLES];
+    size_t sample_count;
+    struct line lines[OP_RECORDS];
+    size_t line_count;
+    struct op_document documents[OP_DOCUMENTS];
+    size_t document_count;
+};
+
+/* xorshift64*; never 0. */
+uint64_t random_next(uint64_t *state);
+/* [0, n) */
+int64_t random_below(uint64_t *state, int64_t n);
+
+/* schedule.c: `favourite` comes more often. */
+enum op_kind op_choose(uint64_t *random, enum op_kind favourite);
+void op_make(const struct model *model, enum op_kind kind, uint64_t seed, struct op *op);
+/* What of an operation that retention is going to drop is not applied. */
+void model_apply(struct model *model, const struct op *op);
+/* The text of a document, of length *len. */
+void document_text(uint64_t seed, char text[DOCUMENT_SIZE], size_t *len);
+
+/* --- on the store --- */
+
+#define LABELS_OF_SERIES 4
+struct series_name {
+    char number[16], group[16];
+    struct label at[LABELS_OF_SERIES];
+};
+struct labels series_labels_of(const struct slot *slot, struct series_name *name);
+struct labels stream_labels(uint32_t serial, struct label at[2]);
+void line_text(uint32_t serial, char text[128]);
+/* One operation; the phase is announced meanwhile. Ends the process when the store refuses. */
+void op_execute(struct store *store, const struct model *model, const struct op *op);
+
+/* compare.c: 0 when the store holds what the model says, else -1 and what differs. */
+int compare(const struct model *model, struct store *store, struct error *err);
+/* The number of commits that the store has; -1 when it cannot be read. */
+int64_t compare_commits(struct store *store, struct error *err);
+
+/* --- who dies when --- */
+
+enum phase {
+    PHASE_OPEN,
+    PHASE_COMPARE,
+    PHASE_READY, /* between operations */
+    PHASE_COMMIT,
+    PHASE_MAINTAIN,
+    PHASE_RETENTION,
+    PHASE_CLOSING,
+    PHASE_SEAL,
+    PHASE_STOP,
+    PHASE_COUNT,
+};
+extern const char *const phase_names[PHASE_COUNT];
+
+#define JOURNAL_MAX 65536
+struct entry {
+    uint64_t seed;
+    enum op_kind kind;
+};
+
+/* Between the one that dies and the one that remembers. */
+struct shared {
+    _Atomic size_t begun; /* entries */
+    _Atomic size_t done;
+    _Atomic size_t synced;  /* those below survive a power loss */
+    _Atomic int64_t now_ms; /* of the last one begun */
+    _Atomic bool compared;  /* the store was as it must be, after `kept` pending entries */
+    _Atomic int phase;
+    size_t kept;
+    uint64_t samples, lines; /* compared */
+    /* What the longest visit of a phase was so far: calls that change a file, microseconds. */
+    _Atomic int64_t longest_calls[PHASE_COUNT], longest_us[PHASE_COUNT];
+    _Atomic uint64_t log_inode;  /* of the database's log that was synced last */
+    _Atomic uint64_t log_synced; /* and so many bytes of it */
+    struct entry journal[JOURNAL_MAX];
+};
+extern struct shared *shared;
+
+enum death_kind {
+    DEATH_INSTANT, /* after some microseconds */
+    DEATH_CALL,    /* before the n-th call that changes a file */
+    DEATH_TORN,    /* in the middle of it, when it is a write */
+};
+struct death {
+    enum death_kind kind;
+    enum phase phase; /* counted from its beginning, */
+    int visit;        /* the n-th */
+    int64_t after;    /* microseconds or calls */
+};
+/* Who is going to die, and when. */
+void death_plan(struct death death);
+/* Dies `us` microseconds from now, whatever is planned. */
+void death_at(int64_t us);
+/* The operation that has this phase, or OP_TICK. */
+enum op_kind op_of_phase(enum phase phase);
+/* Announces a phase. */
+void phase_enter(enum phase phase);
+
+#endif

@@ -1,0 +1,168 @@
+/* model: what the store must hold, in plain arrays: a sorted array of samples a series, the log lines
+ * in order, the documents.
+ *
+ * Histograms are kept as a number from which they are made again. Deliberately absent: anything of
+ * the store's own, encodings above all; the model must not share its mistakes.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "tests/crash/crash.h"
+
+void model_init(struct model *model)
+{
+    *model = (struct model){.now_ms = START_MS, .exact_from_ms = 0};
+}
+
+uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1dull;
+}
+
+int64_t random_below(uint64_t *state, int64_t n)
+{
+    return (int64_t)(random_next(state) % (uint64_t)n);
+}
+
+double bits_double(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+uint64_t double_bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Grows with `bits`, in each bucket. */
+void model_histogram(uint64_t bits, struct histogram *out)
+{
+    uint64_t buckets = 1 + bits / 8 % 12;
+    histogram_init(out);
+    for (uint64_t i = 0; i < buckets; i++)
+        histogram_add(out, exp((double)i / 3), (double)(bits * (i + 3)));
+    if (bits % 3 == 0)
+        histogram_add(out, 0, (double)bits);
+}
+
+size_t slot_find(const struct slot *slot, int64_t time_ms)
+{
+    size_t low = 0, high = slot->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (slot->at[middle].time_ms < time_ms)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void slot_put(struct slot *slot, struct sample sample)
+{
+    size_t at = slot_find(slot, sample.time_ms);
+    if (sample.time_ms > slot->newest_ms)
+        slot->newest_ms = sample.time_ms;
+    if (at < slot->count && slot->at[at].time_ms == sample.time_ms) {
+        slot->at[at] = sample;
+        return;
+    }
+    if (slot->count == slot->capacity) {
+        slot->capacity = slot->capacity ? slot->capacity * 2 : 256;
+        slot->at = alloc_resize(slot->at, slot->capacity, sizeof *slot->at);
+    }
+    memmove(slot->at + at + 1, slot->at + at, (slot->count - at) * sizeof *slot->at);
+    slot->at[at] = sample;
+    slot->count++;
+}
+
+static void slot_forget(struct slot *slot, int64_t before_ms)
+{
+    size_t count = slot_find(slot, before_ms);
+    slot->count -= count;
+    memmove(slot->at, slot->at + count, slot->count * sizeof *slot->at);
+    if (slot->retired && slot->count == 0) {
+        free(slot->at);
+        *slot = (struct slot){0};
+    }
+}
+
+static void put_line(struct model *model, struct line line)
+{
+    size_t at = model->line_count;
+    if (at == model->line_capacity) {
+        model->line_capacity = at ? at * 2 : 256;
+        model->lines = alloc_resize(model->lines, model->line_capacity, sizeof line);
+    }
+    for (; at && model->lines[at - 1].time_ns > line.time_ns; at--)
+        model->lines[at] = model->lines[at - 1];
+    model->lines[at] = line;
+    model->line_count++;
+}
+
+/* What lies further back than anything is kept. */
+static void forget(struct model *model)
+{
+    int64_t before = model->now_ms - FORGET_DAYS * DAY_MS;
+    size_t lines = 0;
+    for (int i = 0; i < SLOTS; i++)
+        if (model->slots[i].serial)
+            slot_forget(&model->slots[i], before);
+    while (lines < model->line_count && model->lines[lines].time_ns < before * 1000000)
+        lines++;
+    model->line_count -= lines;
+    memmove(model->lines, model->lines + lines, model->line_count * sizeof *model->lines);
+}
+
+void model_expect_retention(struct model *model, int64_t now_ms)
+{
+    int64_t from = now_ms - RAW_DAYS * DAY_MS;
+    from -= from % DAY_MS;
+    if (from > model->exact_from_ms)
+        model->exact_from_ms = from;
+}
+
+static void apply_birth(struct model *model, const struct birth *birth)
+{
+    struct slot *slot = &model->slots[birth->slot];
+    *slot = (struct slot){.serial = birth->serial, .kind = birth->kind};
+    model->serials = birth->serial;
+}
+
+static void apply_sample(struct model *model, const struct op *op, const struct op_sample *sample)
+{
+    struct slot *slot = &model->slots[sample->slot];
+    if (sample->sample.time_ms < op->now_ms - RAW_DAYS * DAY_MS)
+        return; /* refused: past retention */
+    slot_put(slot, sample->sample);
+    slot->retired |= sample->sample.bits == STALE_NAN_BITS;
+    if (sample->sample.bits != STALE_NAN_BITS)
+        slot->level = slot->kind == SERIES_HISTOGRAM ? (double)sample->sample.bits
+                                                     : bits_double(sample->sample.bits);
+}
+
+void model_apply(struct model *model, const struct op *op)
+{
+    model->now_ms = op->now_ms;
+    model->commits += op->commits;
+    for (size_t i = 0; i < op->birth_count; i++)
+        apply_birth(model, &op->births[i]);
+    for (size_t i = 0; i < op->sample_count; i++)
+        apply_sample(model, op, &op->samples[i]);
+    for (size_t i = 0; i < op->line_count; i++)
+        put_line(model, op->lines[i]);
+    if (op->line_count)
+        model->line_serials += (uint32_t)op->line_count;
+    for (size_t i = 0; i < op->document_count; i++)
+        model->documents[op->documents[i].key] = op->documents[i].seed;
+    model_expect_retention(model, op->now_ms);
+    forget(model);
+}
