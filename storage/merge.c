@@ -1,0 +1,304 @@
+/* merge: see the header.
+ *
+ *   chunks of the day  -+
+ *   late samples        +-> one column -> new chunks, in place of the old ones
+ *   newer samples      -+   (at equal times the lower line stays)
+ *
+ *   one write:   KV_CHUNK     the day's old chunks go, the new ones come
+ *                KV_POSTINGS  the days' lists
+ *                KV_HEADLOG   a record MERGED: which late samples are in chunks now
+ *   then, under the lock, they leave late memory.
+ *
+ * Killed before the write, the late samples come back from the head log; after it, replay takes them
+ * away again when it reaches the record. Nothing lies between.
+ *
+ * Only samples before the first open one of their series can go: readers do not look for chunks
+ * behind it. The others wait until the series is sealed. When all before it are gone, those left
+ * came after the head's first record, so that the head log need not be kept any longer for them.
+ *
+ * When: once a series has COUNT_DUE of them or the oldest waits for AGE_DUE_S, at most TICK_NS_MAX a
+ * tick; and at once, as part of a commit, when all together take more than BYTES_MAX.
+ */
+#include "storage/merge.h"
+
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
+#include "storage/base/clock.h"
+#include "storage/key.h"
+
+#define ARENA_BYTES   ((size_t)1 << 30) /* a day of one series */
+#define DAYS_A_WRITE  64
+#define COUNT_DUE     512
+#define AGE_DUE_S     600
+#define TICK_NS_MAX   ((int64_t)100000000)
+#define BYTES_MAX     ((uint64_t)32 << 20)
+#define BYTES_AIM     (BYTES_MAX / 2)
+
+void merge_init(struct merge *merge, struct store *store, struct kv_batch *batch)
+{
+    *merge = (struct merge){.store = store, .batch = batch};
+    arena_init(&merge->arena, ARENA_BYTES);
+}
+
+void merge_release(struct merge *merge)
+{
+    arena_release(&merge->arena);
+    free(merge->ranges);
+    free(merge->series.at);
+}
+
+static void push_range(struct merge *merge, const struct store_span *span)
+{
+    if (merge->count == merge->capacity) {
+        merge->capacity = merge->capacity ? merge->capacity * 2 : 16;
+        merge->ranges = alloc_resize(merge->ranges, merge->capacity, sizeof *merge->ranges);
+    }
+    merge->ranges[merge->count++] =
+        (struct headlog_range){span->series, span->start_ms, span->end_ms};
+}
+
+/* The time of the first open sample: chunks of the series end before it. */
+static int64_t open_from(const struct store *store, uint32_t series)
+{
+    const struct head_series *head = head_get(&store->head, series);
+    return head && head->count ? head->first_ms : INT64_MAX;
+}
+
+/* --- one day --- */
+
+static int too_large(struct error *err)
+{
+    return error_set(err, ERROR_LIMIT, "one day of one series does not fit into memory");
+}
+
+static struct store_column column_of(const struct day_samples *samples)
+{
+    return (struct store_column){.count = samples->count,
+                                 .times = samples->times,
+                                 .values = samples->values,
+                                 .histograms = samples->hists};
+}
+
+/* Puts the column's samples in place of those that were there. */
+static bool take_column(struct arena *arena, const struct store_column *column,
+                        struct day_samples *samples)
+{
+    size_t count = column->count;
+    samples->histograms = column->histograms != NULL;
+    samples->count = count;
+    samples->values = NULL;
+    samples->hists = NULL;
+    samples->times = arena_alloc(arena, count * sizeof *samples->times);
+    if (samples->histograms)
+        samples->hists = arena_alloc(arena, count * sizeof *samples->hists);
+    else
+        samples->values = arena_alloc(arena, count * sizeof *samples->values);
+    if (!samples->times || (!samples->hists && !samples->values))
+        return false;
+    memcpy(samples->times, column->times, count * sizeof *samples->times);
+    if (samples->histograms)
+        memcpy(samples->hists, column->histograms, count * sizeof *samples->hists);
+    else
+        memcpy(samples->values, column->values, count * sizeof *samples->values);
+    return true;
+}
+
+static bool has_chunks(const struct store *store, struct rewrite_day at)
+{
+    const struct partition *partition = partitions_get(&store->partitions, at.day);
+    return partition && roaring_bitmap_contains(partition->active, at.series);
+}
+
+int merge_day(struct merge *merge, struct rewrite_day at, const struct store_column *newer,
+              struct error *err)
+{
+    struct store *store = merge->store;
+    const struct late_run *run = late_find(&store->late, at.series);
+    struct day_samples samples = {0};
+    struct store_column late = {.count = 0};
+    struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
+    int64_t open = open_from(store, at.series);
+    if (span.end_ms >= open)
+        span.end_ms = open - 1;
+    arena_reset(&merge->arena);
+    if (has_chunks(store, at) && rewrite_load(store, at, &merge->arena, &samples, err))
+        return -1;
+    if (run && !late_copy(run, &span, &merge->arena, &late))
+        return too_large(err);
+    struct store_column all = column_of(&samples);
+    if (late.count && !column_overlay(&all, &late, &merge->arena, &all))
+        return too_large(err);
+    if (newer && !column_overlay(&all, newer, &merge->arena, &all))
+        return too_large(err);
+    if (!take_column(&merge->arena, &all, &samples))
+        return too_large(err);
+    rewrite_stage(store, merge->batch, at, &samples);
+    if (late.count)
+        push_range(merge, &span);
+    id_list_push(&merge->series, at.series);
+    return 0;
+}
+
+uint64_t merge_stage(struct merge *merge, uint64_t sequence)
+{
+    struct store *store = merge->store;
+    struct buffer record;
+    if (merge->series.count)
+        partitions_stage(&store->partitions, store->kv, merge->batch);
+    if (merge->count == 0)
+        return 0;
+    struct key_bytes key = key_of_u64(sequence);
+    buffer_init(&record, SIZE_MAX);
+    headlog_append_merged(&record, merge->ranges, merge->count);
+    kv_batch_put(store->kv, merge->batch, KV_HEADLOG, key_slice(&key), buffer_slice(&record));
+    buffer_release(&record);
+    return 1;
+}
+
+void merge_publish(struct merge *merge)
+{
+    struct store *store = merge->store;
+    uint64_t before = store->late.samples;
+    for (size_t i = 0; i < merge->count; i++)
+        late_remove(&store->late, merge->ranges[i].series, merge->ranges[i].from_ms,
+                    merge->ranges[i].until_ms);
+    metric_add(&store_metrics[STORE_LATE_MERGED], (int64_t)(before - store->late.samples));
+    if (merge->series.count == 0)
+        return;
+    rewrite_publish(store, merge->series.at, merge->series.count);
+    partitions_saved(&store->partitions);
+}
+
+/* --- late samples of one series --- */
+
+static int write_merge(struct merge *merge, struct error *err)
+{
+    struct store *store = merge->store;
+    uint64_t records = merge_stage(merge, store->headlog_next);
+    if (kv_write(store->kv, merge->batch, false, err)) {
+        partitions_unstage(&store->partitions);
+        return -1;
+    }
+    store->headlog_next += records;
+    pthread_rwlock_wrlock(&store->lock);
+    merge_publish(merge);
+    pthread_rwlock_unlock(&store->lock);
+    return 0;
+}
+
+/* All late samples before the open ones are merged: what is left came after the head's first record. */
+static void shorten(struct store *store, uint32_t series)
+{
+    struct late_run *run = late_find(&store->late, series);
+    const struct head_series *head = head_get(&store->head, series);
+    if (!run || !head || !head->count)
+        return;
+    if (run->first_sequence < head->first_sequence)
+        run->first_sequence = head->first_sequence;
+    if (run->since_s < head->touched_s)
+        run->since_s = head->touched_s;
+}
+
+/* Days past retention are let go of: merging would only make them come back. */
+static int merge_or_drop(struct merge *merge, struct rewrite_day at, struct error *err)
+{
+    const struct store *store = merge->store;
+    int64_t oldest = store->retention_ms ? clock_now_ms() - store->retention_ms : 0;
+    struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
+    if (span.end_ms >= oldest)
+        return merge_day(merge, at, NULL, err);
+    push_range(merge, &span);
+    return 0;
+}
+
+/* At most DAYS_A_WRITE days. *more is set when others are left. */
+static int merge_some(struct store *store, uint32_t series, bool *more, struct error *err)
+{
+    struct merge merge;
+    struct kv_batch *batch = kv_batch_new();
+    const struct late_run *run = late_find(&store->late, series);
+    int64_t open = open_from(store, series);
+    size_t i = 0, days = 0;
+    int status = 0;
+    merge_init(&merge, store, batch);
+    while (!status && i < run->count && run->times[i] < open && days < DAYS_A_WRITE) {
+        struct rewrite_day at = {series, partition_of(run->times[i])};
+        status = merge_or_drop(&merge, at, err);
+        i = late_lower_bound(run, partition_start(at.day + 1));
+        days++;
+    }
+    *more = i < run->count && run->times[i] < open;
+    if (!status && days)
+        status = write_merge(&merge, err);
+    if (!status && !*more)
+        shorten(store, series);
+    merge_release(&merge);
+    kv_batch_free(batch);
+    return status;
+}
+
+int store_merge_series(struct store *store, uint32_t series, struct error *err)
+{
+    int status = 0;
+    for (bool more = late_find(&store->late, series); more && !status;)
+        status = merge_some(store, series, &more, err);
+    return status ? error_wrap(err, "cannot merge late samples") : 0;
+}
+
+/* --- which series --- */
+
+static bool is_due(const struct store *store, const struct late_run *run, uint32_t now_s)
+{
+    return run->times[0] < open_from(store, run->series) &&
+           (run->count >= COUNT_DUE || now_s >= run->since_s + AGE_DUE_S);
+}
+
+/* The series with late samples; only those that are due unless now_s is 0. */
+static struct id_list list_runs(const struct store *store, uint32_t now_s)
+{
+    struct id_list list = {0};
+    size_t cursor = 0;
+    for (const struct late_run *run; (run = late_next(&store->late, &cursor));)
+        if (!now_s || is_due(store, run, now_s))
+            id_list_push(&list, run->series);
+    return list;
+}
+
+int store_merge_due(struct store *store, int64_t now_ms, struct error *err)
+{
+    struct id_list list = list_runs(store, (uint32_t)(now_ms / 1000));
+    int64_t deadline = clock_monotonic_ns() + TICK_NS_MAX;
+    int status = 0;
+    for (size_t i = 0; i < list.count && !status && clock_monotonic_ns() < deadline; i++)
+        status = store_merge_series(store, list.at[i], err);
+    free(list.at);
+    return status;
+}
+
+int store_merge_excess(struct store *store, struct error *err)
+{
+    if (store->late.bytes <= BYTES_MAX)
+        return 0;
+    struct id_list list = list_runs(store, 0);
+    int status = 0;
+    for (size_t i = 0; i < list.count && !status && store->late.bytes > BYTES_AIM; i++) {
+        const struct late_run *run = late_find(&store->late, list.at[i]);
+        if (run->times[run->count - 1] >= open_from(store, list.at[i]))
+            status = store_seal_one(store, list.at[i], err);
+        if (!status)
+            status = store_merge_series(store, list.at[i], err);
+    }
+    free(list.at);
+    return status;
+}
+
+int store_merge_all(struct store *store, struct error *err)
+{
+    struct id_list list = list_runs(store, 0);
+    int status = 0;
+    for (size_t i = 0; i < list.count && !status; i++)
+        status = store_merge_series(store, list.at[i], err);
+    free(list.at);
+    return status;
+}
