@@ -18,8 +18,10 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
+#include "storage/base/log.h"
 #include "storage/column.h"
 #include "storage/key.h"
+#include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define BATCH_ARENA_BYTES ((size_t)1 << 30)
@@ -443,5 +445,9 @@ int store_commit(struct store *store, struct store_batch *batch, bool sync, stru
     if (status)
         take_back(batch);
     batch_empty(batch);
+    /* What was asked for is durable whatever becomes of this. */
+    struct error merging = {0};
+    if (!status && store_merge_excess(store, &merging))
+        log_error("merge", "error=\"%s\"", merging.text);
     return status;
 }

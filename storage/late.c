@@ -127,14 +127,15 @@ void late_put(struct late *late, const struct late_sample *sample)
     late->bytes += sample->code.len;
 }
 
-void late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t until_ms)
+int64_t late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t until_ms)
 {
     struct late_run *run = late_find(late, series);
     if (!run)
-        return;
+        return INT64_MIN;
     size_t from = late_lower_bound(run, from_ms), to = late_lower_bound(run, until_ms + 1);
     if (from >= to)
-        return;
+        return INT64_MIN;
+    int64_t newest = run->times[to - 1];
     for (size_t i = from; run->codes && i < to; i++) {
         late->bytes -= run->codes[i].len;
         free(run->codes[i].at);
@@ -148,11 +149,12 @@ void late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t un
     run->count -= to - from;
     late->samples -= to - from;
     late->bytes -= (to - from) * SAMPLE_BYTES;
-    if (run->count)
-        return;
-    late->bytes -= sizeof *run;
-    table_remove(&late->runs, key_of(&series), NULL);
-    free_run(run);
+    if (run->count == 0) {
+        late->bytes -= sizeof *run;
+        table_remove(&late->runs, key_of(&series), NULL);
+        free_run(run);
+    }
+    return newest;
 }
 
 /* --- reading --- */

@@ -50,8 +50,9 @@ struct late_run *late_find(const struct late *late, uint32_t series);
 /* Visits all runs: start with *cursor = 0; NULL at the end. No changes meanwhile. */
 struct late_run *late_next(const struct late *late, size_t *cursor);
 void late_put(struct late *late, const struct late_sample *sample);
-/* Forgets the samples of a series in [from_ms, until_ms]. */
-void late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t until_ms);
+/* Forgets the samples of a series in [from_ms, until_ms]; returns the newest one's time, INT64_MIN
+ * when there was none. */
+int64_t late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t until_ms);
 
 /* The place of the first sample with a time >= this. */
 size_t late_lower_bound(const struct late_run *run, int64_t time_ms);

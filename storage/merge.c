@@ -27,13 +27,13 @@
 #include "storage/base/clock.h"
 #include "storage/key.h"
 
-#define ARENA_BYTES   ((size_t)1 << 30) /* a day of one series */
-#define DAYS_A_WRITE  64
-#define COUNT_DUE     512
-#define AGE_DUE_S     600
-#define TICK_NS_MAX   ((int64_t)100000000)
-#define BYTES_MAX     ((uint64_t)32 << 20)
-#define BYTES_AIM     (BYTES_MAX / 2)
+#define ARENA_BYTES  ((size_t)1 << 30) /* a day of one series */
+#define DAYS_A_WRITE 64
+#define COUNT_DUE    512
+#define AGE_DUE_S    600
+#define TICK_NS_MAX  ((int64_t)100000000)
+#define BYTES_MAX    ((uint64_t)32 << 20)
+#define BYTES_AIM    (BYTES_MAX / 2)
 
 void merge_init(struct merge *merge, struct store *store, struct kv_batch *batch)
 {
@@ -156,13 +156,20 @@ uint64_t merge_stage(struct merge *merge, uint64_t sequence)
     return 1;
 }
 
+void store_drop_late(struct store *store, const struct headlog_range *range)
+{
+    struct head_series *head = head_get(&store->head, range->series);
+    int64_t newest = late_remove(&store->late, range->series, range->from_ms, range->until_ms);
+    if (head && head->sealed_ms != TIME_UNKNOWN && head->sealed_ms < newest)
+        head->sealed_ms = newest;
+}
+
 void merge_publish(struct merge *merge)
 {
     struct store *store = merge->store;
     uint64_t before = store->late.samples;
     for (size_t i = 0; i < merge->count; i++)
-        late_remove(&store->late, merge->ranges[i].series, merge->ranges[i].from_ms,
-                    merge->ranges[i].until_ms);
+        store_drop_late(store, &merge->ranges[i]);
     metric_add(&store_metrics[STORE_LATE_MERGED], (int64_t)(before - store->late.samples));
     if (merge->series.count == 0)
         return;
@@ -254,33 +261,60 @@ static bool is_due(const struct store *store, const struct late_run *run, uint32
            (run->count >= COUNT_DUE || now_s >= run->since_s + AGE_DUE_S);
 }
 
-/* The series with late samples; only those that are due unless now_s is 0. */
-static struct id_list list_runs(const struct store *store, uint32_t now_s)
+static bool always(const struct store *store, const struct late_run *run, uint32_t now_s)
+{
+    (void)store, (void)run, (void)now_s;
+    return true;
+}
+
+static bool is_free(const struct store *store, const struct late_run *run, uint32_t now_s)
+{
+    (void)now_s;
+    return run->times[0] < open_from(store, run->series);
+}
+
+static struct id_list list_runs(const struct store *store, uint32_t now_s,
+                                bool (*wanted)(const struct store *, const struct late_run *,
+                                               uint32_t))
 {
     struct id_list list = {0};
     size_t cursor = 0;
     for (const struct late_run *run; (run = late_next(&store->late, &cursor));)
-        if (!now_s || is_due(store, run, now_s))
+        if (wanted(store, run, now_s))
             id_list_push(&list, run->series);
     return list;
 }
 
+/* 1: not all of them, for the time is over. */
+static int merge_list(struct store *store, struct id_list *owned, int64_t deadline_ns,
+                      struct error *err)
+{
+    int status = 0;
+    size_t i = 0;
+    for (; i < owned->count && !status && clock_monotonic_ns() < deadline_ns; i++)
+        status = store_merge_series(store, owned->at[i], err);
+    bool more = i < owned->count;
+    free(owned->at);
+    return status ? -1 : more;
+}
+
 int store_merge_due(struct store *store, int64_t now_ms, struct error *err)
 {
-    struct id_list list = list_runs(store, (uint32_t)(now_ms / 1000));
-    int64_t deadline = clock_monotonic_ns() + TICK_NS_MAX;
-    int status = 0;
-    for (size_t i = 0; i < list.count && !status && clock_monotonic_ns() < deadline; i++)
-        status = store_merge_series(store, list.at[i], err);
-    free(list.at);
-    return status;
+    struct id_list list = list_runs(store, (uint32_t)(now_ms / 1000), is_due);
+    return merge_list(store, &list, clock_monotonic_ns() + TICK_NS_MAX, err) < 0 ? -1 : 0;
+}
+
+int store_merge_some(struct store *store, struct error *err)
+{
+    struct id_list list = list_runs(store, 0, is_free);
+    return merge_list(store, &list, clock_monotonic_ns() + TICK_NS_MAX, err);
 }
 
 int store_merge_excess(struct store *store, struct error *err)
 {
     if (store->late.bytes <= BYTES_MAX)
         return 0;
-    struct id_list list = list_runs(store, 0);
+    struct id_list list = list_runs(store, 0, always);
     int status = 0;
     for (size_t i = 0; i < list.count && !status && store->late.bytes > BYTES_AIM; i++) {
         const struct late_run *run = late_find(&store->late, list.at[i]);
@@ -295,10 +329,6 @@ int store_merge_excess(struct store *store, struct error *err)
 
 int store_merge_all(struct store *store, struct error *err)
 {
-    struct id_list list = list_runs(store, 0);
-    int status = 0;
-    for (size_t i = 0; i < list.count && !status; i++)
-        status = store_merge_series(store, list.at[i], err);
-    free(list.at);
-    return status;
+    struct id_list list = list_runs(store, 0, is_free);
+    return merge_list(store, &list, INT64_MAX, err);
 }

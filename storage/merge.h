@@ -40,11 +40,17 @@ uint64_t merge_stage(struct merge *merge, uint64_t sequence);
 /* After the write, under the lock. */
 void merge_publish(struct merge *merge);
 
+/* These late samples are in chunks: they leave late memory, and the head knows how far chunks reach.
+ * Also for replay. Under the lock. */
+void store_drop_late(struct store *store, const struct headlog_range *range);
+
 /* Merges what has been late for long or is much, for a bounded time. Once a tick. */
 MUST_USE int store_merge_due(struct store *store, int64_t now_ms, struct error *err);
 /* Merges until late samples take less than their share of memory; sealing what is in the way. */
 MUST_USE int store_merge_excess(struct store *store, struct error *err);
-/* Merges all late samples that lie before the open ones of their series. */
+/* Merges late samples that lie before the open ones of their series: for a bounded time (1: there are
+ * more), or all. */
+MUST_USE int store_merge_some(struct store *store, struct error *err);
 MUST_USE int store_merge_all(struct store *store, struct error *err);
 /* The same for one series. */
 MUST_USE int store_merge_series(struct store *store, uint32_t series, struct error *err);

@@ -11,6 +11,7 @@
 #include "storage/base/alloc.h"
 #include "storage/column.h"
 #include "storage/key.h"
+#include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define AHEAD 8 /* samples between prefetch and use */
@@ -108,8 +109,11 @@ static bool replay_late(struct store *store, struct headlog_reader *reader, uint
 
 static bool replay_merged(struct store *store, const struct headlog_reader *reader)
 {
-    for (size_t i = 0; i < reader->count; i++)
-        late_remove(&store->late, (uint32_t)reader->series[i], reader->times[i], reader->until[i]);
+    for (size_t i = 0; i < reader->count; i++) {
+        struct headlog_range range = {(uint32_t)reader->series[i], reader->times[i],
+                                      reader->until[i]};
+        store_drop_late(store, &range);
+    }
     return true;
 }
 

@@ -150,7 +150,7 @@ int rewrite_read(const struct rewrite_source *source, struct rewrite_day at, str
         bool sound =
             chunk_open(kv_value(it), chunk_key_time(key), &chunk) && load_chunk(&loading, &chunk);
         out->bytes += kv_value(it).len;
-        if (!push_offset(&loading, key.offset_ms) || arena->exhausted)
+        if (arena->exhausted || (sound && !push_offset(&loading, key.offset_ms)))
             return too_large(err);
         if (sound)
             continue;

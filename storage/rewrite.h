@@ -8,7 +8,7 @@
  *   kv_write              with partitions_stage before it
  *   rewrite_publish       under the lock, so that readers renew their snapshots
  *
- * A day with damaged chunks is not to be rewritten: the damaged bytes would be lost.
+ * Damaged chunks stay where they are, as evidence, unless a new one begins at their very offset.
  */
 #ifndef STORAGE_REWRITE_H
 #define STORAGE_REWRITE_H
@@ -26,7 +26,9 @@ struct day_samples {
     double *values;                 /* or */
     const struct histogram **hists; /* NULL entries are stale markers */
     uint32_t *offsets;              /* of the chunks they came from, which rewriting deletes */
-    size_t chunks, bytes, damaged;  /* chunks there were, their bytes, those not readable */
+    size_t chunks;                  /* sound ones */
+    size_t bytes;                   /* of all */
+    size_t damaged;                 /* chunks that could not be read */
 };
 
 struct rewrite_day {

@@ -19,6 +19,7 @@
 #include "storage/base/clock.h"
 #include "storage/chunk.h"
 #include "storage/key.h"
+#include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define SERIES_PER_WRITE    1000
@@ -277,21 +278,32 @@ int store_sweep(struct store *store, int64_t now_ms, struct error *err)
     return soon ? 0 : sweep(store, now_ms, err);
 }
 
+static void make_due(struct store *store, uint32_t id)
+{
+    struct head_series *series = head_get(&store->head, id);
+    if (!series || series->count == 0 || series->due)
+        return;
+    series->due = true;
+    id_list_push(&store->due, id);
+}
+
+int store_seal_one(struct store *store, uint32_t id, struct error *err)
+{
+    make_due(store, id);
+    return seal_until(store, INT64_MAX, err);
+}
+
 void store_mark_due(struct store *store)
 {
-    for (uint32_t id = 0; id < store->head.capacity; id++) {
-        struct head_series *series = head_get(&store->head, id);
-        if (!series || series->count == 0 || series->due)
-            continue;
-        series->due = true;
-        id_list_push(&store->due, id);
-    }
+    for (uint32_t id = 0; id < store->head.capacity; id++)
+        make_due(store, id);
 }
 
 int store_seal(struct store *store, struct error *err)
 {
     store_mark_due(store);
-    if (seal_until(store, INT64_MAX, err) || sweep(store, clock_now_ms(), err))
+    if (seal_until(store, INT64_MAX, err) || store_merge_all(store, err) ||
+        sweep(store, clock_now_ms(), err))
         return error_wrap(err, "cannot seal chunks");
     return logstore_seal(store->logs, clock_now_ms(), true, err);
 }

@@ -22,6 +22,7 @@
 #include "storage/base/lock.h"
 #include "storage/base/log.h"
 #include "storage/chunk.h"
+#include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define FORMAT_VERSION        1
@@ -48,6 +49,7 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SAMPLES] = COUNTER("samples_total", "Samples committed."),
     [STORE_LATE_SAMPLES] =
         COUNTER("late_samples_total", "Committed samples that came out of order."),
+    [STORE_LATE_MERGED] = COUNTER("late_samples_merged_total", "Late samples merged into chunks."),
     [STORE_DROPPED_TIME] = DROPPED("bad_time"),
     [STORE_DROPPED_SERIES] = DROPPED("unknown_series"),
     [STORE_DROPPED_KIND] = DROPPED("wrong_kind"),
@@ -208,7 +210,8 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
         return error_wrap(err, "cannot drop what is past retention");
     if (store_check_disk(store, err))
         return -1;
-    if (store_seal_due(store, err) || store_sweep(store, now_ms, err))
+    if (store_seal_due(store, err) || store_merge_due(store, now_ms, err) ||
+        store_sweep(store, now_ms, err))
         return error_wrap(err, "cannot seal chunks");
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.ids.count);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);

@@ -28,6 +28,7 @@
 enum store_metric {
     STORE_SAMPLES,
     STORE_LATE_SAMPLES,
+    STORE_LATE_MERGED,
     STORE_DROPPED_TIME,
     STORE_DROPPED_SERIES,
     STORE_DROPPED_KIND,
@@ -97,6 +98,8 @@ int64_t store_sealed_until(struct store *store, uint32_t id);
 /* seal.c */
 void store_mark_due(struct store *store); /* every series that has open samples */
 MUST_USE int store_seal_due(struct store *store, struct error *err);
+/* Seals the open samples of this series (and what else is due). */
+MUST_USE int store_seal_one(struct store *store, uint32_t id, struct error *err);
 MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err);
 /* retention.c */
 MUST_USE int store_retain(struct store *store, int64_t now_ms, struct error *err);

@@ -4,6 +4,11 @@
  * One child commits ticks and reports each through a pipe after its commit; the parent kills it.
  * Another child reopens the store and compares. The parent itself never opens a store, because
  * RocksDB's threads do not survive a fork.
+ *
+ * What tick k writes to each series, stamped:
+ *
+ *   time       k-20  k-7+1/2   k
+ *   stamp     k+10^6    k      k      one again, one late, one in order
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +29,10 @@
 #define START_MS ((int64_t)1700000000000)
 #define SERIES   30
 #define ROUNDS   15
+#define TICK_MS  10000
+#define LATE     7 /* ticks */
+#define AGAIN    20
+#define RENEWED  1000000
 
 static char path[SCRATCH_DIR_BYTES];
 
@@ -71,18 +80,30 @@ static uint32_t intern(struct store_batch *batch, int i)
     return id;
 }
 
-static void add_tick(struct store_batch *batch, const uint32_t *ids, int64_t tick)
+/* One sample that tells its stamp, in every series. */
+static void add_stamp(struct store_batch *batch, const uint32_t *ids, int64_t time_ms,
+                      int64_t stamp)
 {
     struct histogram histogram;
     histogram_init(&histogram);
-    histogram_add(&histogram, 5, (double)(tick + 1));
+    histogram_add(&histogram, 5, (double)(stamp + 1));
     for (int i = 0; i < SERIES; i++) {
         if (i % 5)
-            store_batch_value(batch, ids[i], START_MS + tick * 10000, (double)(tick * i));
+            store_batch_value(batch, ids[i], time_ms, (double)(stamp * i));
         else
-            store_batch_histogram(batch, ids[i], START_MS + tick * 10000, &histogram);
+            store_batch_histogram(batch, ids[i], time_ms, &histogram);
     }
     histogram_release(&histogram);
+}
+
+static void add_tick(struct store_batch *batch, const uint32_t *ids, int64_t tick)
+{
+    int64_t now_ms = START_MS + tick * TICK_MS;
+    if (tick >= AGAIN)
+        add_stamp(batch, ids, now_ms - AGAIN * TICK_MS, tick + RENEWED);
+    add_stamp(batch, ids, now_ms, tick);
+    if (tick >= LATE)
+        add_stamp(batch, ids, now_ms - LATE * TICK_MS + TICK_MS / 2, tick);
 }
 
 /* A child: commits ticks for ever, and reports each. */
@@ -95,7 +116,7 @@ static void commit_for_ever(int report, int64_t tick)
     for (int i = 0; i < SERIES; i++)
         ids[i] = intern(batch, i);
     for (;; tick++) {
-        clock_set_ms(START_MS + tick * 10000);
+        clock_set_ms(START_MS + tick * TICK_MS);
         add_tick(batch, ids, tick);
         check(store_commit(store, batch, false, &err) == 0, err.text);
         check(write(report, &tick, sizeof tick) == sizeof tick, "cannot report");
@@ -128,11 +149,29 @@ static int64_t run_and_kill(int64_t first)
     return last;
 }
 
-static bool is_tick(const struct store_column *column, size_t at, int i)
+static bool is_stamp(const struct store_column *column, size_t at, int i, int64_t stamp)
 {
-    return column->times[at] == START_MS + (int64_t)at * 10000 &&
-           (i % 5 ? column->values[at] == (double)((int64_t)at * i)
-                  : column->histograms[at]->count == (double)(at + 1));
+    return i % 5 ? column->values[at] == (double)(stamp * i)
+                 : column->histograms[at]->count == (double)(stamp + 1);
+}
+
+/* How many ticks the column holds; each must be whole. */
+static int64_t check_ticks(const struct store_column *column, int i)
+{
+    int64_t ticks = 0, late = 0;
+    for (size_t at = 0; at < column->count; at++)
+        ticks += (column->times[at] - START_MS) % TICK_MS == 0;
+    for (size_t at = 0; at < column->count; at++) {
+        int64_t tick = (column->times[at] - START_MS) / TICK_MS, stamp = tick;
+        if ((column->times[at] - START_MS) % TICK_MS)
+            late++, stamp += LATE;
+        else if (tick + AGAIN < ticks)
+            stamp += AGAIN + RENEWED;
+        check(tick < ticks && is_stamp(column, at, i, stamp), "a sample is missing or wrong");
+        check(at == 0 || column->times[at] > column->times[at - 1], "a sample is doubled");
+    }
+    check(late == (ticks > LATE ? ticks - LATE : 0), "late samples are missing");
+    return ticks;
 }
 
 /* A child: every reported tick is there exactly once, and at most one that was not reported. */
@@ -150,10 +189,9 @@ static void compare(int report, int64_t reported)
         uint32_t id = intern(batch, i);
         check(store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err) == 0,
               err.text);
-        ticks = i ? ticks : (int64_t)column.count;
-        check((int64_t)column.count == ticks, "a commit is there in part");
-        for (size_t at = 0; at < column.count; at++)
-            check(is_tick(&column, at, i), "a sample is missing, doubled or wrong");
+        int64_t found = check_ticks(&column, i);
+        ticks = i ? ticks : found;
+        check(found == ticks, "a commit is there in part");
     }
     check(ticks == reported + 1 || ticks == reported + 2, "ticks are missing");
     check(write(report, &ticks, sizeof ticks) == sizeof ticks, "cannot report");
@@ -222,9 +260,7 @@ static void commit_until_full(int report)
         check(store_read(reader, (struct store_span){ids[i], 0, INT64_MAX}, &arena, &column,
                          &err) == 0,
               err.text);
-        check((int64_t)column.count == tick, "a refused commit is visible");
-        for (size_t at = 0; at < column.count; at++)
-            check(is_tick(&column, at, i), "a sample is missing, doubled or wrong");
+        check(check_ticks(&column, i) == tick, "a refused commit is visible");
     }
     tick--;
     check(write(report, &tick, sizeof tick) == sizeof tick, "cannot report");
