@@ -79,11 +79,14 @@ void rollup_reset(struct rollup *rollup, bool histograms, int64_t width_ms)
     rollup->width_ms = width_ms;
 }
 
-void rollup_reserve(struct rollup *rollup)
+void rollup_reserve(struct rollup *rollup, size_t count)
 {
-    if (rollup->count < rollup->capacity)
+    size_t need = rollup->count + count;
+    if (need <= rollup->capacity)
         return;
-    rollup->capacity = rollup->capacity ? rollup->capacity * 2 : CAPACITY_MIN;
+    rollup->capacity = rollup->capacity ? rollup->capacity : CAPACITY_MIN;
+    while (rollup->capacity < need)
+        rollup->capacity *= 2;
     for (size_t i = 0; i < ARRAYS; i++)
         array_set(rollup, i, alloc_resize(array_get(rollup, i), rollup->capacity, arrays[i].size));
 }
@@ -94,7 +97,7 @@ static size_t bucket_at(struct rollup *rollup, int64_t time_ms)
     int64_t end = bucket_end(time_ms, rollup->width_ms);
     if (rollup->count && rollup->end_ms[rollup->count - 1] == end)
         return rollup->count - 1;
-    rollup_reserve(rollup);
+    rollup_reserve(rollup, 1);
     size_t i = rollup->count++;
     rollup->end_ms[i] = end;
     rollup->counts[i] = 0;

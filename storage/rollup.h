@@ -44,8 +44,8 @@ static inline int64_t bucket_end(int64_t time_ms, int64_t width_ms)
     return (time_ms + width_ms - 1) / width_ms * width_ms;
 }
 
-/* Room for one more bucket at [count], which is not counted yet. */
-void rollup_reserve(struct rollup *rollup);
+/* Room for that many more buckets behind the others; they are not counted yet. */
+void rollup_reserve(struct rollup *rollup, size_t count);
 /* Folds samples that follow all others. Stale markers are no samples, but end a bucket. */
 void rollup_add_values(struct rollup *rollup, const int64_t *times, const double *values,
                        size_t count);
