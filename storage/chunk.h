@@ -11,10 +11,11 @@
 
 #define CHUNK_SAMPLES_MAX COLUMN_COUNT_MAX
 
-/* Over the samples that are not stale markers. */
+/* Over the samples that are not stale markers. A counter rose by last - first + drop. */
 struct chunk_summary {
     size_t count;
     double sum, min, max, first, last;
+    double drop; /* sum of the values before each fall; NaN: not known, it falls too often */
 };
 
 /* An opened chunk; the slices point into its bytes. */
@@ -23,6 +24,7 @@ struct chunk {
     size_t count;
     int64_t start_ms, end_ms;     /* of the first and the last sample */
     struct slice times;           /* packed; empty when the samples are evenly spaced */
+    bool times_dense;             /* by storage/dense.h */
     struct chunk_summary summary; /* values only */
     struct slice body;
 };

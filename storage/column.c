@@ -9,6 +9,8 @@
  *                  0                                same bits as the value before
  *                  1 0 <meaningful bits>            in the window of the last XOR
  *                  1 1 <leading 6> <length-1 6> <meaningful bits>   a new window
+ *   mode 64..86  as 0..22, but k is dense (storage/dense.c)
+ *   mode 33      the bits of the doubles as integers, dense
  *
  * A double counts as the decimal k / 10^e only if that division gives exactly its bits again, so
  * nothing is ever rounded; stale markers, -0 and infinities are exceptions. Where there are
@@ -20,10 +22,14 @@
 #include <endian.h>
 #include <math.h>
 
+#include "storage/dense.h"
 #include "storage/pack.h"
 
 #define MODE_EXCEPTIONS 16
 #define MODE_XOR        32
+#define MODE_BITS       33
+#define MODE_DENSE      64
+#define DENSE_COUNT_MIN 1024               /* shorter columns are read often, and gain little */
 #define INTEGER_LIMIT   9007199254740992.0 /* 2^53 */
 
 static const double powers[COLUMN_EXPONENT_MAX + 1] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
@@ -92,8 +98,10 @@ static size_t append_scaled(struct buffer *out, const double *values, size_t cou
         for (size_t i = 0; i < first && first < count; i++)
             k[i] = k[first];
     }
-    buffer_append_u8(out, (uint8_t)(exponent + (exceptions ? MODE_EXCEPTIONS : 0)));
-    pack_append(out, k, count);
+    bool dense = count >= DENSE_COUNT_MIN;
+    buffer_append_u8(
+        out, (uint8_t)(exponent + (exceptions ? MODE_EXCEPTIONS : 0) + (dense ? MODE_DENSE : 0)));
+    (dense ? dense_append : pack_append)(out, k, count);
     if (exceptions) {
         buffer_append_varint(out, exceptions);
         append_exceptions(out, values, count, exponent);
@@ -209,6 +217,15 @@ static bool cut_xor(struct slice *rest, double *out, size_t count)
     return true;
 }
 
+/* Sign, exponent and the upper bits of the mantissa have a shape, and the rest is noise. */
+static void append_bits(struct buffer *out, const double *values, size_t count)
+{
+    int64_t bits[COLUMN_COUNT_MAX];
+    memcpy(bits, values, count * sizeof *bits);
+    buffer_append_u8(out, MODE_BITS);
+    dense_append(out, bits, count);
+}
+
 void column_append(struct buffer *out, const double *values, size_t count)
 {
     assert(count <= COLUMN_COUNT_MAX);
@@ -218,7 +235,10 @@ void column_append(struct buffer *out, const double *values, size_t count)
     if (append_scaled(out, values, count) == 0 || out->overflow)
         return;
     size_t scaled = out->len - start;
-    append_xor(out, values, count);
+    if (count >= DENSE_COUNT_MIN)
+        append_bits(out, values, count);
+    else
+        append_xor(out, values, count);
     size_t xored = out->len - start - scaled;
     if (out->overflow || xored >= scaled) {
         out->len = start + scaled;
@@ -253,8 +273,17 @@ bool column_cut(struct slice *rest, double *out, size_t count)
         return false;
     if (mode == MODE_XOR)
         return cut_xor(rest, out, count);
+    if (mode == MODE_BITS) {
+        if (!dense_cut(rest, k, count))
+            return false;
+        memcpy(out, k, count * sizeof *out);
+        return true;
+    }
     int exponent = mode & (MODE_EXCEPTIONS - 1);
-    if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX || !pack_cut(rest, k, count))
+    bool dense = mode & MODE_DENSE;
+    mode &= MODE_DENSE - 1;
+    if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX ||
+        !(dense ? dense_cut : pack_cut)(rest, k, count))
         return false;
     double power = powers[exponent];
     if (exponent == 0) {

@@ -8,7 +8,7 @@
 
 #include "storage/base/buffer.h"
 
-#define COLUMN_COUNT_MAX 4096 /* values in one column */
+#define COLUMN_COUNT_MAX 10240 /* values in one column: a day of 10 s and some more */
 
 /* Appends the column; the count (at most COLUMN_COUNT_MAX) is not stored. */
 void column_append(struct buffer *out, const double *values, size_t count);

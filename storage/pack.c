@@ -13,7 +13,7 @@
  * offset and no special case. The encoder tries two bases for each form and all widths by the
  * histogram of bit lengths, and keeps the cheapest.
  *
- * Deliberately absent: entropy coding (at most 15 % on busy counters) and SIMD layouts.
+ * Deliberately absent: entropy coding (storage/dense.h has it, for long columns) and SIMD layouts.
  */
 #include "storage/pack.h"
 

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "storage/chunk.h"
+#include "storage/dense.h"
 #include "storage/headlog.h"
 #include "storage/histogram_code.h"
 #include "storage/pack.h"
@@ -17,13 +18,13 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A copy whose u32le at `at` is the checksum of what follows it. */
-static void sign(struct buffer *out, struct slice bytes, size_t at)
+static void sign(struct buffer *out, struct slice bytes, size_t at, uint64_t seed)
 {
     buffer_init(out, SIZE_MAX);
     buffer_append_slice(out, bytes);
     if (out->len < at + 4)
         return;
-    uint32_t sum = (uint32_t)XXH3_64bits(out->at + at + 4, out->len - at - 4);
+    uint32_t sum = (uint32_t)XXH3_64bits_withSeed(out->at + at + 4, out->len - at - 4, seed);
     memcpy(out->at + at, &sum, sizeof sum);
 }
 
@@ -42,7 +43,8 @@ static void decode_chunk(struct slice bytes)
     int64_t times[CHUNK_SAMPLES_MAX];
     double values[CHUNK_SAMPLES_MAX];
     const struct histogram *histograms[CHUNK_SAMPLES_MAX];
-    sign(&signed_bytes, bytes, 2);
+    bool seeded = bytes.len > 1 && bytes.at[0] > 1; /* since version 2, with the type */
+    sign(&signed_bytes, bytes, 2, seeded ? (uint8_t)bytes.at[1] : 0);
     arena_init(&arena, (size_t)1 << 24);
     if (chunk_open(buffer_slice(&signed_bytes), 1700000000000, &chunk)) {
         if (chunk_times(&chunk, times))
@@ -65,7 +67,7 @@ static void decode_headlog(struct slice bytes)
     struct slice code;
     if (bytes.len > 4096) /* a few bytes may stand for millions of equal rows: slow, not wrong */
         return;
-    sign(&signed_bytes, bytes, 0);
+    sign(&signed_bytes, bytes, 0, 0);
     if (headlog_open(&reader, buffer_slice(&signed_bytes)))
         while (reader.next < reader.count && headlog_next(&reader, &bits, &code))
             assert(code.len == 0 || bits == 0);
@@ -125,13 +127,33 @@ static void round_trip_integers(struct slice bytes)
     struct slice rest = buffer_slice(&out);
     bool sound = pack_cut(&rest, back, count);
     assert(sound && rest.len == 0 && memcmp(values, back, count * sizeof *values) == 0);
+    buffer_reset(&out);
+    if (count)
+        dense_append(&out, values, count);
+    rest = buffer_slice(&out);
+    sound = count == 0 || dense_cut(&rest, back, count);
+    assert(sound && rest.len == 0 && memcmp(values, back, count * sizeof *values) == 0);
     buffer_release(&out);
+}
+
+/* Two bytes for the count, then a column. */
+static void decode_dense(struct slice bytes)
+{
+    int64_t values[DENSE_COUNT_MAX];
+    uint16_t count;
+    if (bytes.len < 2)
+        return;
+    memcpy(&count, bytes.at, 2);
+    bytes = slice_skip(bytes, 2);
+    size_t len = bytes.len;
+    if (dense_cut(&bytes, values, count))
+        assert(count && bytes.len < len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const targets[])(struct slice) = {decode_chunk, decode_headlog, decode_codes,
-                                                    round_trip, round_trip_integers};
+    static void (*const targets[])(struct slice) = {
+        decode_chunk, decode_headlog, decode_codes, round_trip, round_trip_integers, decode_dense};
     if (size)
         targets[data[0] % (sizeof targets / sizeof *targets)](slice_make(data + 1, size - 1));
     return 0;

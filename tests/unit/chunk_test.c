@@ -7,8 +7,11 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
+#include "bench/dataset.h"
 #include "storage/chunk.h"
+#include "storage/dense.h"
 #include "storage/histogram_code.h"
 #include "storage/pack.h"
 #include "storage/store.h"
@@ -76,6 +79,85 @@ static void even_integers_cost_nothing(void **state)
     assert_true(pack_round_trip(values, 360) <= 32);
 }
 
+/* --- long columns of integers --- */
+
+static size_t dense_round_trip(const int64_t *values, size_t count)
+{
+    static int64_t back[DENSE_COUNT_MAX];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    dense_append(&bytes, values, count);
+    struct slice rest = buffer_slice(&bytes);
+    size_t size = bytes.len;
+    assert_true(dense_cut(&rest, back, count));
+    assert_int_equal(rest.len, 0);
+    assert_memory_equal(values, back, count * sizeof *values);
+    for (size_t cut = 0; cut < size; cut += 1 + size / 10) {
+        rest = slice_make(bytes.at, cut); /* only a byte of padding may be missing */
+        assert_false(cut + 8 < size && dense_cut(&rest, back, count));
+    }
+    buffer_release(&bytes);
+    return size;
+}
+
+enum walk { WALK_NOISE, WALK_SUMS, WALK_SUMS_OF_SUMS, WALK_HOLDS, WALK_DRIFT, WALKS };
+
+static int64_t next_integer(enum walk walk, uint64_t noise, size_t i, int64_t last)
+{
+    switch (walk) {
+    case WALK_NOISE:
+        return (int64_t)noise;
+    case WALK_SUMS:
+    case WALK_SUMS_OF_SUMS:
+        return (int64_t)((uint64_t)last + noise);
+    case WALK_HOLDS:
+        return lrand48() % 20 ? last : (int64_t)noise;
+    case WALK_DRIFT:
+    case WALKS:
+        break;
+    }
+    return (int64_t)(noise + i * 7);
+}
+
+static void long_columns_round_trip(void **state)
+{
+    (void)state;
+    static int64_t values[DENSE_COUNT_MAX];
+    for (unsigned width = 0; width <= 64; width++) {
+        for (int round = 0; round < WALKS * 2; round++) {
+            size_t count = 1 + (size_t)(lrand48() % (width % 8 ? 1500 : DENSE_COUNT_MAX));
+            enum walk walk = (enum walk)(round % WALKS);
+            int64_t last = 0;
+            for (size_t i = 0; i < count; i++) {
+                bool outlier = round >= WALKS && lrand48() % 50 == 0;
+                uint64_t noise = width ? random_bits() >> (64 - width) : 0;
+                last = next_integer(walk, outlier ? random_bits() : noise, i, last);
+                values[i] = round & 1 ? -last : last;
+            }
+            for (size_t i = 1; walk == WALK_SUMS_OF_SUMS && i < count; i++)
+                values[i] = (int64_t)((uint64_t)values[i] + (uint64_t)values[i - 1]);
+            dense_round_trip(values, count);
+        }
+    }
+}
+
+/* The sum of three dice has 3.6 bits. */
+static void long_columns_are_near_their_entropy(void **state)
+{
+    (void)state;
+    static int64_t values[8000];
+    int64_t sum = 0;
+    for (size_t i = 0; i < 8000; i++)
+        values[i] = lrand48() % 6 + lrand48() % 6 + lrand48() % 6;
+    assert_in_range(dense_round_trip(values, 8000), 3500, 3720);
+    for (size_t i = 0; i < 8000; i++)
+        values[i] = sum += values[i];
+    assert_in_range(dense_round_trip(values, 8000), 3500, 3720);
+    for (size_t i = 0; i < 8000; i++)
+        values[i] = (int64_t)(i / 100) * 1000;
+    assert_in_range(dense_round_trip(values, 8000), 1, 80);
+}
+
 /* --- doubles --- */
 
 static const double specials[] = {0.0,    -0.0,    INFINITY, -INFINITY, NAN, 1e308,  5e-324,
@@ -141,6 +223,27 @@ static void doubles_of_every_shape_round_trip(void **state)
     buffer_release(&bytes);
 }
 
+static void long_columns_of_doubles_round_trip(void **state)
+{
+    (void)state;
+    static double values[COLUMN_COUNT_MAX], back[COLUMN_COUNT_MAX];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 200; round++) {
+        size_t count = 1 + (size_t)(lrand48() % COLUMN_COUNT_MAX);
+        fill(values, count, (enum shape)(round % SHAPES), round % 4 ? 1 << (round % 9 + 1) : 0);
+        if (round >= 150)
+            dataset_fill((size_t)round, values, count);
+        buffer_reset(&bytes);
+        column_append(&bytes, values, count);
+        struct slice rest = buffer_slice(&bytes);
+        assert_true(column_cut(&rest, back, count));
+        assert_int_equal(rest.len, 0);
+        assert_memory_equal(values, back, count * sizeof *values);
+    }
+    buffer_release(&bytes);
+}
+
 static void numbers_round_trip(void **state)
 {
     (void)state;
@@ -173,11 +276,13 @@ static size_t random_times(int64_t *times, size_t count)
 
 static void assert_summary(const struct chunk_summary *summary, const double *values, size_t count)
 {
-    size_t seen = 0;
-    double first = 0, last = 0, min = NAN, max = NAN;
+    size_t seen = 0, falls = 0;
+    double first = 0, last = 0, min = NAN, max = NAN, drop = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_stale_nan(values[i]))
             continue;
+        falls += seen && values[i] < last;
+        drop += seen && values[i] < last ? last : 0;
         first = seen++ ? first : values[i];
         last = values[i];
         min = values[i] < min || isnan(min) ? values[i] : min; /* fmin minds signalling NaNs */
@@ -190,29 +295,80 @@ static void assert_summary(const struct chunk_summary *summary, const double *va
     assert_true(double_bits(last) == double_bits(summary->last));
     assert_true(min == summary->min || (isnan(min) && isnan(summary->min)));
     assert_true(max == summary->max || (isnan(max) && isnan(summary->max)));
+    assert_true(drop == summary->drop || (isnan(summary->drop) && falls > 1));
+}
+
+static void chunk_round_trip(struct buffer *bytes, const int64_t *times, const double *values,
+                             size_t count)
+{
+    static int64_t times_back[CHUNK_SAMPLES_MAX];
+    static double values_back[CHUNK_SAMPLES_MAX];
+    struct chunk chunk;
+    buffer_reset(bytes);
+    chunk_append_values(bytes, times, values, count);
+    assert_true(chunk_open(buffer_slice(bytes), times[0], &chunk));
+    assert_int_equal(chunk.count, count);
+    assert_true(chunk.start_ms == times[0] && chunk.end_ms == times[count - 1]);
+    assert_true(chunk_times(&chunk, times_back) && chunk_values(&chunk, values_back));
+    assert_memory_equal(times, times_back, count * sizeof *times);
+    assert_memory_equal(values, values_back, count * sizeof *values);
+    assert_summary(&chunk.summary, values, count);
 }
 
 static void chunks_of_values_round_trip(void **state)
 {
     (void)state;
-    int64_t times[400], times_back[400];
-    double values[400], values_back[400];
+    static int64_t times[CHUNK_SAMPLES_MAX];
+    static double values[CHUNK_SAMPLES_MAX];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int round = 0; round < 2000; round++) {
+        size_t most = round % 50 ? 400 : CHUNK_SAMPLES_MAX;
+        size_t count = random_times(times, 1 + (size_t)lrand48() % most);
+        fill(values, count, (enum shape)(round % SHAPES), round % 3 ? 0 : 16);
+        chunk_round_trip(&bytes, times, values, count);
+    }
+    buffer_release(&bytes);
+}
+
+/* What a counter rose by can be told without its samples. */
+static void a_reset_is_in_the_summary(void **state)
+{
+    (void)state;
+    const int64_t times[] = {1000, 2000, 3000, 4000, 5000};
+    const double values[] = {5, 9, stale_nan(), 2, 4};
     struct buffer bytes;
     struct chunk chunk;
     buffer_init(&bytes, SIZE_MAX);
-    for (int round = 0; round < 2000; round++) {
-        size_t count = random_times(times, 1 + (size_t)(lrand48() % 400));
-        fill(values, count, (enum shape)(round % SHAPES), round % 3 ? 0 : 16);
-        buffer_reset(&bytes);
-        chunk_append_values(&bytes, times, values, count);
-        assert_true(chunk_open(buffer_slice(&bytes), times[0], &chunk));
-        assert_int_equal(chunk.count, count);
-        assert_true(chunk.start_ms == times[0] && chunk.end_ms == times[count - 1]);
-        assert_true(chunk_times(&chunk, times_back) && chunk_values(&chunk, values_back));
-        assert_memory_equal(times, times_back, count * sizeof *times);
-        assert_memory_equal(values, values_back, count * sizeof *values);
-        assert_summary(&chunk.summary, values, count);
-    }
+    chunk_append_values(&bytes, times, values, 5);
+    assert_true(chunk_open(buffer_slice(&bytes), 1000, &chunk));
+    assert_true(chunk.summary.drop == 9 && chunk.summary.count == 4);
+    size_t len = bytes.len;
+    buffer_reset(&bytes);
+    chunk_append_values(&bytes, times, values, 2);
+    assert_true(bytes.len + 8 < len); /* costs nothing where there is none */
+    assert_true(chunk_open(buffer_slice(&bytes), 1000, &chunk) && chunk.summary.drop == 0);
+    buffer_release(&bytes);
+}
+
+/* A gauge's summary was the same in version 1, the checksum was not. */
+static void chunks_of_version_one_are_read(void **state)
+{
+    (void)state;
+    int64_t times[100];
+    double values[100], back[100];
+    struct buffer bytes;
+    struct chunk chunk;
+    buffer_init(&bytes, SIZE_MAX);
+    random_times(times, 100);
+    fill(values, 100, SHAPE_DECIMAL, 0);
+    chunk_append_values(&bytes, times, values, 100);
+    uint32_t sum = (uint32_t)XXH3_64bits(bytes.at + 6, bytes.len - 6);
+    bytes.at[0] = 1;
+    memcpy(bytes.at + 2, &sum, sizeof sum);
+    assert_true(chunk_open(buffer_slice(&bytes), times[0], &chunk) && chunk_values(&chunk, back));
+    assert_memory_equal(values, back, sizeof back);
+    assert_true(isnan(chunk.summary.drop));
     buffer_release(&bytes);
 }
 
@@ -228,8 +384,6 @@ static void a_flipped_bit_is_noticed(void **state)
     fill(values, 100, SHAPE_DECIMAL, 0);
     chunk_append_values(&bytes, times, values, 100);
     for (size_t bit = 0; bit < bytes.len * 8; bit++) {
-        if (bit / 8 == 1)
-            continue; /* the type byte is outside the checksum: a flip there may still open */
         bytes.at[bit / 8] ^= (char)(1 << bit % 8);
         assert_false(chunk_open(buffer_slice(&bytes), times[0], &chunk));
         bytes.at[bit / 8] ^= (char)(1 << bit % 8);
@@ -381,8 +535,13 @@ int main(void)
         cmocka_unit_test(integers_of_every_width_round_trip),
         cmocka_unit_test(even_integers_cost_nothing),
         cmocka_unit_test(doubles_of_every_shape_round_trip),
+        cmocka_unit_test(long_columns_round_trip),
+        cmocka_unit_test(long_columns_are_near_their_entropy),
+        cmocka_unit_test(long_columns_of_doubles_round_trip),
         cmocka_unit_test(numbers_round_trip),
         cmocka_unit_test(chunks_of_values_round_trip),
+        cmocka_unit_test(a_reset_is_in_the_summary),
+        cmocka_unit_test(chunks_of_version_one_are_read),
         cmocka_unit_test(a_flipped_bit_is_noticed),
         cmocka_unit_test(usual_shapes_are_small),
         cmocka_unit_test(chunks_of_histograms_round_trip),
