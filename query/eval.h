@@ -86,6 +86,7 @@ struct eval {
     size_t owned_bytes;        /* histograms being summed, outside the arenas */
     int64_t lookback_ms;
     int64_t samples_read;
+    unsigned tiers; /* 1 << store_tier of all that was read */
     struct notes warnings, infos;
 };
 
@@ -175,6 +176,11 @@ struct samples {
 
 struct samples_sink {
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
+    /* Instead, where the store has buckets from which `run` gives the same answer; both NULL when
+     * only samples will do. */
+    int (*take_buckets)(struct samples_sink *self, struct labels labels,
+                        const struct store_buckets *buckets);
+    const struct run_function *run;
 };
 
 /* The window of step i is (end - range_ms, end], end = end_ms + i * step_ms (step 0 with @). */
@@ -184,6 +190,13 @@ struct range {
     int64_t range_ms;
 };
 
+/* The window of the last step ends here. */
+static inline int64_t range_last(const struct range *range, const struct grid *grid)
+{
+    return range->end_ms + (int64_t)(grid->steps - 1) * range->step_ms;
+}
+/* a - b, kept within +-2^60: beyond every sample, and sums of two still fit. */
+int64_t time_minus(int64_t a, int64_t b);
 struct range range_of(const struct eval *eval, const struct plan *plan, const struct grid *grid);
 /* Every series of a range selector or subquery, with all samples any window needs. */
 MUST_USE int range_each(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -192,12 +205,25 @@ MUST_USE int range_each(struct eval *eval, const struct plan *plan, const struct
 MUST_USE int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                            bool sample_time, struct sink *sink);
 
-/* --- walk.c, window.c, window_histogram.c --- */
+/* --- source.c --- */
+/* Says in infos which tiers were read, when one was a rollup. */
+void source_note(struct eval *eval);
+
+/* --- walk.c, window.c, window_histogram.c, run.c --- */
+/* What one window of a series leaves for the next: places of the values that may still become the
+ * least (or largest) as the window moves on, in order of time and of value. */
+struct slide {
+    size_t *at; /* room for every sample */
+    size_t first, end;
+    size_t seen; /* samples before this one have been looked at */
+};
+
 struct window {
     const int64_t *times; /* floats */
     const double *values;
     const uint32_t *falls;
     size_t count;
+    size_t first; /* the place of the first among all samples of the series */
     const int64_t *histogram_times;
     const struct histogram *const *histograms;
     const uint32_t *histogram_falls;
@@ -206,7 +232,19 @@ struct window {
     int64_t now_ms;           /* the time of the step */
     double params[2];         /* the scalar arguments */
     double *work;             /* room for all float values */
-    struct arena *arena;      /* for histograms made here */
+    struct slide *slide;
+    struct arena *arena; /* for histograms made here */
+};
+
+/* The window as buckets; made once a series, then moved along. */
+struct run {
+    struct store_buckets buckets;   /* of the series; each holds samples */
+    const uint64_t *samples_before; /* the samples in buckets before i; one more entry at the end */
+    const uint32_t *falls;          /* borders with resets, and buckets with resets, up to i */
+    size_t first, end;              /* the buckets of the window, at least one */
+    int64_t start_ms, end_ms;
+    double param;
+    struct arena *arena;
 };
 
 struct point {

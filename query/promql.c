@@ -163,7 +163,7 @@ static int samples_take(struct samples_sink *sink, struct labels labels,
 
 static int run_matrix(struct answer *answer, const struct plan *plan)
 {
-    struct samples_answer samples = {{samples_take}, answer};
+    struct samples_answer samples = {{.take = samples_take}, answer};
     return range_each(answer->eval, plan, answer->grid, &samples.sink);
 }
 
@@ -235,6 +235,7 @@ static int run(struct eval *eval, const struct grid *grid, struct promql_result 
     answer.grid_times = times;
     if (run_type(&answer, eval->request->plan) != 0)
         return -1;
+    source_note(eval);
     take_notes(eval->arena, &eval->warnings, &out->warnings, &out->warning_count);
     take_notes(eval->arena, &eval->infos, &out->infos, &out->info_count);
     out->samples_read = eval->samples_read;

@@ -8,13 +8,12 @@
  * two indexes then walk over it as the windows advance. A subquery is the same thing with the rows
  * of its child in place of the store.
  */
-#include "query/eval.h"
 #include "query/histogram_math.h"
+#include "query/source.h"
 
-#define NAME_BYTES_MAX ((size_t)1 << 16)  /* of a series, in a warning; cut off further on */
-#define TIME_FAR       ((int64_t)1 << 60) /* beyond every sample; sums of two still fit */
+#define TIME_FAR ((int64_t)1 << 60) /* beyond every sample; sums of two still fit */
 
-static int64_t time_minus(int64_t a, int64_t b)
+int64_t time_minus(int64_t a, int64_t b)
 {
     int64_t out;
     if (__builtin_sub_overflow(a, b, &out))
@@ -45,76 +44,6 @@ struct range range_of(const struct eval *eval, const struct plan *plan, const st
     };
 }
 
-static int64_t range_last(const struct range *range, const struct grid *grid)
-{
-    return range->end_ms + (int64_t)(grid->steps - 1) * range->step_ms;
-}
-
-/* --- reading the store --- */
-
-/* What is done with each series of a selector; memory of the column is in the scratch. */
-struct reading {
-    struct eval *eval;
-    const struct grid *grid;
-    struct range range;
-    struct scratch scratch;
-    void *out; /* struct sink or struct samples_sink */
-    bool sample_time;
-    int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);
-};
-
-/* An answer with a gap is better than none, as long as it says so. */
-static void warn_damaged(struct eval *eval, struct labels labels, size_t chunks)
-{
-    struct buffer name;
-    buffer_init(&name, NAME_BYTES_MAX);
-    labels_print(labels, &name);
-    eval_warn(eval, "%zu damaged chunks of " SLICE_FMT " were left out: restore a backup", chunks,
-              SLICE_ARG(buffer_slice(&name)));
-    buffer_release(&name);
-}
-
-static int reading_one(struct reading *reading, const struct store_series *series)
-{
-    struct eval *eval = reading->eval;
-    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
-    struct store_column column;
-    if (eval_check(eval) != 0)
-        return -1;
-    scratch_clear(eval, &reading->scratch);
-    if (store_read(
-            eval->reader,
-            (struct store_span){series->id, from, range_last(&reading->range, reading->grid)},
-            &reading->scratch.arena, &column, eval->err) != 0)
-        return eval->err->kind == ERROR_LIMIT ? eval_fail_memory(eval) : -1;
-    if (column.damaged)
-        warn_damaged(eval, series->labels, column.damaged);
-    if (column.count == 0)
-        return 0;
-    if (eval_count_samples(eval, column.count) != 0)
-        return -1;
-    return reading->take(reading, series->labels, &column);
-}
-
-static int reading_run(struct reading *reading, const struct plan *plan)
-{
-    struct eval *eval = reading->eval;
-    struct store_selection selection;
-    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
-    struct store_query query = {.matchers = plan->selector.matchers,
-                                .matcher_count = plan->selector.matcher_count,
-                                .start_ms = from,
-                                .end_ms = range_last(&reading->range, reading->grid)};
-    if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
-        return eval->err->kind == ERROR_LIMIT ? eval_fail_memory(eval) : -1;
-    scratch_open(eval, &reading->scratch);
-    int result = 0;
-    for (size_t i = 0; i < selection.count && result == 0; i++)
-        result = reading_one(reading, &selection.at[i]);
-    scratch_close(eval, &reading->scratch);
-    return result;
-}
-
 /* --- instant selectors --- */
 
 static void pick_value(struct row *row, size_t step, const struct store_column *column,
@@ -132,15 +61,23 @@ static bool is_marker(const struct store_column *column, size_t sample)
                               : point_is_absent(column->values[sample]);
 }
 
+static bool make_instant_row(struct reading *reading, struct labels labels, bool histograms,
+                             struct row *row)
+{
+    struct arena *arena = &reading->scratch.arena;
+    if (!row_make(arena, reading->grid, row) ||
+        (histograms && !reading->sample_time && !row_make_histograms(arena, reading->grid, row)))
+        return false;
+    row->labels = labels;
+    return true;
+}
+
 static int take_instant(struct reading *reading, struct labels labels,
                         const struct store_column *column)
 {
-    struct row row = {.labels = labels};
-    struct arena *arena = &reading->scratch.arena;
+    struct row row;
     struct sink *sink = reading->out;
-    bool with_histograms = column->histograms && !reading->sample_time;
-    if (!row_make(arena, reading->grid, &row) ||
-        (with_histograms && !row_make_histograms(arena, reading->grid, &row)))
+    if (!make_instant_row(reading, labels, column->histograms, &row))
         return eval_fail_memory(reading->eval);
     size_t next = 0;
     for (size_t i = 0; i < reading->grid->steps; i++) {
@@ -157,6 +94,32 @@ static int take_instant(struct reading *reading, struct labels labels,
     return sink->take(sink, &row);
 }
 
+/* The newest sample of each bucket is enough where every step is the end of one. */
+static int take_instant_buckets(struct reading *reading, struct labels labels,
+                                const struct store_buckets *buckets)
+{
+    struct row row;
+    struct sink *sink = reading->out;
+    if (!make_instant_row(reading, labels, buckets->first_histogram, &row))
+        return eval_fail_memory(reading->eval);
+    size_t next = 0;
+    for (size_t i = 0; i < reading->grid->steps; i++) {
+        int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
+        while (next < buckets->count && buckets->end_ms[next] <= now)
+            next++;
+        if (next == 0 || buckets->ended[next - 1] ||
+            buckets->last_ms[next - 1] <= now - reading->range.range_ms)
+            continue;
+        if (reading->sample_time)
+            row.values[i] = (double)buckets->last_ms[next - 1] / 1000;
+        else if (buckets->first_histogram)
+            row.histograms[i] = buckets->last_histogram[next - 1];
+        else
+            row.values[i] = buckets->last[next - 1];
+    }
+    return sink->take(sink, &row);
+}
+
 int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                   bool sample_time, struct sink *sink)
 {
@@ -165,8 +128,10 @@ int selector_rows(struct eval *eval, const struct plan *plan, const struct grid 
         .grid = grid,
         .range = range_of(eval, plan, grid),
         .out = sink,
+        .instant = true,
         .sample_time = sample_time,
         .take = take_instant,
+        .take_buckets = take_instant_buckets,
     };
     reading.range.range_ms = eval->lookback_ms;
     return reading_run(&reading, plan);
@@ -261,6 +226,13 @@ static int take_range(struct reading *reading, struct labels labels,
     return sink->take(sink, labels, &samples);
 }
 
+static int take_range_buckets(struct reading *reading, struct labels labels,
+                              const struct store_buckets *buckets)
+{
+    struct samples_sink *sink = reading->out;
+    return sink->take_buckets(sink, labels, buckets);
+}
+
 /* --- subqueries --- */
 
 struct subquery_sink {
@@ -337,7 +309,9 @@ int range_each(struct eval *eval, const struct plan *plan, const struct grid *gr
         .grid = grid,
         .range = range_of(eval, plan, grid),
         .out = sink,
+        .run = sink->run,
         .take = take_range,
+        .take_buckets = sink->run ? take_range_buckets : NULL,
     };
     return reading_run(&reading, plan);
 }

@@ -1,8 +1,9 @@
 /* walk: the windows of a whole grid over one series, each handed to a function.
  *
  * Two indexes move forward over the samples of a series as the window does, so finding the windows
- * of a grid is linear. A window that holds both floats and histograms yields nothing, and a
- * warning.
+ * of a grid is linear. What comes in are samples, or buckets where the store has summaries that
+ * give the same answer (source.c decides); a function then has a second version, in run.c. A
+ * window that holds both floats and histograms yields nothing, and a warning.
  */
 #include "query/call.h"
 
@@ -75,6 +76,7 @@ static void window_place(struct window *window, const struct samples *samples,
         window->times = samples->times + floats->first;
         window->values = samples->values + floats->first;
         window->falls = samples->falls + floats->first;
+        window->first = floats->first;
     }
     if (samples->histogram_count) {
         window->histogram_times = samples->histogram_times + histograms->first;
@@ -107,12 +109,14 @@ static int window_take(struct samples_sink *sink, struct labels labels,
 {
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
-    struct window window = {.arena = arena};
+    struct slide slide = {0};
+    struct window window = {.arena = arena, .slide = &slide};
     struct span floats = {0, 0}, histograms = {0, 0};
     struct row row;
     scratch_clear(self->eval, &self->scratch);
     window.work = arena_alloc(arena, samples->count * sizeof *window.work);
-    if (!window.work || !row_make(arena, self->grid, &row))
+    slide.at = arena_alloc(arena, samples->count * sizeof *slide.at);
+    if (!window.work || !slide.at || !row_make(arena, self->grid, &row))
         return eval_fail_memory(self->eval);
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
@@ -128,6 +132,38 @@ static int window_take(struct samples_sink *sink, struct labels labels,
         span_move(&histograms, samples->histogram_times, samples->histogram_count, bounds);
         window_place(&window, samples, &floats, &histograms);
         if (window_apply(self, &window, &point) && put_point(self, &point, i, &row) != 0)
+            return -1;
+    }
+    return push_row(self, labels, &row);
+}
+
+/* --- buckets --- */
+
+static int window_take_buckets(struct samples_sink *sink, struct labels labels,
+                               const struct store_buckets *buckets)
+{
+    struct window_sink *self = (struct window_sink *)sink;
+    struct arena *arena = &self->scratch.arena;
+    struct span span = {0, 0};
+    struct run run;
+    struct row row;
+    scratch_clear(self->eval, &self->scratch);
+    if (!run_make(arena, buckets, &run) || !row_make(arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    bool (*apply)(const struct run *, struct point *) =
+        buckets->first_histogram ? sink->run->histogram : sink->run->number;
+    for (size_t i = 0; i < self->grid->steps; i++) {
+        struct bounds bounds = bounds_at(self, i);
+        struct point point = {0};
+        if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
+            return -1;
+        span_move(&span, run.buckets.end_ms, run.buckets.count, bounds);
+        run.first = span.first;
+        run.end = span.end;
+        run.start_ms = bounds.start_ms;
+        run.end_ms = bounds.end_ms;
+        run.param = self->params[0] ? self->params[0][i] : 0;
+        if (span.first < span.end && apply(&run, &point) && put_point(self, &point, i, &row) != 0)
             return -1;
     }
     return push_row(self, labels, &row);
@@ -168,7 +204,7 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
                 struct sink *sink)
 {
     struct window_sink self = {
-        .sink = {window_take},
+        .sink = {window_take, window_take_buckets, plan->call.function->run},
         .eval = eval,
         .function = plan->call.function,
         .grid = grid,

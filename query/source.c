@@ -1,0 +1,194 @@
+/* source: what the series of a selector are read as: samples, or summaries of the store.
+ *
+ *   step          |           |           |
+ *   windows   (-----------]
+ *                 (-----------]                 all ends, starts and so the steps between them
+ *   buckets   |   |   |   |   |   |   |         lie on borders of buckets: exact
+ *
+ * Buckets are open on the left as windows are, so a window made of whole buckets holds exactly
+ * their samples. The coarsest width that fits is taken; where the store has no rollup of that
+ * width (the last day or two) it makes the same buckets from raw samples, so there is no seam. An
+ * instant selector needs only its ends on borders: the newest sample of the newest bucket says
+ * all. One long window at any alignment is read in pieces as large as the store has them. A series
+ * whose buckets cannot answer the function (a histogram in stddev_over_time) is read as samples.
+ *
+ * Deliberately absent: windows of many steps that cut through buckets. They are read raw; beyond
+ * the retention of raw samples that is approximate, which the answer says in `infos`.
+ */
+#include "query/source.h"
+
+#include <stdio.h>
+
+#define NAME_BYTES_MAX ((size_t)1 << 16) /* of a series, in a warning; cut off further on */
+#define PIECES_MIN_MS  (2 * STORE_1H_MS) /* a shorter window is read as fast from its samples */
+
+static bool on_borders(const struct source_windows *windows, int64_t width)
+{
+    bool one = windows->steps == 1 || windows->step_ms == 0;
+    return windows->end_ms % width == 0 && (one || windows->step_ms % width == 0) &&
+           (windows->instant || windows->start_ms % width == 0);
+}
+
+enum source source_choose(const struct source_windows *windows)
+{
+    if (on_borders(windows, STORE_1H_MS))
+        return SOURCE_1H;
+    if (on_borders(windows, STORE_5M_MS))
+        return SOURCE_5M;
+    bool one = windows->steps == 1 || windows->step_ms == 0;
+    if (one && !windows->instant && windows->end_ms - windows->start_ms >= PIECES_MIN_MS)
+        return SOURCE_PIECES;
+    return SOURCE_SAMPLES;
+}
+
+/* The last border of the width that is not after `time_ms`. */
+static int64_t border_before(int64_t time_ms, int64_t width)
+{
+    int64_t over = time_ms % width;
+    return time_ms - (over < 0 ? over + width : over);
+}
+
+static int read_buckets(struct eval *eval, enum source source, struct store_span span,
+                        struct arena *arena, struct store_buckets *out)
+{
+    enum store_tier tier = source == SOURCE_1H ? STORE_1H : STORE_5M;
+    if (source == SOURCE_PIECES)
+        return store_read_pieces(eval->reader, span, arena, out, eval->err);
+    span.start_ms = border_before(span.start_ms, tier == STORE_1H ? STORE_1H_MS : STORE_5M_MS);
+    return store_read_buckets(eval->reader, span, tier, arena, out, eval->err);
+}
+
+/* --- reading --- */
+
+/* An answer with a gap is better than none, as long as it says so. */
+static void warn_damaged(struct eval *eval, struct labels labels, size_t chunks)
+{
+    struct buffer name;
+    buffer_init(&name, NAME_BYTES_MAX);
+    labels_print(labels, &name);
+    eval_warn(eval, "%zu damaged chunks of " SLICE_FMT " were left out: restore a backup", chunks,
+              SLICE_ARG(buffer_slice(&name)));
+    buffer_release(&name);
+}
+
+static int read_failed(struct eval *eval)
+{
+    return eval->err->kind == ERROR_LIMIT ? eval_fail_memory(eval) : -1;
+}
+
+static int note_read(struct eval *eval, const struct store_series *series, size_t count,
+                     size_t damaged)
+{
+    if (damaged)
+        warn_damaged(eval, series->labels, damaged);
+    return eval_count_samples(eval, count);
+}
+
+static int reading_samples(struct reading *reading, const struct store_series *series)
+{
+    struct eval *eval = reading->eval;
+    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
+    struct store_span span = {series->id, from, range_last(&reading->range, reading->grid)};
+    struct store_column column;
+    scratch_clear(eval, &reading->scratch);
+    if (store_read(eval->reader, span, &reading->scratch.arena, &column, eval->err) != 0)
+        return read_failed(eval);
+    if (note_read(eval, series, column.count, column.damaged) != 0)
+        return -1;
+    if (column.count == 0)
+        return 0;
+    eval->tiers |= 1u << STORE_RAW;
+    return reading->take(reading, series->labels, &column);
+}
+
+static bool wants_buckets(const struct reading *reading, const struct store_series *series)
+{
+    if (reading->source == SOURCE_SAMPLES || !reading->run)
+        return reading->source != SOURCE_SAMPLES;
+    return series->kind == SERIES_HISTOGRAM ? reading->run->histogram : reading->run->number;
+}
+
+/* 1: done, 0: it takes the samples, -1: failed. */
+static int reading_buckets(struct reading *reading, const struct store_series *series)
+{
+    struct eval *eval = reading->eval;
+    struct store_span span = {series->id,
+                              time_minus(reading->range.end_ms, reading->range.range_ms),
+                              range_last(&reading->range, reading->grid)};
+    struct store_buckets buckets;
+    if (!wants_buckets(reading, series))
+        return 0;
+    scratch_clear(eval, &reading->scratch);
+    if (read_buckets(eval, reading->source, span, &reading->scratch.arena, &buckets) != 0)
+        return read_failed(eval);
+    bool fits = !reading->run || !reading->run->fits || buckets.first_histogram;
+    if (buckets.count && !fits && !reading->run->fits(&buckets))
+        return 0;
+    if (note_read(eval, series, buckets.count, buckets.damaged) != 0)
+        return -1;
+    eval->tiers |= buckets.tiers;
+    if (buckets.count && reading->take_buckets(reading, series->labels, &buckets) != 0)
+        return -1;
+    return 1;
+}
+
+static int reading_one(struct reading *reading, const struct store_series *series)
+{
+    if (eval_check(reading->eval) != 0)
+        return -1;
+    int done = reading_buckets(reading, series);
+    if (done != 0)
+        return done < 0 ? -1 : 0;
+    return reading_samples(reading, series);
+}
+
+/* Rollups of no closed day would be made from the samples each time. */
+static enum source choose_source(const struct reading *reading)
+{
+    const struct range *range = &reading->range;
+    struct source_windows windows = {
+        .start_ms = time_minus(range->end_ms, range->range_ms),
+        .end_ms = range->end_ms,
+        .step_ms = range->step_ms,
+        .steps = reading->grid->steps,
+        .instant = reading->instant,
+    };
+    if (!reading->take_buckets ||
+        !store_has_rollup(reading->eval->store, windows.start_ms, range_last(range, reading->grid)))
+        return SOURCE_SAMPLES;
+    return source_choose(&windows);
+}
+
+int reading_run(struct reading *reading, const struct plan *plan)
+{
+    struct eval *eval = reading->eval;
+    struct store_selection selection;
+    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
+    struct store_query query = {.matchers = plan->selector.matchers,
+                                .matcher_count = plan->selector.matcher_count,
+                                .start_ms = from,
+                                .end_ms = range_last(&reading->range, reading->grid)};
+    if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
+        return read_failed(eval);
+    reading->source = choose_source(reading);
+    scratch_open(eval, &reading->scratch);
+    int result = 0;
+    for (size_t i = 0; i < selection.count && result == 0; i++)
+        result = reading_one(reading, &selection.at[i]);
+    scratch_close(eval, &reading->scratch);
+    return result;
+}
+
+void source_note(struct eval *eval)
+{
+    static const char *const names[STORE_TIER_COUNT] = {"raw", "5m", "1h"};
+    char text[32] = "";
+    size_t len = 0;
+    if ((eval->tiers & ~(1u << STORE_RAW)) == 0)
+        return;
+    for (size_t i = STORE_TIER_COUNT; i--;)
+        if (eval->tiers & 1u << i)
+            len +=
+                (size_t)snprintf(text + len, sizeof text - len, "%s%s", len ? ", " : "", names[i]);
+    eval_info(eval, "read from rollups: %s", text);
+}

@@ -1,0 +1,40 @@
+/* source: how the series of a selector come out of the store. For range.c only, and the tests of
+ * the choice.
+ */
+#ifndef QUERY_SOURCE_H
+#define QUERY_SOURCE_H
+
+#include "query/call.h"
+
+enum source { SOURCE_SAMPLES, SOURCE_5M, SOURCE_1H, SOURCE_PIECES };
+
+/* The windows of all steps: (start_ms, end_ms], moved on by step_ms. */
+struct source_windows {
+    int64_t start_ms, end_ms; /* of the first */
+    int64_t step_ms;
+    size_t steps;
+    bool instant; /* only the newest sample of each window is asked for */
+};
+
+/* The coarsest source from which every window can be answered exactly. Pure. */
+enum source source_choose(const struct source_windows *windows);
+
+/* What is done with each series of a selector; memory of the column is in the scratch. */
+struct reading {
+    struct eval *eval;
+    const struct grid *grid;
+    struct range range;
+    enum source source;
+    struct scratch scratch;
+    void *out; /* struct sink or struct samples_sink */
+    bool instant, sample_time;
+    const struct run_function *run; /* of windows */
+    int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);
+    int (*take_buckets)(struct reading *reading, struct labels labels,
+                        const struct store_buckets *buckets);
+};
+
+/* Hands every series that matches and has something in the windows to `take` or `take_buckets`. */
+MUST_USE int reading_run(struct reading *reading, const struct plan *plan);
+
+#endif

@@ -1,0 +1,401 @@
+/* rollups in queries: what they answer equals what the samples answer, and
+ * which of them is read.
+ *
+ * Two stores hold the same random data: one as it was written, one with its
+ * days closed. Random expressions over both must agree: bit for bit, but for
+ * sums of fractions, which are added in another order.
+ */
+#include "query/source.h"
+#include "storage/store_state.h"
+#include "tests/unit/promql_fixture.h"
+
+#define DAY_MS    INT64_C(86400000)
+#define START_MS  (19000 * DAY_MS)
+#define DAYS      4
+#define SERIES    3 /* of each kind */
+#define QUERIES   1200
+#define QUERY_MAX 256
+#define SLACK     1e-12
+
+/* --- random data --- */
+
+static uint64_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)((seed >> 33) % below);
+}
+
+/* What one kind of series holds next; *state is the value before. */
+static double next_integer(double *state)
+{
+    if (draw(300) == 0)
+        *state = draw(50); /* a reset */
+    return *state += draw(20);
+}
+
+static double next_fraction(double *state)
+{
+    return *state = (double)draw(1000000) / 997 - 300;
+}
+
+static double next_wild(double *state)
+{
+    static const double values[] = {NAN, INFINITY, -INFINITY, 0, -1, 1e6};
+    return *state = draw(40) ? (double)draw(100) : values[draw(6)];
+}
+
+static const struct {
+    const char *name;
+    enum series_kind kind;
+    double (*next)(double *state);
+} kinds[] = {
+    {"c", SERIES_COUNTER, next_integer},
+    {"g", SERIES_GAUGE, next_integer}, /* no drops are kept for it */
+    {"f", SERIES_GAUGE, next_fraction},
+    {"w", SERIES_GAUGE, next_wild},
+    {"h", SERIES_HISTOGRAM, NULL},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static void add_histogram(struct store_batch *batch, uint32_t id, int64_t at,
+                          struct histogram *histogram)
+{
+    if (draw(150) == 0)
+        histogram_reset(histogram);
+    for (uint32_t n = draw(4); n--;)
+        histogram_add(histogram, (double)(1 + draw(200)), 1 + draw(3));
+    store_batch_histogram(batch, id, at, histogram);
+}
+
+/* Most samples a minute apart on a grid that meets the borders of buckets, some
+ * anywhere, with gaps of hours and stale markers. */
+static int64_t next_time(int64_t at)
+{
+    if (draw(200) == 0)
+        return at + draw(5 * 3600) * 1000;
+    if (draw(30) == 0)
+        return at + 1 + draw(400000);
+    return (at / 60000 + 1 + draw(3)) * 60000;
+}
+
+static void write_series(struct fixture *f, size_t kind, int number)
+{
+    char text[64];
+    double state = 0;
+    struct histogram histogram;
+    histogram_init(&histogram);
+    snprintf(text, sizeof text, "%s{i=\"%d\",job=\"%s\"}", kinds[kind].name, number,
+             number % 2 ? "odd" : "even");
+    seed = kind * 1000 + (uint64_t)number + 1;
+    uint32_t id = fixture_series(f, slice_of_string(text), kinds[kind].kind);
+    int64_t end = START_MS + DAYS * DAY_MS;
+    for (int64_t at = next_time(START_MS + draw(3600) * 1000); at < end; at = next_time(at)) {
+        if (draw(80) == 0)
+            store_batch_value(f->batch, id, at, stale_nan());
+        else if (kinds[kind].next)
+            store_batch_value(f->batch, id, at, kinds[kind].next(&state));
+        else
+            add_histogram(f->batch, id, at, &histogram);
+    }
+    fixture_commit(f);
+    histogram_release(&histogram);
+}
+
+static struct fixture *random_store(void)
+{
+    struct fixture *f = fixture_new();
+    for (size_t kind = 0; kind < KINDS; kind++)
+        for (int i = 0; i < SERIES; i++)
+            write_series(f, kind, i);
+    return f;
+}
+
+/* All but the last day. */
+static void close_days(struct fixture *f)
+{
+    struct error err;
+    if (store_seal(f->store, &err) != 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i + 1 < f->store->partitions.count; i++)
+        f->store->partitions.at[i].closed = true;
+}
+
+/* --- random questions --- */
+
+static const struct {
+    const char *text; /* %s: selector with its range */
+    bool sums;        /* of fractions: the order of additions shows */
+} functions[] = {
+    {"count_over_time(%s)", false},
+    {"sum_over_time(%s)", true},
+    {"avg_over_time(%s)", true},
+    {"min_over_time(%s)", false},
+    {"max_over_time(%s)", false},
+    {"last_over_time(%s)", false},
+    {"present_over_time(%s)", false},
+    {"absent_over_time(%s)", false},
+    {"rate(%s)", true},
+    {"increase(%s)", true},
+    {"delta(%s)", false},
+    {"changes(%s)", false},
+    {"quantile_over_time(0.9, %s)", false},
+};
+#define FUNCTIONS (sizeof functions / sizeof *functions)
+
+static const char *const wrappers[] = {"%s",      "%s",        "sum(%s)",     "sum by (job) (%s)",
+                                       "max(%s)", "count(%s)", "topk(2, %s)", "avg(%s)"};
+static const char *const instants[] = {"%s", "timestamp(%s)", "sum by (job) (%s)", "absent(%s)"};
+static const char *const ranges[] = {"5m", "10m", "1h",   "2h", "6h",
+                                     "1d", "25h", "100y", "7m", "100m"};
+static const char *const offsets[] = {
+    "",           "",           "",           " offset 1h", " offset 5m", " offset -1h",
+    " offset 3m", " offset 1d", " @ start()", " @ end()"};
+static const int64_t steps[] = {300000, 600000, 3600000, 7200000, 21600000, DAY_MS, 420000};
+static const int64_t grains[] = {3600000, 3600000, 300000, 60000, 7};
+#define PICK(array) ((array)[draw(sizeof(array) / sizeof *(array))])
+
+struct question {
+    char text[QUERY_MAX];
+    int64_t start_ms, end_ms, step_ms;
+    size_t kind;
+    bool sums;
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void ask(struct question *out)
+{
+    char selector[64], inner[128];
+    out->kind = draw(KINDS);
+    const char *name = kinds[out->kind].name, *wrapper;
+    if (draw(4) == 0) {
+        snprintf(inner, sizeof inner, "%s%s", name, PICK(offsets));
+        wrapper = PICK(instants);
+        out->sums = true;
+    } else {
+        size_t function = draw(FUNCTIONS);
+        snprintf(selector, sizeof selector, "%s[%s]%s", name, PICK(ranges), PICK(offsets));
+        snprintf(inner, sizeof inner, functions[function].text, selector);
+        out->sums = functions[function].sums;
+        wrapper = PICK(wrappers);
+    }
+    snprintf(out->text, sizeof out->text, wrapper, inner);
+    out->step_ms = draw(4) ? PICK(steps) : 0;
+    int64_t grain = PICK(grains);
+    out->start_ms = START_MS + (int64_t)draw((uint32_t)(DAYS * DAY_MS / grain)) * grain;
+    out->end_ms = out->step_ms ? out->start_ms + draw(2 * (uint32_t)DAY_MS) : out->start_ms;
+}
+#pragma GCC diagnostic pop
+
+/* --- equality --- */
+
+static bool same_number(double a, double b, bool slack)
+{
+    if (a == b || (isnan(a) && isnan(b)))
+        return true;
+    return slack && fabs(a - b) <= SLACK * fmax(1000, fmax(fabs(a), fabs(b)));
+}
+
+/* Buckets that hold nothing may be there or not. */
+static size_t skip_empty(const struct histogram_side *side, size_t i)
+{
+    while (i < side->count && side->at[i].count == 0)
+        i++;
+    return i;
+}
+
+static bool same_side(const struct histogram_side *a, const struct histogram_side *b)
+{
+    size_t i = skip_empty(a, 0), j = skip_empty(b, 0);
+    while (i < a->count && j < b->count) {
+        if (a->at[i].index != b->at[j].index || a->at[i].count != b->at[j].count)
+            return false;
+        i = skip_empty(a, i + 1);
+        j = skip_empty(b, j + 1);
+    }
+    return i == a->count && j == b->count;
+}
+
+static bool same_histogram(const struct histogram *a, const struct histogram *b)
+{
+    return a->schema == b->schema && a->count == b->count && a->zero_count == b->zero_count &&
+           same_number(a->sum, b->sum, true) && same_number(a->min, b->min, false) &&
+           same_number(a->max, b->max, false) && same_side(&a->positive, &b->positive) &&
+           same_side(&a->negative, &b->negative);
+}
+
+static bool same_point(const struct promql_series *a, const struct promql_series *b, size_t i,
+                       bool slack)
+{
+    if (a->times[i] != b->times[i] || !a->values != !b->values)
+        return false;
+    return a->values ? same_number(a->values[i], b->values[i], slack)
+                     : same_histogram(a->histograms[i], b->histograms[i]);
+}
+
+/* The first point that differs; the count when none does. */
+static size_t first_difference(const struct promql_series *a, const struct promql_series *b,
+                               bool slack)
+{
+    size_t i = 0;
+    if (labels_compare(a->labels, b->labels) != 0)
+        return 0;
+    while (i < a->count && i < b->count && same_point(a, b, i, slack))
+        i++;
+    return i;
+}
+
+static void print_point(const struct promql_series *series, size_t i, struct buffer *out)
+{
+    struct promql_series point = *series;
+    if (i >= series->count) {
+        buffer_append_string(out, "nothing");
+        return;
+    }
+    point.count = 1;
+    point.times += i;
+    point.values += series->values ? i : 0;
+    point.histograms += series->histograms ? i : 0;
+    fixture_print_series(&point, false, out);
+    buffer_append_format(out, " at %lld", (long long)(point.times[0] - START_MS));
+}
+
+static int by_labels(const void *a, const void *b)
+{
+    return labels_compare(((const struct promql_series *)a)->labels,
+                          ((const struct promql_series *)b)->labels);
+}
+
+/* Sorted by labels: an instant answer has the order in which its groups were
+ * met. */
+static void answer(struct fixture *f, const struct question *question, struct arena *arena,
+                   struct promql_result *out)
+{
+    struct plan *plan = NULL;
+    struct error err;
+    if (parse_promql(slice_of_string(question->text), arena, &plan, &err) != 0)
+        fail_msg("%s: %s", question->text, err.text);
+    struct promql_request request = {.plan = plan,
+                                     .start_ms = question->start_ms,
+                                     .end_ms = question->end_ms,
+                                     .step_ms = question->step_ms};
+    if (promql_run(f->store, &request, arena, out, &err) != 0)
+        fail_msg("%s: %s", question->text, err.text);
+    if (out->count)
+        qsort(out->series, out->count, sizeof *out->series, by_labels);
+    plan_release(plan);
+}
+
+static bool used_rollups(const struct promql_result *result)
+{
+    for (size_t i = 0; i < result->info_count; i++)
+        if (slice_starts_with(result->infos[i], SLICE("read from rollups: ")))
+            return true;
+    return false;
+}
+
+static void fail_at(const struct question *question, const struct promql_series *wanted,
+                    const struct promql_series *is, size_t i)
+{
+    struct buffer text;
+    buffer_init(&text, 1 << 20);
+    print_point(wanted, i, &text);
+    buffer_append_string(&text, "\n  over rollups: ");
+    print_point(is, i, &text);
+    fail_msg("%s, %lld to %lld step %lld ms:\n  raw: " SLICE_FMT, question->text,
+             (long long)(question->start_ms - START_MS), (long long)(question->end_ms - START_MS),
+             (long long)question->step_ms, SLICE_ARG(buffer_slice(&text)));
+}
+
+/* Returns whether buckets were read. */
+static bool compare(struct fixture *raw, struct fixture *closed, const struct question *question)
+{
+    struct arena arena;
+    struct promql_result wanted, is;
+    bool slack = question->sums && kinds[question->kind].next != next_integer;
+    arena_init(&arena, FIXTURE_ARENA);
+    answer(raw, question, &arena, &wanted);
+    answer(closed, question, &arena, &is);
+    if (wanted.type != is.type || wanted.count != is.count)
+        fail_msg("%s from %lld: %zu series, wanted %zu", question->text,
+                 (long long)(question->start_ms - START_MS), is.count, wanted.count);
+    for (size_t i = 0; i < wanted.count; i++) {
+        size_t at = first_difference(&wanted.series[i], &is.series[i], slack);
+        if (at != wanted.series[i].count || at != is.series[i].count)
+            fail_at(question, &wanted.series[i], &is.series[i], at);
+    }
+    assert_false(used_rollups(&wanted));
+    bool used = is.samples_read < wanted.samples_read;
+    arena_release(&arena);
+    return used;
+}
+
+/* --- which source is chosen --- */
+
+#define MIN  INT64_C(60000)
+#define HOUR (60 * MIN)
+
+static void test_choice(void **state)
+{
+    (void)state;
+    static const struct {
+        struct source_windows windows; /* start, end, step, steps, instant */
+        enum source wanted;
+    } cases[] = {
+        {{0, HOUR, HOUR, 10, false}, SOURCE_1H},
+        {{0, HOUR, 0, 10, false}, SOURCE_1H}, /* @: all steps have the same window */
+        {{0, 5 * MIN, HOUR, 10, false}, SOURCE_5M},
+        {{0, HOUR, 5 * MIN, 10, false}, SOURCE_5M},
+        {{5 * MIN, HOUR + 5 * MIN, HOUR, 10, false}, SOURCE_5M},
+        {{0, HOUR, MIN, 10, false}, SOURCE_SAMPLES},
+        {{0, 90 * MIN, HOUR, 10, false}, SOURCE_5M},
+        {{0, 92 * MIN, HOUR, 10, false}, SOURCE_SAMPLES},
+        {{1, HOUR + 1, HOUR, 10, false}, SOURCE_SAMPLES},
+        {{-HOUR, 0, HOUR, 10, false}, SOURCE_1H},
+        {{-2 * HOUR, -HOUR, HOUR, 10, false}, SOURCE_1H},
+        {{-HOUR - 1, -1, HOUR, 10, false}, SOURCE_SAMPLES},
+        /* one window: the step does not matter */
+        {{0, HOUR, MIN, 1, false}, SOURCE_1H},
+        {{1, 10 * HOUR, 0, 1, false}, SOURCE_PIECES},
+        {{1, 10 * HOUR + 1, MIN, 1, false}, SOURCE_PIECES},
+        {{1, 10 * HOUR + 1, 0, 5, false}, SOURCE_PIECES},
+        {{1, HOUR + 1, 0, 1, false}, SOURCE_SAMPLES},
+        /* instant selectors: only where they end matters */
+        {{HOUR - 1, HOUR, HOUR, 10, true}, SOURCE_1H},
+        {{55 * MIN, HOUR, 15 * MIN, 10, true}, SOURCE_5M},
+        {{55 * MIN, HOUR, MIN, 10, true}, SOURCE_SAMPLES},
+        {{0, 10 * HOUR + 1, 0, 1, true}, SOURCE_SAMPLES},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (source_choose(&cases[i].windows) != cases[i].wanted)
+            fail_msg("row %zu: %d", i, (int)source_choose(&cases[i].windows));
+}
+
+/* --- equal to raw --- */
+
+static void test_equal_to_raw(void **state)
+{
+    (void)state;
+    struct fixture *raw = random_store(), *closed = random_store();
+    int used = 0;
+    close_days(closed);
+    for (uint64_t i = 0; i < QUERIES; i++) {
+        struct question question;
+        seed = i * UINT64_C(0x9e3779b97f4a7c15);
+        ask(&question);
+        used += compare(raw, closed, &question);
+    }
+    assert_true(used > QUERIES / 4);
+    fixture_free(raw);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_equal_to_raw),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
