@@ -2,7 +2,7 @@
  *
  * The arithmetic follows Prometheus 3 to the operation (order of extrapolation, compensated sums,
  * incremental mean on overflow), because results are compared with it. The walk that calls them
- * is in walk.c.
+ * is in walk.c; what the same functions make of buckets instead of samples is in run.c.
  */
 #include <math.h>
 
@@ -203,23 +203,35 @@ bool window_stddev(const struct window *window, struct point *out)
     return any;
 }
 
+/* Each sample enters and leaves once, so the windows of a series cost what its samples do. NaN
+ * counts only where there is nothing else. */
+static double slide_extreme(const struct window *window, double sign)
+{
+    struct slide *slide = window->slide;
+    const double *all = window->values - window->first;
+    size_t end = window->first + window->count;
+    for (size_t i = slide->seen > window->first ? slide->seen : window->first; i < end; i++) {
+        if (isnan(all[i]))
+            continue;
+        while (slide->end > slide->first && sign * all[i] > sign * all[slide->at[slide->end - 1]])
+            slide->end--;
+        slide->at[slide->end++] = i;
+    }
+    slide->seen = end;
+    while (slide->first < slide->end && slide->at[slide->first] < window->first)
+        slide->first++;
+    return slide->first < slide->end ? all[slide->at[slide->first]] : last_value(window);
+}
+
 bool window_min(const struct window *window, struct point *out)
 {
-    double min = first_value(window);
-    for (size_t i = 1; i < window->count; i++)
-        if (window->values[i] < min || isnan(min))
-            min = window->values[i];
-    out->value = min;
+    out->value = slide_extreme(window, -1);
     return true;
 }
 
 bool window_max(const struct window *window, struct point *out)
 {
-    double max = first_value(window);
-    for (size_t i = 1; i < window->count; i++)
-        if (window->values[i] > max || isnan(max))
-            max = window->values[i];
-    out->value = max;
+    out->value = slide_extreme(window, 1);
     return true;
 }
 

@@ -116,6 +116,23 @@ static void test_over_time(void **state)
     RUN(cases, series, 60);
 }
 
+/* The extremes of windows that overlap come from one pass over the samples. */
+static void test_sliding_extremes(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new();
+    fixture_load(f, 60, "m{} 5 1 4 NaN NaN NaN 2 _ _ _ 8 7 7 Inf 3");
+    fixture_expect(f, "min_over_time(m[3m])", 60, 840, 60,
+                   "{} 1@60 1@120 1@180 4@240 nan@300 2@360 2@420 2@480 8@600 7@660 7@720 7@780 "
+                   "3@840");
+    fixture_expect(f, "max_over_time(m[3m])", 60, 840, 60,
+                   "{} 5@60 5@120 4@180 4@240 nan@300 2@360 2@420 2@480 8@600 8@660 8@720 inf@780 "
+                   "inf@840");
+    fixture_expect(f, "max_over_time(m[1m])", 0, 840, 120,
+                   "{} 5@0 4@120 nan@240 2@360 8@600 7@720 3@840");
+    fixture_free(f);
+}
+
 static void test_maps(void **state)
 {
     (void)state;
@@ -335,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_threshold_before_zero_point),
         cmocka_unit_test(test_over_time),
+        cmocka_unit_test(test_sliding_extremes),
         cmocka_unit_test(test_maps),
         cmocka_unit_test(test_special),
         cmocka_unit_test(test_sort_by_label),
