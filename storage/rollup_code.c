@@ -257,11 +257,11 @@ void rollup_code_append(struct buffer *out, const struct rollup *rollup, int64_t
         gather(&numbers, rollup);
         drop = rollup->has_drop && (counter || all_zero(numbers.drop, numbers.count));
     }
+    uint8_t type = (uint8_t)((rollup->histograms ? TYPE_HISTOGRAM : 0) |
+                             (rollup->histograms || drop ? 0 : TYPE_NO_DROP) |
+                             (rollup->damaged ? TYPE_DAMAGED : 0) | (ended ? TYPE_ENDED : 0));
     buffer_append_u8(out, VERSION);
-    buffer_append_u8(out,
-                     (uint8_t)((rollup->histograms ? TYPE_HISTOGRAM : 0) |
-                               (rollup->histograms || drop ? 0 : TYPE_NO_DROP) |
-                               (rollup->damaged ? TYPE_DAMAGED : 0) | (ended ? TYPE_ENDED : 0)));
+    buffer_append_u8(out, type);
     buffer_append_u32le(out, 0);
     buffer_append_varint(out, rollup->count);
     if (rollup->damaged)

@@ -65,7 +65,9 @@ static void add_histogram(struct rollup *rollup, struct histogram *running, int6
 static void make(struct rollup *rollup, enum shape shape, int64_t width_ms, bool irregular)
 {
     struct histogram running;
-    double last = 0;
+    int64_t times[1440];
+    double values[1440], last = 0;
+    size_t count = 0;
     histogram_init(&running);
     rollup_reset(rollup, shape == HISTOGRAMS, width_ms);
     for (long i = 1; i <= 1440; i++) {
@@ -74,11 +76,13 @@ static void make(struct rollup *rollup, enum shape shape, int64_t width_ms, bool
         if (irregular && i / 100 % 4 == 1)
             continue;
         last = stale ? stale_nan() : shaped(shape, isnan(last) ? 0 : last, i);
+        times[count] = time_ms;
+        values[count++] = last;
         if (shape == HISTOGRAMS)
             add_histogram(rollup, &running, time_ms, stale);
-        else
-            rollup_add_values(rollup, &time_ms, &last, 1);
     }
+    if (shape != HISTOGRAMS)
+        rollup_add_values(rollup, times, values, count);
     histogram_release(&running);
 }
 
