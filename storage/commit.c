@@ -167,7 +167,7 @@ int store_batch_intern(struct store_batch *batch, struct labels labels, enum ser
         status = error_set(err, ERROR_LIMIT,
                            "the limit of %zu series is reached; raise limits.series or send fewer "
                            "distinct label values",
-                           store->series.ids.count_max);
+                           store->series.live_max);
     } else {
         batch->interned = true;
     }

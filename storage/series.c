@@ -1,9 +1,13 @@
-/* series: a hash table of canonical labels and an array of rows that point into its keys.
+/* series: label sets in pages of text, an array of rows that point there, and an index by hash.
  *
  *   KV_SERIES   series u32be -> kind u8 | canonical labels
  *
+ *   index   [ hash 32 | id + 1 ] ...   open addressing, linear probing, at most 3/4 full
+ *   rows    [ text * | length | kind ] by id
+ *
  * Ids are given in order of arrival, so the series of one deploy are neighbours: bitmaps of them
  * are runs, and their chunks lie side by side. An id is not used again while the process lives.
+ * The label set is here once: others keep the id.
  */
 #include "storage/series.h"
 
@@ -11,19 +15,28 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/table.h"
 #include "storage/key.h"
+
+#define SLOTS_MIN 64
 
 void series_init(struct series *series, size_t series_max)
 {
-    *series = (struct series){0};
-    table_init(&series->ids, series_max);
+    *series = (struct series){.live_max = series_max};
 }
 
 void series_release(struct series *series)
 {
-    table_release(&series->ids);
+    text_release(&series->text);
+    free(series->slots);
     free(series->rows);
     *series = (struct series){0};
+}
+
+size_t series_bytes(const struct series *series)
+{
+    return series->slot_count * sizeof *series->slots + series->capacity * sizeof *series->rows +
+           series->text.bytes;
 }
 
 static void make_room(struct series *series, uint32_t id)
@@ -39,25 +52,92 @@ static void make_room(struct series *series, uint32_t id)
     series->capacity = capacity;
 }
 
+/* --- the index --- */
+
+static uint32_t id_of_slot(uint64_t slot)
+{
+    return (uint32_t)slot - 1;
+}
+
+/* Where the slot of this hash would be if there were no others. */
+static size_t home_of(const struct series *series, uint64_t slot)
+{
+    return (size_t)(slot >> 32) & (series->slot_count - 1);
+}
+
+static void grow(struct series *series)
+{
+    uint64_t *old = series->slots;
+    size_t old_count = series->slot_count;
+    series->slot_count = old_count ? old_count * 2 : SLOTS_MIN;
+    series->slots = alloc_zeroed(series->slot_count, sizeof *series->slots);
+    for (size_t i = 0; i < old_count; i++) {
+        if (!old[i])
+            continue;
+        size_t at = home_of(series, old[i]);
+        while (series->slots[at])
+            at = (at + 1) & (series->slot_count - 1);
+        series->slots[at] = old[i];
+    }
+    free(old);
+}
+
+/* The slot of these labels, or the empty one where they would go. Needs slots. */
+static uint64_t *probe(const struct series *series, struct slice labels, uint32_t hash)
+{
+    size_t mask = series->slot_count - 1;
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+        uint64_t *slot = &series->slots[i];
+        if (!*slot || (*slot >> 32 == hash &&
+                       slice_equal(series_labels(&series->rows[id_of_slot(*slot)]), labels)))
+            return slot;
+    }
+}
+
+static uint32_t hash_of(struct slice labels)
+{
+    return (uint32_t)(slice_hash(labels) >> 32);
+}
+
+static void empty_slot(struct series *series, size_t hole)
+{
+    size_t mask = series->slot_count - 1;
+    series->slots[hole] = 0;
+    for (size_t i = (hole + 1) & mask; series->slots[i]; i = (i + 1) & mask) {
+        size_t home = home_of(series, series->slots[i]);
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue; /* already between its home and the hole */
+        series->slots[hole] = series->slots[i];
+        series->slots[i] = 0;
+        hole = i;
+    }
+}
+
+/* --- adding and removing --- */
+
 bool series_find(const struct series *series, struct slice labels, uint32_t *id)
 {
-    const struct table_entry *entry = table_find(&series->ids, labels);
-    if (entry)
-        *id = (uint32_t)entry->value.number;
-    return entry;
+    uint64_t slot = series->live ? *probe(series, labels, hash_of(labels)) : 0;
+    if (slot)
+        *id = id_of_slot(slot);
+    return slot;
 }
 
 static bool series_put(struct series *series, uint32_t id, struct slice labels,
                        enum series_kind kind)
 {
-    bool fresh;
-    struct table_entry *entry = table_insert(&series->ids, labels, &fresh);
-    if (!entry || !fresh)
+    uint32_t hash = hash_of(labels);
+    if ((series->live + 1) * 4 > series->slot_count * 3)
+        grow(series);
+    uint64_t *slot = probe(series, labels, hash);
+    if (*slot || series->live >= series->live_max)
         return false;
     make_room(series, id);
-    entry->value.number = id;
-    series->rows[id] = (struct series_row){
-        .labels = entry->key, .labels_len = (uint32_t)entry->key_len, .kind = (uint8_t)kind};
+    *slot = (uint64_t)hash << 32 | (id + 1);
+    series->live++;
+    series->rows[id] = (struct series_row){.labels = text_add(&series->text, labels),
+                                           .labels_len = (uint32_t)labels.len,
+                                           .kind = (uint8_t)kind};
     if (id >= series->count)
         series->count = id + 1;
     return true;
@@ -71,12 +151,30 @@ bool series_add(struct series *series, struct slice labels, enum series_kind kin
     return true;
 }
 
+/* Copies the labels that are left. */
+static void pack_text(struct series *series)
+{
+    struct text text = {0};
+    for (uint32_t id = 0; id < series->count; id++)
+        if (series->rows[id].labels)
+            series->rows[id].labels = text_add(&text, series_labels(&series->rows[id]));
+    text_release(&series->text);
+    series->text = text;
+}
+
 void series_remove(struct series *series, uint32_t id)
 {
     const struct series_row *row = series_row(series, id);
     assert(row);
-    table_remove(&series->ids, series_labels(row), NULL);
+    struct slice labels = series_labels(row);
+    uint64_t *slot = probe(series, labels, hash_of(labels));
+    assert(*slot);
+    empty_slot(series, (size_t)(slot - series->slots));
+    series->live--;
+    text_forget(&series->text, labels);
     series->rows[id] = (struct series_row){0};
+    if (text_is_sparse(&series->text))
+        pack_text(series);
 }
 
 void series_stage(const struct series *series, struct kv *kv, struct kv_batch *batch)
@@ -114,7 +212,7 @@ int series_load(struct series *series, struct kv *kv, struct error *err)
         if (load_row(series, kv_key(it), kv_value(it)))
             continue;
         status = error_set(err, ERROR_INTERNAL,
-                           series->ids.count >= series->ids.count_max
+                           series->live >= series->live_max
                                ? "the store holds more series than limits.series allows; raise it"
                                : "a row of the series table is malformed; restore a backup");
     }

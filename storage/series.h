@@ -6,18 +6,22 @@
 #ifndef STORAGE_SERIES_H
 #define STORAGE_SERIES_H
 
-#include "storage/base/table.h"
+#include "storage/base/text.h"
 #include "storage/kv.h"
 #include "storage/store.h"
 
 struct series_row {
-    const char *labels; /* canonical bytes; owned by the table of ids; NULL = no such series */
+    const char *labels; /* canonical bytes; owned by `text`; NULL = no such series */
     uint32_t labels_len;
     uint8_t kind; /* enum series_kind */
 };
 
 struct series {
-    struct table ids; /* canonical labels -> id */
+    uint64_t *slots; /* hash of the labels << 32 | id + 1; 0 = empty */
+    size_t slot_count;
+    size_t live; /* label sets known */
+    size_t live_max;
+    struct text text;
     struct series_row *rows;
     uint32_t count; /* the next id */
     uint32_t capacity;
@@ -35,6 +39,8 @@ bool series_find(const struct series *series, struct slice labels, uint32_t *id)
 MUST_USE bool series_add(struct series *series, struct slice labels, enum series_kind kind,
                          uint32_t *id);
 void series_remove(struct series *series, uint32_t id);
+/* Bytes held. */
+size_t series_bytes(const struct series *series);
 /* Puts the rows of ids >= saved into the batch. */
 void series_stage(const struct series *series, struct kv *kv, struct kv_batch *batch);
 

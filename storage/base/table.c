@@ -29,8 +29,13 @@ void table_release(struct table *table)
     *table = (struct table){.count_max = table->count_max};
 }
 
+static uint32_t hash_of(struct slice key)
+{
+    return (uint32_t)slice_hash(key);
+}
+
 /* The slot of the key, or the empty slot where it would go. Needs capacity > 0. */
-static struct table_entry *probe(const struct table *table, struct slice key, uint64_t hash)
+static struct table_entry *probe(const struct table *table, struct slice key, uint32_t hash)
 {
     size_t mask = table->capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
@@ -61,13 +66,13 @@ struct table_entry *table_find(const struct table *table, struct slice key)
 {
     if (table->count == 0)
         return NULL;
-    struct table_entry *entry = probe(table, key, slice_hash(key));
+    struct table_entry *entry = probe(table, key, hash_of(key));
     return entry->key ? entry : NULL;
 }
 
 struct table_entry *table_insert(struct table *table, struct slice key, bool *fresh)
 {
-    uint64_t hash = slice_hash(key);
+    uint32_t hash = hash_of(key);
     if ((table->count + 1) * 4 > table->capacity * 3)
         grow(table);
     struct table_entry *entry = probe(table, key, hash);
@@ -76,11 +81,12 @@ struct table_entry *table_insert(struct table *table, struct slice key, bool *fr
         return entry;
     if (table->count >= table->count_max)
         return NULL;
+    assert(key.len <= UINT32_MAX);
     char *copy = alloc_resize(NULL, key.len + 1, 1);
     if (key.len)
         memcpy(copy, key.at, key.len);
     copy[key.len] = 0;
-    *entry = (struct table_entry){.hash = hash, .key = copy, .key_len = key.len};
+    *entry = (struct table_entry){.hash = hash, .key = copy, .key_len = (uint32_t)key.len};
     table->count++;
     return entry;
 }

@@ -10,9 +10,9 @@
 #include "storage/base/slice.h"
 
 struct table_entry {
-    uint64_t hash;
-    char *key; /* owned; NULL = empty slot */
-    size_t key_len;
+    char *key;     /* owned; NULL = empty slot */
+    uint32_t hash; /* its low half */
+    uint32_t key_len;
     union {
         void *pointer;
         uint64_t number;
