@@ -135,57 +135,67 @@ void store_batch_delete(struct store_batch *batch, struct slice key)
 
 /* --- series --- */
 
-static int intern_new(struct store *store, struct slice bytes, struct labels labels,
-                      enum series_kind kind, uint32_t *id)
+static bool intern_new(struct store *store, struct labels labels, enum series_kind kind,
+                       uint32_t *id)
 {
     pthread_rwlock_wrlock(&store->lock);
-    bool added = series_add(&store->series, bytes, kind, id);
-    if (added)
+    bool added = series_add(&store->series, buffer_slice(&store->labels), kind, id);
+    if (added) {
         postings_add(&store->postings, *id, labels);
+        struct head_series *series = head_make(&store->head, *id);
+        series->sealed_ms = series->staged_ms = TIME_NONE;
+        series->sealed_at = store->seal_count;
+        series->touched_s = (uint32_t)(clock_now_ms() / 1000);
+    }
     pthread_rwlock_unlock(&store->lock);
-    return added ? 0 : -1;
+    return added;
+}
+
+int store_intern(struct store *store, struct labels labels, enum series_kind kind, uint32_t *id,
+                 struct error *err)
+{
+    assert(labels.count <= LABELS_MAX);
+    buffer_reset(&store->labels);
+    labels_encode(labels, &store->labels);
+    if (!series_find(&store->series, buffer_slice(&store->labels), id)) {
+        if (intern_new(store, labels, kind, id))
+            return 0;
+        return error_set(err, ERROR_LIMIT,
+                         "the limit of %zu series is reached; raise limits.series or send fewer "
+                         "distinct label values",
+                         store->series.live_max);
+    }
+    enum series_kind stored = (enum series_kind)store->series.rows[*id].kind;
+    if ((stored == SERIES_HISTOGRAM) != (kind == SERIES_HISTOGRAM))
+        return error_set(err, ERROR_BAD_DATA,
+                         "the series exists as a %s and cannot take samples of a %s; give one of "
+                         "them another label",
+                         series_kind_name(stored), series_kind_name(kind));
+    store_head_entry(store, *id);
+    return 0;
 }
 
 int store_batch_intern(struct store_batch *batch, struct labels labels, enum series_kind kind,
                        uint32_t *id, struct error *err)
 {
-    struct store *store = batch->store;
-    struct buffer bytes;
-    int status = 0;
-    assert(labels.count <= LABELS_MAX);
-    buffer_init(&bytes, SIZE_MAX);
-    labels_encode(labels, &bytes);
-    if (series_find(&store->series, buffer_slice(&bytes), id)) {
-        bool stored = store->series.rows[*id].kind == SERIES_HISTOGRAM;
-        if (stored != (kind == SERIES_HISTOGRAM))
-            status = error_set(err, ERROR_BAD_DATA,
-                               "the series exists as a %s and cannot take samples of a %s; give "
-                               "one of them another label",
-                               series_kind_name((enum series_kind)store->series.rows[*id].kind),
-                               series_kind_name(kind));
-    } else if (intern_new(store, buffer_slice(&bytes), labels, kind, id)) {
-        status = error_set(err, ERROR_LIMIT,
-                           "the limit of %zu series is reached; raise limits.series or send fewer "
-                           "distinct label values",
-                           store->series.live_max);
-    } else {
-        batch->interned = true;
-    }
-    buffer_release(&bytes);
+    int status = store_intern(batch->store, labels, kind, id, err);
+    batch->interned |= batch->store->series.count > batch->store->series.saved;
     return status;
 }
 
-bool store_kind(struct store *store, struct labels labels, enum series_kind *kind)
+bool store_find(const struct store *store, struct slice labels, uint32_t *id,
+                enum series_kind *kind)
 {
-    struct buffer bytes;
-    uint32_t id;
-    buffer_init(&bytes, SIZE_MAX);
-    labels_encode(labels, &bytes);
-    bool found = series_find(&store->series, buffer_slice(&bytes), &id);
+    bool found = series_find(&store->series, labels, id);
     if (found)
-        *kind = (enum series_kind)store->series.rows[id].kind;
-    buffer_release(&bytes);
+        *kind = (enum series_kind)store->series.rows[*id].kind;
     return found;
+}
+
+struct slice store_labels(const struct store *store, uint32_t id)
+{
+    const struct series_row *row = series_row(&store->series, id);
+    return row ? series_labels(row) : SLICE("");
 }
 
 /* --- admitting --- */
@@ -196,6 +206,7 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
     if (!series) {
         pthread_rwlock_wrlock(&store->lock);
         series = head_make(&store->head, id);
+        series->touched_s = (uint32_t)(clock_now_ms() / 1000);
         pthread_rwlock_unlock(&store->lock);
     }
     if (series->staged_ms == TIME_UNKNOWN) {

@@ -245,8 +245,7 @@ static uint64_t sweep_head(struct store *store, uint32_t now_s)
         if (is_straggler(series, now_s)) {
             series->due = true;
             id_list_push(&store->due, id);
-        } else if (series->count == 0 && !series->due && series->sealed_once &&
-                   now_s > series->touched_s + IDLE_S) {
+        } else if (series->count == 0 && !series->due && now_s > series->touched_s + IDLE_S) {
             pthread_rwlock_wrlock(&store->lock);
             head_remove(&store->head, id);
             pthread_rwlock_unlock(&store->lock);

@@ -153,6 +153,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     postings_init(&store->postings);
     late_init(&store->late);
     head_init(&store->head);
+    buffer_init(&store->labels, SIZE_MAX);
     if (load(store, options, err)) {
         store_close(store);
         return error_wrap(err, "cannot open the store in %s", options->path);
@@ -174,6 +175,7 @@ void store_close(struct store *store)
     partitions_release(&store->partitions);
     postings_release(&store->postings);
     series_release(&store->series);
+    buffer_release(&store->labels);
     free(store->due.at);
     free(store->path);
     kv_close(store->kv);

@@ -52,11 +52,19 @@ void store_close(struct store *store);
 /* --- writing (thread: writer) --- */
 
 /* The id of this label set, made if new (kept in memory and in the next commit). Labels include
- * __name__. Fails with ERROR_LIMIT when series_max is reached. */
+ * __name__. Fails with ERROR_LIMIT when series_max is reached. A series without samples is not
+ * forgotten within the hour. */
+MUST_USE int store_intern(struct store *store, struct labels labels, enum series_kind kind,
+                          uint32_t *id, struct error *err);
+/* The same; what is new makes the batch worth committing. */
 MUST_USE int store_batch_intern(struct store_batch *batch, struct labels labels,
                                 enum series_kind kind, uint32_t *id, struct error *err);
-/* The kind this label set was interned with; false when it never was. */
-bool store_kind(struct store *store, struct labels labels, enum series_kind *kind);
+/* The id and kind that these labels (canonical bytes) were interned with; false when never. */
+bool store_find(const struct store *store, struct slice labels, uint32_t *id,
+                enum series_kind *kind);
+/* Canonical labels, until the next call of a writing function; empty when there is no such series
+ * (any more). */
+struct slice store_labels(const struct store *store, uint32_t id);
 struct store_batch *store_batch_new(struct store *store);
 void store_batch_free(struct store_batch *batch);
 bool store_batch_is_empty(const struct store_batch *batch);

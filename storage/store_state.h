@@ -78,6 +78,7 @@ struct store {
     uint32_t series_known_from; /* ids from here on were made by this process */
     uint64_t headlog_next;      /* sequence of the next record */
     uint64_t headlog_low;       /* records below are gone */
+    struct buffer labels;       /* scratch: canonical labels of a series looked for */
     struct id_list due;         /* series whose open samples fill a chunk */
     int64_t swept_ms;           /* when stragglers were last looked for */
 

@@ -1,11 +1,11 @@
-/* registry: slots of series and the two tables that find them; see registry_flush.c for the ticks.
+/* registry: slots of series and what finds them; see registry_flush.c for the ticks.
  *
- *   by_labels: canonical label bytes -> slot        groups: metric name -> live series
- *   slots:     [ series | series | (free) | ... ]   a ref is slot + generation
+ *   store: labels -> id      slot_of: id -> slot      groups: metric name -> live series
+ *   slots: [ series | series | (free) | ... ]         a ref is slot + generation
  *
  * A lookup goes: labels; the same labels under another kind -> labels plus statsd_type; no room
- * left -> the metric's __overflow__ series. A series only gathers here. The store hears of it at
- * the next flush, so that a burst of short-lived names costs one look a tick.
+ * left, here or in the store -> the metric's __overflow__ series. The store keeps the labels; a new
+ * series becomes durable with the next commit, and gets its first sample by the next flush.
  */
 #include "server/ingest/registry_state.h"
 
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/log.h"
 
 #define OVERFLOW_LABEL "__overflow__"
 #define CLASH_LABEL    "statsd_type"
@@ -64,7 +65,6 @@ struct registry *registry_new(struct store *store, const struct registry_options
     registry->store = store;
     registry->options = *options;
     size_t series_max = (size_t)options->series_max + OVERFLOW_SERIES_MAX;
-    table_init(&registry->by_labels, series_max);
     table_init(&registry->groups, series_max);
     registry->slot_count = 1;
     registry->next_generation = 1;
@@ -75,12 +75,14 @@ struct registry *registry_new(struct store *store, const struct registry_options
 
 static void series_release(struct series *series)
 {
-    if (series->histogram)
+    if (series->kind == SERIES_HISTOGRAM && series->histogram) {
         histogram_release(series->histogram);
-    if (series->members)
+        free(series->histogram);
+    }
+    if (series->kind == SERIES_SET && series->members) {
         distinct_release(series->members);
-    free(series->histogram);
-    free(series->members);
+        free(series->members);
+    }
 }
 
 void registry_free(struct registry *registry)
@@ -93,7 +95,7 @@ void registry_free(struct registry *registry)
     for (struct table_entry *entry; (entry = table_next(&registry->groups, &cursor));)
         free(entry->value.pointer);
     table_release(&registry->groups);
-    table_release(&registry->by_labels);
+    free(registry->slot_of);
     free(registry->slots);
     free(registry->free_slots);
     free(registry->fresh);
@@ -149,47 +151,67 @@ static struct group *group_of(struct registry *registry, struct slice name)
     return entry->value.pointer;
 }
 
+/* Forgets the name once it has no series. */
+static void end_group(struct registry *registry, struct slice name)
+{
+    const struct table_entry *entry = table_find(&registry->groups, name);
+    struct group *group = entry ? entry->value.pointer : NULL;
+    if (!group || group->count + group->overflow_count)
+        return;
+    table_remove(&registry->groups, name, NULL);
+    free(group);
+}
+
 static void group_leave(struct registry *registry, struct group *group, bool overflow)
 {
     if (overflow)
         group->overflow_count--;
     else
         group->count--;
-    if (group->count + group->overflow_count == 0) {
-        table_remove(&registry->groups, group->name, NULL);
-        free(group);
-    }
+    if (group->count + group->overflow_count == 0)
+        end_group(registry, group->name);
 }
 
 void registry_forget(struct registry *registry, uint32_t slot)
 {
     struct series *series = &registry->slots[slot];
     series_release(series);
-    table_remove(&registry->by_labels, series->key, NULL);
+    registry->slot_of[series->id] = 0;
+    registry->live--;
     group_leave(registry, series->group, series->overflow);
     *series = (struct series){.generation = 0};
     push_u32(&registry->free_slots, &registry->free_count, &registry->free_capacity, slot);
 }
 
-static struct registry_ref series_insert(struct registry *registry, struct slice key,
+static uint32_t *slot_of(struct registry *registry, uint32_t id)
+{
+    if (id >= registry->id_capacity) {
+        uint32_t capacity = registry->id_capacity ? registry->id_capacity : 64;
+        while (capacity <= id)
+            capacity *= 2;
+        registry->slot_of = alloc_resize(registry->slot_of, capacity, sizeof *registry->slot_of);
+        memset(registry->slot_of + registry->id_capacity, 0,
+               (capacity - registry->id_capacity) * sizeof *registry->slot_of);
+        registry->id_capacity = capacity;
+    }
+    return &registry->slot_of[id];
+}
+
+static struct registry_ref series_insert(struct registry *registry, uint32_t id,
                                          struct group *group, enum series_kind kind, bool overflow)
 {
-    bool fresh;
-    struct table_entry *entry = table_insert(&registry->by_labels, key, &fresh);
-    if (!entry)
-        return (struct registry_ref){0};
-    assert(fresh);
     uint32_t slot = take_slot(registry);
-    entry->value.number = slot;
+    *slot_of(registry, id) = slot;
     registry->slots[slot] = (struct series){
-        .key = table_key(entry),
         .group = group,
         .generation = registry->next_generation,
-        .kind = kind,
+        .id = id,
+        .kind = (uint8_t)kind,
         .fresh = true,
         .overflow = overflow,
     };
     registry->next_generation += registry->next_generation == UINT32_MAX ? 2 : 1;
+    registry->live++;
     if (overflow)
         group->overflow_count++;
     else
@@ -205,7 +227,7 @@ static bool has_room(struct registry *registry, struct group *group)
         metric_add(&registry_metrics[REGISTRY_OVERFLOW_METRIC], 1);
         return false;
     }
-    if (registry->by_labels.count >= (size_t)options->series_max) {
+    if (registry->live >= (size_t)options->series_max) {
         metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
         return false;
     }
@@ -222,50 +244,65 @@ struct registry_ref registry_lookup_overflow(struct registry *registry, struct s
     return registry_lookup(registry, (struct labels){pairs, 2}, kind);
 }
 
-/* A series for labels that have none yet. `key` is their encoding. */
-static struct registry_ref make(struct registry *registry, struct labels labels, struct slice key,
+/* Has the store take the series in. */
+static struct registry_ref intern(struct registry *registry, struct labels labels,
+                                  struct group *group, enum series_kind kind, bool overflow)
+{
+    struct error err;
+    uint32_t id;
+    if (registry->live >= (size_t)registry->options.series_max + OVERFLOW_SERIES_MAX) {
+        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
+        return (struct registry_ref){0};
+    }
+    if (store_intern(registry->store, labels, kind, &id, &err) == 0)
+        return series_insert(registry, id, group, kind, overflow);
+    if (err.kind == ERROR_LIMIT && !overflow) {
+        metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
+        return registry_lookup_overflow(registry, group->name, kind);
+    }
+    metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
+    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(group->name), err.text);
+    return (struct registry_ref){0};
+}
+
+/* A series for labels that have none yet. */
+static struct registry_ref make(struct registry *registry, struct labels labels,
                                 enum series_kind kind)
 {
     struct slice name = labels_get(labels, SLICE(LABEL_NAME));
     bool overflow = labels_get(labels, SLICE(OVERFLOW_LABEL)).len > 0;
     struct group *group = group_of(registry, name);
     struct registry_ref ref = {0};
-    if (group && (overflow || has_room(registry, group)))
-        ref = series_insert(registry, key, group, kind, overflow);
-    else if (group && !overflow) {
+    if (!group) {
+        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
+        return ref;
+    }
+    if (overflow || has_room(registry, group)) {
+        ref = intern(registry, labels, group, kind, overflow);
+    } else {
         if (!group->warned) {
             group->warned = true;
             registry_warn_limit(registry, group);
         }
-        return registry_lookup_overflow(registry, group->name, kind);
+        ref = registry_lookup_overflow(registry, group->name, kind);
     }
     if (!ref.slot)
-        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
+        end_group(registry, name);
     return ref;
-}
-
-static struct slice encode(struct registry *registry, struct labels labels)
-{
-    buffer_reset(&registry->key);
-    registry->key.overflow = false;
-    labels_encode(labels, &registry->key);
-    return buffer_slice(&registry->key);
 }
 
 /* The slot of these labels, 0 when they have none in memory. `other` tells that they belong to
  * another kind, be it in memory or since long ago in the store. */
-static uint32_t find_slot(const struct registry *registry, struct labels labels, struct slice key,
-                          enum series_kind kind, bool *other)
+static uint32_t find_slot(struct registry *registry, struct labels labels, enum series_kind kind,
+                          bool *other)
 {
-    const struct table_entry *entry = table_find(&registry->by_labels, key);
-    uint32_t slot = entry ? (uint32_t)entry->value.number : 0;
     enum series_kind stored = kind;
-    if (slot)
-        stored = registry->slots[slot].kind;
-    else
-        store_kind(registry->store, labels, &stored);
+    uint32_t id;
+    buffer_reset(&registry->key);
+    labels_encode(labels, &registry->key);
+    bool found = store_find(registry->store, buffer_slice(&registry->key), &id, &stored);
     *other = stored != kind;
-    return slot;
+    return found ? *slot_of(registry, id) : 0;
 }
 
 /* The series of these labels and the extra label that sets the second type apart. */
@@ -280,9 +317,8 @@ static struct registry_ref lookup_clash(struct registry *registry, struct labels
     pairs[count++] = (struct label){SLICE(CLASH_LABEL), slice_of_string(kind_names[kind])};
     labels_sort(pairs, count);
     struct labels apart = {pairs, count};
-    struct slice key = encode(registry, apart);
     bool other;
-    uint32_t slot = find_slot(registry, apart, key, kind, &other);
+    uint32_t slot = find_slot(registry, apart, kind, &other);
     if (slot && !other)
         return ref_of(registry, slot);
     if (other) {
@@ -290,22 +326,22 @@ static struct registry_ref lookup_clash(struct registry *registry, struct labels
         return (struct registry_ref){0};
     }
     metric_add(&registry_metrics[REGISTRY_CLASHES], 1);
-    return make(registry, apart, key, kind);
+    return make(registry, apart, kind);
 }
 
 struct registry_ref registry_lookup(struct registry *registry, struct labels labels,
                                     enum series_kind kind)
 {
-    struct slice key = encode(registry, labels);
+    bool other;
+    registry->key.overflow = false;
+    uint32_t slot = find_slot(registry, labels, kind, &other);
     if (labels.count >= LABELS_MAX || registry->key.overflow) {
         metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
         return (struct registry_ref){0};
     }
-    bool other;
-    uint32_t slot = find_slot(registry, labels, key, kind, &other);
     if (other)
         return lookup_clash(registry, labels, kind);
-    return slot ? ref_of(registry, slot) : make(registry, labels, key, kind);
+    return slot ? ref_of(registry, slot) : make(registry, labels, kind);
 }
 
 /* --- changes --- */

@@ -39,7 +39,7 @@ void registry_warn_limit(const struct registry *registry, const struct group *gr
     table_init(&census.names, SIZE_MAX);
     for (uint32_t i = 1; i < registry->slot_count; i++)
         if (registry->slots[i].generation && registry->slots[i].group == group)
-            census_add(&census, registry->slots[i].key);
+            census_add(&census, store_labels(registry->store, registry->slots[i].id));
     log_warn("series_limit",
              "metric=" SLICE_FMT " series=%zu label=" SLICE_FMT " values=%llu: new series go to "
              "its __overflow__ series",

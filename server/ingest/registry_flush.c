@@ -1,7 +1,7 @@
 /* registry_flush: one sample a live series, each tick.
  *
- * A series is "fresh" until its first flush: only then is it interned and the store asked for its
- * last value, because only then is there a batch. Until then its fields hold what was added on
+ * A series is "fresh" until its first flush: only then is the store asked for its last value, so that
+ * a burst of samples between two ticks costs one look. Until then its fields hold what was added on
  * top of the unknown base:
  *
  *   counter    total      = base + value
@@ -19,8 +19,8 @@
  * again, so that its first sample still has one before it. Members of sets and stale markers are
  * not repeated.
  *
- * A series the store refuses at its limit is folded into its metric's overflow series, which joins
- * the fresh list and is admitted in the same flush. Deliberately absent: a list of idle series
+ * A series that the store has forgotten meanwhile is forgotten too, and found anew when it is sent
+ * again. Deliberately absent: a list of idle series
  * restored at start. What is not sent again after a restart ends by lookback, not by a marker.
  */
 #include <assert.h>
@@ -80,64 +80,20 @@ static void join_base(struct flush *flush, struct series *series)
     histogram->max = max;
 }
 
-/* Gives what a refused series gathered to its metric's overflow series. */
-static void spill(struct registry *registry, uint32_t slot)
-{
-    metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
-    struct slice name = registry->slots[slot].group->name;
-    struct registry_ref ref = registry_lookup_overflow(registry, name, registry->slots[slot].kind);
-    const struct series *from = &registry->slots[slot];
-    switch (from->kind) {
-    case SERIES_COUNTER:
-        registry_count_at(registry, ref, from->value);
-        break;
-    case SERIES_GAUGE:
-        registry_gauge_at(registry, ref, from->value);
-        break;
-    case SERIES_HISTOGRAM:
-        if (from->histogram)
-            registry_histogram_at(registry, ref, from->histogram);
-        break;
-    case SERIES_SET:
-        if (from->members)
-            registry_set_at(registry, ref, from->members);
-        break;
-    }
-}
-
-/* Interns a fresh series. One that the store fails on for another reason than its limit stays
- * fresh and keeps what it gathered. */
 static void admit(struct flush *flush, uint32_t slot)
 {
-    struct registry *registry = flush->registry;
-    struct series *series = &registry->slots[slot];
-    struct labels labels;
-    struct error err;
+    struct series *series = &flush->registry->slots[slot];
     if (!series->fresh)
         return; /* another one has the slot of one whose flush failed */
-    arena_reset(&registry->arena);
-    if (!labels_decode(series->key, &registry->arena, &labels))
-        assert(!"registry keys are canonical");
-    if (store_batch_intern(flush->batch, labels, series->kind, &series->id, &err) == 0) {
-        join_base(flush, series);
-        series->joined = true;
-        series->fresh = false;
-        return;
-    }
-    if (err.kind == ERROR_LIMIT && !series->overflow) {
-        spill(registry, slot);
-        registry_forget(registry, slot);
-        return;
-    }
-    metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
-    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(series->group->name),
-             err.text);
-    registry_forget(registry, slot);
+    arena_reset(&flush->registry->arena);
+    join_base(flush, series);
+    series->joined = true;
+    series->fresh = false;
 }
 
 static void write_sample(struct flush *flush, struct series *series)
 {
-    switch (series->kind) {
+    switch ((enum series_kind)series->kind) {
     case SERIES_COUNTER:
     case SERIES_GAUGE:
         store_batch_value(flush->batch, series->id, flush->tick_ms, series->value);
@@ -165,11 +121,12 @@ static void flush_series(struct flush *flush, uint32_t slot)
     if (series->touched)
         series->touched_ms = flush->tick_ms;
     series->touched = false;
-    if (flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
+    bool known = store_labels(flush->registry->store, series->id).len > 0;
+    if (known && flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
         write_sample(flush, series);
         return;
     }
-    if (series->kind != SERIES_SET)
+    if (known && series->kind != SERIES_SET)
         store_batch_value(flush->batch, series->id, flush->tick_ms, stale_nan());
     registry_forget(flush->registry, slot);
 }
@@ -197,7 +154,6 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
     registry->last_tick_ms = tick_ms;
     struct flush flush = {.registry = registry, .batch = batch, .tick_ms = tick_ms};
     forget_begun(registry);
-    /* Spilling may append overflow series to the list meanwhile. */
     for (size_t i = 0; i < registry->fresh_count; i++)
         admit(&flush, registry->fresh[i]);
     registry->begun_count = registry->fresh_count;
@@ -207,5 +163,5 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
     if (flush.reader)
         store_reader_free(flush.reader);
     arena_reset(&registry->arena);
-    metric_set(&registry_metrics[REGISTRY_SERIES], (int64_t)registry->by_labels.count);
+    metric_set(&registry_metrics[REGISTRY_SERIES], (int64_t)registry->live);
 }

@@ -32,17 +32,18 @@ struct group {
 };
 
 struct series {
-    struct slice key; /* canonical labels; owned by by_labels */
     struct group *group;
     double value; /* counter, gauge */
-    struct histogram *histogram;
-    struct distinct *members; /* of this tick */
-    int64_t touched_ms;       /* the last tick that brought something */
-    uint32_t generation;      /* 0 = free slot */
-    uint32_t id;
-    enum series_kind kind;
-    bool fresh;  /* to be admitted by the next flush */
-    bool joined; /* what the store remembered is in the value */
+    union {
+        struct histogram *histogram;
+        struct distinct *members; /* of a set, in this tick */
+    };
+    int64_t touched_ms;  /* the last tick that brought something */
+    uint32_t generation; /* 0 = free slot */
+    uint32_t id;         /* in the store, which has the labels */
+    uint8_t kind;        /* enum series_kind */
+    bool fresh;          /* to be admitted by the next flush */
+    bool joined;         /* what the store remembered is in the value */
     bool touched;
     bool assigned; /* gauge: set, not only moved */
     bool overflow;
@@ -51,10 +52,12 @@ struct series {
 struct registry {
     struct store *store;
     struct registry_options options;
-    struct table by_labels;
+    uint32_t *slot_of; /* by id of the store; 0 = none */
+    uint32_t id_capacity;
     struct table groups;
     struct series *slots; /* slot 0 stays unused */
     uint32_t slot_count, slot_capacity;
+    size_t live;
     uint32_t *free_slots;
     size_t free_count, free_capacity;
     uint32_t *fresh; /* slots; first those that the last flush admitted, begun_count of them */

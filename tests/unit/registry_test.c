@@ -222,7 +222,7 @@ static void idle_series_end_and_come_back(void **state)
     for (int tick = 1; tick <= 6; tick++)
         flush(fixture, T0 + tick * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end");
-    assert_int_equal(fixture->registry->by_labels.count, 0);
+    assert_int_equal(fixture->registry->live, 0);
     count(fixture, "a", 4);
     flush(fixture, T0 + 9 * TICK);
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end 8:3 9:7");
