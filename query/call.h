@@ -2,7 +2,7 @@
  *
  * A row has exactly one of four shapes: `math` or `map` (a number from a number), `summary` (a
  * number from a histogram), `window` (a point from the samples of a window, with
- * `window_histogram` for histogram samples, and `run` where buckets of the store give
+ * `window_histogram` for histogram samples, and `buckets` where buckets of the store give
  * the same answer as their samples), `stream` or `scalar` (the call does it all itself).
  */
 #ifndef QUERY_CALL_H
@@ -83,18 +83,22 @@ bool window_histogram_rate(const struct window *window, struct point *out);
 bool window_histogram_resets(const struct window *window, struct point *out);
 bool window_histogram_sum(const struct window *window, struct point *out);
 
-/* --- run.c --- */
+/* --- window_buckets.c --- */
 /* A function over buckets: the same answer as over their samples. */
-struct run_function {
-    bool (*number)(const struct run *run, struct point *out);    /* NULL: it takes the samples */
-    bool (*histogram)(const struct run *run, struct point *out); /* the same for histogram series */
+struct bucket_function {
+    bool (*number)(const struct bucket_window *window,
+                   struct point *out); /* NULL: it takes the samples */
+    bool (*histogram)(const struct bucket_window *window,
+                      struct point *out); /* the same for histogram series */
     /* Whether `number` can do with these buckets; NULL = always. */
     bool (*fits)(const struct store_buckets *buckets);
 };
 /* False when memory is out. */
-MUST_USE bool run_make(struct arena *arena, const struct store_buckets *buckets, struct run *out);
-extern const struct run_function run_avg, run_count, run_delta, run_increase, run_last, run_max,
-    run_min, run_present, run_quantile, run_rate, run_sum;
+MUST_USE bool bucket_window_make(struct arena *arena, const struct store_buckets *buckets,
+                                 struct bucket_window *out);
+extern const struct bucket_function buckets_avg, buckets_count, buckets_delta, buckets_increase,
+    buckets_last, buckets_max, buckets_min, buckets_present, buckets_quantile, buckets_rate,
+    buckets_sum;
 
 /* --- special.c, relabel.c, quantile.c --- */
 MUST_USE int call_absent(struct eval *eval, const struct plan *plan, const struct grid *grid,

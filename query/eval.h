@@ -176,11 +176,11 @@ struct samples {
 
 struct samples_sink {
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
-    /* Instead, where the store has buckets from which `run` gives the same answer; both NULL when
+    /* Instead, where the store has buckets from which `buckets` gives the same answer; both NULL when
      * only samples will do. */
     int (*take_buckets)(struct samples_sink *self, struct labels labels,
                         const struct store_buckets *buckets);
-    const struct run_function *run;
+    const struct bucket_function *buckets;
 };
 
 /* The window of step i is (end - range_ms, end], end = end_ms + i * step_ms (step 0 with @). */
@@ -209,7 +209,7 @@ MUST_USE int selector_rows(struct eval *eval, const struct plan *plan, const str
 /* Says in infos which tiers were read, when one was a rollup. */
 void source_note(struct eval *eval);
 
-/* --- walk.c, window.c, window_histogram.c, run.c --- */
+/* --- walk.c, window.c, window_histogram.c, window_buckets.c --- */
 /* What one window of a series leaves for the next: places of the values that may still become the
  * least (or largest) as the window moves on, in order of time and of value. */
 struct slide {
@@ -237,7 +237,7 @@ struct window {
 };
 
 /* The window as buckets; made once a series, then moved along. */
-struct run {
+struct bucket_window {
     struct store_buckets buckets;   /* of the series; each holds samples */
     const uint64_t *samples_before; /* the samples in buckets before i; one more entry at the end */
     const uint32_t *falls;          /* borders with resets, and buckets with resets, up to i */

@@ -11,7 +11,7 @@ struct eval;
 struct grid;
 struct histogram;
 struct point;
-struct run_function;
+struct bucket_function;
 struct sink;
 struct window;
 
@@ -30,7 +30,8 @@ struct query_function {
     double (*summary)(const struct histogram *histogram);
     bool (*window)(const struct window *window, struct point *out);
     bool (*window_histogram)(const struct window *window, struct point *out);
-    const struct run_function *run; /* the same from buckets; NULL when it takes the samples */
+    const struct bucket_function
+        *buckets; /* the same from buckets; NULL when it takes the samples */
     int (*stream)(struct eval *eval, const struct plan *plan, const struct grid *grid,
                   struct sink *sink);
     int (*scalar)(struct eval *eval, const struct plan *plan, const struct grid *grid, double *out);

@@ -309,9 +309,9 @@ int range_each(struct eval *eval, const struct plan *plan, const struct grid *gr
         .grid = grid,
         .range = range_of(eval, plan, grid),
         .out = sink,
-        .run = sink->run,
+        .function = sink->buckets,
         .take = take_range,
-        .take_buckets = sink->run ? take_range_buckets : NULL,
+        .take_buckets = sink->buckets ? take_range_buckets : NULL,
     };
     return reading_run(&reading, plan);
 }

@@ -103,9 +103,10 @@ static int reading_samples(struct reading *reading, const struct store_series *s
 
 static bool wants_buckets(const struct reading *reading, const struct store_series *series)
 {
-    if (reading->source == SOURCE_SAMPLES || !reading->run)
+    if (reading->source == SOURCE_SAMPLES || !reading->function)
         return reading->source != SOURCE_SAMPLES;
-    return series->kind == SERIES_HISTOGRAM ? reading->run->histogram : reading->run->number;
+    return series->kind == SERIES_HISTOGRAM ? reading->function->histogram
+                                            : reading->function->number;
 }
 
 /* 1: done, 0: it takes the samples, -1: failed. */
@@ -121,8 +122,8 @@ static int reading_buckets(struct reading *reading, const struct store_series *s
     scratch_clear(eval, &reading->scratch);
     if (read_buckets(eval, reading->source, span, &reading->scratch.arena, &buckets) != 0)
         return read_failed(eval);
-    bool fits = !reading->run || !reading->run->fits || buckets.first_histogram;
-    if (buckets.count && !fits && !reading->run->fits(&buckets))
+    bool fits = !reading->function || !reading->function->fits || buckets.first_histogram;
+    if (buckets.count && !fits && !reading->function->fits(&buckets))
         return 0;
     if (note_read(eval, series, buckets.count, buckets.damaged) != 0)
         return -1;

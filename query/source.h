@@ -28,7 +28,7 @@ struct reading {
     struct scratch scratch;
     void *out; /* struct sink or struct samples_sink */
     bool instant, sample_time;
-    const struct run_function *run; /* of windows */
+    const struct bucket_function *function; /* of windows */
     int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);
     int (*take_buckets)(struct reading *reading, struct labels labels,
                         const struct store_buckets *buckets);

@@ -2,7 +2,7 @@
  *
  * Two indexes move forward over the samples of a series as the window does, so finding the windows
  * of a grid is linear. What comes in are samples, or buckets where the store has summaries that
- * give the same answer (source.c decides); a function then has a second version, in run.c. A
+ * give the same answer (source.c decides); a function then has a second version, in window.c. A
  * window that holds both floats and histograms yields nothing, and a warning.
  */
 #include "query/call.h"
@@ -145,25 +145,26 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
     struct span span = {0, 0};
-    struct run run;
+    struct bucket_window window;
     struct row row;
     scratch_clear(self->eval, &self->scratch);
-    if (!run_make(arena, buckets, &run) || !row_make(arena, self->grid, &row))
+    if (!bucket_window_make(arena, buckets, &window) || !row_make(arena, self->grid, &row))
         return eval_fail_memory(self->eval);
-    bool (*apply)(const struct run *, struct point *) =
-        buckets->first_histogram ? sink->run->histogram : sink->run->number;
+    bool (*apply)(const struct bucket_window *, struct point *) =
+        buckets->first_histogram ? sink->buckets->histogram : sink->buckets->number;
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
         if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
             return -1;
-        span_move(&span, run.buckets.end_ms, run.buckets.count, bounds);
-        run.first = span.first;
-        run.end = span.end;
-        run.start_ms = bounds.start_ms;
-        run.end_ms = bounds.end_ms;
-        run.param = self->params[0] ? self->params[0][i] : 0;
-        if (span.first < span.end && apply(&run, &point) && put_point(self, &point, i, &row) != 0)
+        span_move(&span, window.buckets.end_ms, window.buckets.count, bounds);
+        window.first = span.first;
+        window.end = span.end;
+        window.start_ms = bounds.start_ms;
+        window.end_ms = bounds.end_ms;
+        window.param = self->params[0] ? self->params[0][i] : 0;
+        if (span.first < span.end && apply(&window, &point) &&
+            put_point(self, &point, i, &row) != 0)
             return -1;
     }
     return push_row(self, labels, &row);
@@ -204,7 +205,7 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
                 struct sink *sink)
 {
     struct window_sink self = {
-        .sink = {window_take, window_take_buckets, plan->call.function->run},
+        .sink = {window_take, window_take_buckets, plan->call.function->buckets},
         .eval = eval,
         .function = plan->call.function,
         .grid = grid,

@@ -2,7 +2,7 @@
  *
  * The arithmetic follows Prometheus 3 to the operation (order of extrapolation, compensated sums,
  * incremental mean on overflow), because results are compared with it. The walk that calls them
- * is in walk.c; what the same functions make of buckets instead of samples is in run.c.
+ * is in walk.c; what the same functions make of buckets is in window_buckets.c.
  */
 #include <math.h>
 
