@@ -3,6 +3,7 @@
  *   series      found by their labels, each once, of the right kind
  *   samples     whole series and random windows: the same times, the same bits, histograms equal
  *   newest      of each series
+ *   buckets     of five minutes and of an hour, and pieces of long windows (buckets.c)
  *   lines       all, in order
  *   documents   all, and none besides
  *
@@ -19,18 +20,8 @@
 
 #define ARENA_BYTES ((size_t)1 << 28)
 
-struct comparison {
-    const struct model *model;
-    struct store *store;
-    struct store_reader *reader;
-    struct arena arena; /* of one series */
-    uint64_t random;
-    struct error *err;
-};
-
-/* "kind: series 17 at 1702080000000 (day 19700 + 0 ms): what" */
-static int differs(const struct comparison *c, const char *kind, const struct slot *slot,
-                   int64_t time_ms, const char *what)
+int differs(const struct comparison *c, const char *kind, const struct slot *slot, int64_t time_ms,
+            const char *what)
 {
     return error_set(c->err, ERROR_INTERNAL, "%s: series %u (%s) at %lld (day %lld + %lld ms): %s",
                      kind, slot->serial, series_kind_name(slot->kind), (long long)time_ms,
@@ -147,7 +138,7 @@ static int compare_series(struct comparison *c, const struct slot *slot, uint32_
         if (compare_span(c, slot, (struct store_span){id, start, end}))
             return -1;
     }
-    return compare_newest(c, slot, id);
+    return compare_newest(c, slot, id) || compare_buckets(c, slot, id) ? -1 : 0;
 }
 
 /* A series of which all samples are past retention, and which the model has forgotten. */
@@ -194,7 +185,8 @@ static int compare_samples(struct comparison *c)
         status = compare_found(c, &all.at[i], found);
     for (int i = 0; !status && i < SLOTS; i++) {
         const struct slot *slot = &c->model->slots[i];
-        if (!found[i] && slot->count && slot->newest_ms >= c->model->exact_from_ms)
+        if (!found[i] && slot->count &&
+            slot->at[slot->count - 1].time_ms >= c->model->exact_from_ms)
             status = differs(c, "lost", slot, slot->at[slot->count - 1].time_ms,
                              "the series is missing");
     }

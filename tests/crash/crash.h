@@ -3,7 +3,7 @@
  *   model.c     what the store must hold, in plain arrays, and what each operation does to it
  *   schedule.c  makes operations out of a seed and the model
  *   execute.c   carries them out on a store
- *   compare.c   reads everything back and compares
+ *   compare.c   reads everything back and compares; buckets.c those of the rollups
  *   death.c     dies at a system call or at an instant
  *
  * The same seed and the same model make the same operation, so that the process that dies need not
@@ -74,7 +74,7 @@ struct model {
 };
 
 void model_init(struct model *model);
-/* Makes the histogram that `bits` stands for; release it. */
+/* Makes the histogram that `bits` stands for; release it. Each bucket grows with them. */
 void model_histogram(uint64_t bits, struct histogram *out);
 double bits_double(uint64_t bits);
 uint64_t double_bits_of(double value);
@@ -91,8 +91,11 @@ enum op_kind {
     OP_TICK,
     OP_DOCUMENT,
     OP_RECORD,
+    OP_LATE, /* samples among those that are there */
+    OP_BULK, /* many of one series */
     OP_MAINTAIN,
     OP_SEAL,
+    OP_COMPACT,
     OP_KINDS,
 };
 
@@ -153,6 +156,20 @@ void line_text(uint32_t serial, char text[128]);
 /* One operation; the phase is announced meanwhile. Ends the process when the store refuses. */
 void op_execute(struct store *store, const struct model *model, const struct op *op);
 
+/* One comparison. */
+struct comparison {
+    const struct model *model;
+    struct store *store;
+    struct store_reader *reader;
+    struct arena arena; /* of one series */
+    uint64_t random;
+    struct error *err;
+};
+/* "lost: series 17 (gauge) at 1702080000000 (day 19700 + 0 ms): what"; -1. */
+int differs(const struct comparison *c, const char *kind, const struct slot *slot, int64_t time_ms,
+            const char *what);
+/* buckets.c: what the store says of a series in buckets and pieces, against a fold of the model. */
+int compare_buckets(struct comparison *c, const struct slot *slot, uint32_t id);
 /* compare.c: 0 when the store holds what the model says, else -1 and what differs. */
 int compare(const struct model *model, struct store *store, struct error *err);
 /* The number of commits that the store has; -1 when it cannot be read. */
@@ -165,10 +182,13 @@ enum phase {
     PHASE_COMPARE,
     PHASE_READY, /* between operations */
     PHASE_COMMIT,
+    PHASE_LATE,
+    PHASE_BULK,
     PHASE_MAINTAIN,
     PHASE_RETENTION,
     PHASE_CLOSING,
     PHASE_SEAL,
+    PHASE_COMPACT,
     PHASE_STOP,
     PHASE_COUNT,
 };
@@ -189,7 +209,7 @@ struct shared {
     _Atomic bool compared;  /* the store was as it must be, after `kept` pending entries */
     _Atomic int phase;
     size_t kept;
-    uint64_t samples, lines; /* compared */
+    uint64_t samples, buckets, lines; /* compared */
     /* What the longest visit of a phase was so far: calls that change a file, microseconds. */
     _Atomic int64_t longest_calls[PHASE_COUNT], longest_us[PHASE_COUNT];
     _Atomic uint64_t log_inode;  /* of the database's log that was synced last */

@@ -15,10 +15,13 @@ const char *const phase_names[PHASE_COUNT] = {
     [PHASE_COMPARE] = "reading",
     [PHASE_READY] = "between",
     [PHASE_COMMIT] = "commit",
+    [PHASE_LATE] = "late commit",
+    [PHASE_BULK] = "bulk commit",
     [PHASE_MAINTAIN] = "maintain",
     [PHASE_RETENTION] = "retention",
     [PHASE_CLOSING] = "closing a day",
     [PHASE_SEAL] = "seal",
+    [PHASE_COMPACT] = "compact",
     [PHASE_STOP] = "stop",
 };
 
@@ -112,7 +115,8 @@ static void add_documents(struct store_batch *batch, const struct op *op)
     }
 }
 
-static void commit(struct store *store, const struct model *model, const struct op *op)
+static void commit(struct store *store, const struct model *model, const struct op *op,
+                   enum phase phase)
 {
     struct store_batch *batch = store_batch_new(store);
     struct error err = {0};
@@ -122,7 +126,7 @@ static void commit(struct store *store, const struct model *model, const struct 
     add_lines(batch, op);
     add_documents(batch, op);
     store_batch_put(batch, SLICE("commits"), slice_of_string(number));
-    phase_enter(PHASE_COMMIT);
+    phase_enter(phase);
     must(store_commit(store, batch, op->sync, &err), &err, "a commit");
     store_batch_free(batch);
 }
@@ -149,7 +153,13 @@ void op_execute(struct store *store, const struct model *model, const struct op 
     case OP_TICK:
     case OP_DOCUMENT:
     case OP_RECORD:
-        commit(store, model, op);
+        commit(store, model, op, PHASE_COMMIT);
+        break;
+    case OP_LATE:
+        commit(store, model, op, PHASE_LATE);
+        break;
+    case OP_BULK:
+        commit(store, model, op, PHASE_BULK);
         break;
     case OP_MAINTAIN:
         phase_enter(maintain_phase(model));
@@ -159,6 +169,10 @@ void op_execute(struct store *store, const struct model *model, const struct op 
         phase_enter(PHASE_SEAL);
         must(store_seal(store, &err), &err, "sealing");
         break;
+    case OP_COMPACT:
+        phase_enter(PHASE_COMPACT);
+        must(store_compact(store, &err), &err, "compacting");
+        break;
     case OP_KINDS:
         break;
     }
@@ -167,10 +181,10 @@ void op_execute(struct store *store, const struct model *model, const struct op 
 enum op_kind op_of_phase(enum phase phase)
 {
     static const enum op_kind kinds[PHASE_COUNT] = {
-        [PHASE_MAINTAIN] = OP_MAINTAIN,
-        [PHASE_RETENTION] = OP_MAINTAIN,
-        [PHASE_CLOSING] = OP_MAINTAIN,
-        [PHASE_SEAL] = OP_SEAL,
+        [PHASE_LATE] = OP_LATE,         [PHASE_BULK] = OP_BULK,
+        [PHASE_MAINTAIN] = OP_MAINTAIN, [PHASE_RETENTION] = OP_MAINTAIN,
+        [PHASE_CLOSING] = OP_MAINTAIN,  [PHASE_SEAL] = OP_SEAL,
+        [PHASE_COMPACT] = OP_COMPACT,
     };
     return kinds[phase];
 }

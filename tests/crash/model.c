@@ -42,15 +42,14 @@ uint64_t double_bits_of(double value)
     return bits;
 }
 
-/* Grows with `bits`, in each bucket. */
 void model_histogram(uint64_t bits, struct histogram *out)
 {
-    uint64_t buckets = 1 + bits / 8 % 12;
+    uint64_t buckets = bits < 88 ? 1 + bits / 8 : 12;
     histogram_init(out);
     for (uint64_t i = 0; i < buckets; i++)
         histogram_add(out, exp((double)i / 3), (double)(bits * (i + 3)));
-    if (bits % 3 == 0)
-        histogram_add(out, 0, (double)bits);
+    if (bits >= 30)
+        histogram_add(out, 0, (double)(bits / 3));
 }
 
 size_t slot_find(const struct slot *slot, int64_t time_ms)
@@ -143,7 +142,7 @@ static void apply_sample(struct model *model, const struct op *op, const struct 
     if (sample->sample.time_ms < op->now_ms - RAW_DAYS * DAY_MS)
         return; /* refused: past retention */
     slot_put(slot, sample->sample);
-    slot->retired |= sample->sample.bits == STALE_NAN_BITS;
+    slot->retired |= sample->sample.bits == STALE_NAN_BITS && op->kind == OP_TICK;
     if (sample->sample.bits != STALE_NAN_BITS)
         slot->level = slot->kind == SERIES_HISTOGRAM ? (double)sample->sample.bits
                                                      : bits_double(sample->sample.bits);
@@ -164,5 +163,7 @@ void model_apply(struct model *model, const struct op *op)
     for (size_t i = 0; i < op->document_count; i++)
         model->documents[op->documents[i].key] = op->documents[i].seed;
     model_expect_retention(model, op->now_ms);
+    if (op->kind == OP_COMPACT)
+        model->gone_to_ms = model->exact_from_ms;
     forget(model);
 }

@@ -11,7 +11,8 @@
 #include "tests/crash/crash.h"
 
 static const int weights[OP_KINDS] = {
-    [OP_TICK] = 100, [OP_DOCUMENT] = 6, [OP_RECORD] = 10, [OP_MAINTAIN] = 24, [OP_SEAL] = 1,
+    [OP_TICK] = 1000, [OP_DOCUMENT] = 60,  [OP_RECORD] = 100, [OP_LATE] = 60,
+    [OP_BULK] = 10,   [OP_MAINTAIN] = 240, [OP_SEAL] = 6,     [OP_COMPACT] = 2,
 };
 
 enum op_kind op_choose(uint64_t *random, enum op_kind favourite)
@@ -102,12 +103,62 @@ static void make_tick(const struct model *model, uint64_t *random, struct op *op
             if (time <= slot->newest_ms || (bits == STALE_NAN_BITS && n))
                 continue;
             push(op, i, time, bits);
-            moving.level = slot->kind == SERIES_HISTOGRAM ? (double)bits : bits_double(bits);
+            if (bits != STALE_NAN_BITS)
+                moving.level = slot->kind == SERIES_HISTOGRAM ? (double)bits : bits_double(bits);
         }
     }
 }
 
 /* --- the others --- */
+
+/* A slot in use, or -1. */
+static int any_slot(const struct model *model, uint64_t *random)
+{
+    int place = (int)random_below(random, SLOTS);
+    return model->slots[place].serial ? place : -1;
+}
+
+/* Anywhere from a little past retention to now; often the time of a sample that is there. */
+static int64_t late_time(const struct model *model, const struct slot *slot, uint64_t *random)
+{
+    int64_t dice = random_below(random, 10);
+    if (dice < 4 && slot->count)
+        return slot->at[random_below(random, (int64_t)slot->count)].time_ms;
+    if (dice < 8)
+        return model->now_ms - random_below(random, 3 * 60 * MINUTE_MS);
+    int64_t time = model->now_ms - random_below(random, RAW_DAYS * DAY_MS + DAY_MS / 10);
+    return dice == 9 ? time - time % (5 * MINUTE_MS) : time;
+}
+
+static void make_late(const struct model *model, uint64_t *random, struct op *op)
+{
+    for (int64_t series = 1 + random_below(random, 4); series--;) {
+        int place = any_slot(model, random);
+        for (int64_t n = place < 0 ? 0 : 1 + random_below(random, 20); n--;)
+            push(op, place, late_time(model, &model->slots[place], random),
+                 next_bits(&model->slots[place], random));
+    }
+}
+
+/* A run of one series: behind what it has, or across it. */
+static void make_bulk(const struct model *model, uint64_t *random, struct op *op)
+{
+    int place = any_slot(model, random);
+    if (place < 0)
+        return;
+    struct slot moving = model->slots[place];
+    int64_t count = 100 + random_below(random, 1400), step = 1 + random_below(random, 120) * 1000;
+    int64_t time = late_time(model, &moving, random);
+    if (random_below(random, 3) == 0)
+        time = moving.newest_ms + 1;
+    for (; count-- && time <= model->now_ms; time += step) {
+        push(op, place, time, next_bits(&moving, random));
+        uint64_t bits = op->samples[op->sample_count - 1].sample.bits;
+        moving.level = moving.kind == SERIES_HISTOGRAM ? (double)bits : bits_double(bits);
+        if (bits == STALE_NAN_BITS)
+            moving.level = 1;
+    }
+}
 
 static void make_documents(uint64_t *random, struct op *op)
 {
@@ -131,11 +182,15 @@ void op_make(const struct model *model, enum op_kind kind, uint64_t seed, struct
     uint64_t random = seed | 1;
     op->kind = kind;
     op->birth_count = op->sample_count = op->line_count = op->document_count = 0;
-    op->commits = kind == OP_TICK || kind == OP_DOCUMENT || kind == OP_RECORD;
+    op->commits = kind < OP_MAINTAIN;
     op->now_ms = kind == OP_TICK ? next_time(model, &random) : model->now_ms;
     op->sync = op->commits && random_below(&random, 25) == 0;
     if (kind == OP_TICK)
         make_tick(model, &random, op);
+    if (kind == OP_LATE)
+        make_late(model, &random, op);
+    if (kind == OP_BULK)
+        make_bulk(model, &random, op);
     if (kind == OP_RECORD)
         make_lines(model, &random, op);
     if (kind == OP_DOCUMENT || (op->commits && random_below(&random, 5) == 0))

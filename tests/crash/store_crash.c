@@ -57,7 +57,7 @@ struct harness {
     int kills[PHASE_COUNT];
     int cuts, stops;
     uint64_t kept, gone;
-    uint64_t operations, samples, lines;
+    uint64_t operations;
 };
 
 /* --- the child --- */
@@ -94,6 +94,14 @@ static size_t find_kept(struct harness *h, struct store *store)
     return kept;
 }
 
+/* Time never goes back, even where the operation that was told it is gone. */
+static void move_clock(struct harness *h)
+{
+    if (h->pending.now_ms > h->model.now_ms)
+        h->model.now_ms = h->pending.now_ms;
+    model_expect_retention(&h->model, h->pending.now_ms);
+}
+
 /* The store must be what the model becomes by a number of pending entries: all that were
  * acknowledged, and those behind the last commit that are no commits may be there or not. */
 static void compare_after_death(struct harness *h, struct store *store)
@@ -117,6 +125,7 @@ static void compare_after_death(struct harness *h, struct store *store)
             fail(&first);
         model_apply(&h->model, &h->op);
     }
+    move_clock(h);
     shared->kept = kept;
     atomic_store(&shared->compared, true);
 }
@@ -173,10 +182,11 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
 static struct death choose_death(uint64_t *random)
 {
     static const enum phase targets[] = {
-        PHASE_OPEN,     PHASE_OPEN,     PHASE_COMPARE,  PHASE_READY,
-        PHASE_READY,    PHASE_READY,    PHASE_COMMIT,   PHASE_COMMIT,
-        PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_RETENTION,
-        PHASE_CLOSING,  PHASE_SEAL,     PHASE_SEAL,     PHASE_STOP,
+        PHASE_OPEN,    PHASE_OPEN,     PHASE_COMPARE,  PHASE_READY,    PHASE_READY,
+        PHASE_COMMIT,  PHASE_COMMIT,   PHASE_LATE,     PHASE_LATE,     PHASE_BULK,
+        PHASE_BULK,    PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_RETENTION,
+        PHASE_CLOSING, PHASE_CLOSING,  PHASE_SEAL,     PHASE_SEAL,     PHASE_COMPACT,
+        PHASE_COMPACT, PHASE_STOP,
     };
     size_t count = sizeof targets / sizeof *targets;
     struct death death = {.phase = targets[random_below(random, (int64_t)count)]};
@@ -185,13 +195,15 @@ static struct death choose_death(uint64_t *random)
         death.kind = DEATH_INSTANT;
     int64_t longest = death.kind == DEATH_INSTANT ? shared->longest_us[death.phase]
                                                   : shared->longest_calls[death.phase];
-    death.after = random_below(random, longest + (death.kind == DEATH_INSTANT ? 200 : 2));
+    /* The longest is far from what is common. */
+    longest = random_below(random, longest + 1);
+    death.after = random_below(random, longest + (death.kind == DEATH_INSTANT ? 100 : 2));
     if (death.phase == PHASE_READY)
         death.after = random_below(random, LIFE_US);
     if (death.phase == PHASE_COMMIT || death.phase == PHASE_MAINTAIN)
         death.visit = (int)random_below(random, 40);
-    if (death.phase == PHASE_SEAL)
-        death.visit = (int)random_below(random, 4);
+    if (death.phase == PHASE_SEAL || death.phase == PHASE_LATE || death.phase == PHASE_BULK)
+        death.visit = (int)random_below(random, 6);
     return death;
 }
 
@@ -255,7 +267,7 @@ static void take_over(struct harness *h, uint64_t *random)
         apply(h, pending->at[i]);
     h->kept += shared->kept > pending->needed ? shared->kept - pending->needed : 0;
     h->gone += pending->count - shared->kept;
-    model_expect_retention(&h->model, pending->now_ms);
+    move_clock(h);
     h->operations += shared->done;
     pending->count = shared->begun;
     pending->now_ms = shared->now_ms;
@@ -317,11 +329,13 @@ static int report(const struct harness *h, double seconds)
     const char *comma = "";
     for (int i = 0; i < PHASE_COUNT; i++)
         kills += h->kills[i];
-    printf("%llu operations, %llu samples and %llu lines compared; unanswered at the kill: %llu "
-           "kept, %llu gone; %d losses of power, %d proper stops; %.0f s, %.1f kills a second\n",
+    printf("%llu operations; %llu samples, %llu buckets, %llu lines compared; unanswered at the "
+           "kill: %llu kept, %llu gone; %d losses of power, %d proper stops; %.0f s, %.1f kills a "
+           "second\n",
            (unsigned long long)h->operations, (unsigned long long)shared->samples,
-           (unsigned long long)shared->lines, (unsigned long long)h->kept,
-           (unsigned long long)h->gone, h->cuts, h->stops, seconds, kills / seconds);
+           (unsigned long long)shared->buckets, (unsigned long long)shared->lines,
+           (unsigned long long)h->kept, (unsigned long long)h->gone, h->cuts, h->stops, seconds,
+           kills / seconds);
     printf("crash: %d kills (", kills);
     for (int i = 0; i < PHASE_COUNT; i++) {
         if (h->kills[i] == 0)
