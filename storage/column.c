@@ -11,6 +11,7 @@
  *                  1 1 <leading 6> <length-1 6> <meaningful bits>   a new window
  *   mode 64..86  as 0..22, but k is dense (storage/dense.c)
  *   mode 33      the bits of the doubles as integers, dense
+ *   mode 34      quotients (storage/quotient.c)
  *
  * A double counts as the decimal k / 10^e only if that division gives exactly its bits again, so
  * nothing is ever rounded; stale markers, -0 and infinities are exceptions. Where there are
@@ -24,15 +25,23 @@
 
 #include "storage/dense.h"
 #include "storage/pack.h"
+#include "storage/quotient.h"
 
 #define MODE_EXCEPTIONS 16
 #define MODE_XOR        32
 #define MODE_BITS       33
+#define MODE_QUOTIENT   34
 #define MODE_DENSE      64
 #define DENSE_COUNT_MIN 1024               /* shorter columns are read often, and gain little */
+#define QUOTIENTS_SHARE 8                  /* worth a try when so many are no decimals */
 #define INTEGER_LIMIT   9007199254740992.0 /* 2^53 */
 
 static const double powers[COLUMN_EXPONENT_MAX + 1] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+
+double column_power(int exponent)
+{
+    return powers[exponent];
+}
 
 double column_of_scaled(int64_t k, int exponent)
 {
@@ -226,26 +235,42 @@ static void append_bits(struct buffer *out, const double *values, size_t count)
     dense_append(out, bits, count);
 }
 
+/* Of two forms that end the buffer the shorter one stays. */
+static void keep_shorter(struct buffer *out, size_t first, size_t second)
+{
+    size_t size = out->len - second;
+    if (out->overflow || size >= second - first) {
+        out->len = second;
+        return;
+    }
+    memmove(out->at + first, out->at + second, size);
+    out->len = first + size;
+}
+
 void column_append(struct buffer *out, const double *values, size_t count)
 {
     assert(count <= COLUMN_COUNT_MAX);
     if (count == 0)
         return;
     size_t start = out->len;
-    if (append_scaled(out, values, count) == 0 || out->overflow)
+    size_t exceptions = append_scaled(out, values, count), scaled = out->len;
+    if (exceptions == 0)
         return;
-    size_t scaled = out->len - start;
-    if (count >= DENSE_COUNT_MIN)
-        append_bits(out, values, count);
-    else
+    if (count < DENSE_COUNT_MIN) {
         append_xor(out, values, count);
-    size_t xored = out->len - start - scaled;
-    if (out->overflow || xored >= scaled) {
-        out->len = start + scaled;
+        keep_shorter(out, start, scaled);
         return;
     }
-    memmove(out->at + start, out->at + start + scaled, xored);
-    out->len = start + xored;
+    append_bits(out, values, count);
+    keep_shorter(out, start, scaled);
+    if (exceptions < count / QUOTIENTS_SHARE)
+        return;
+    scaled = out->len;
+    buffer_append_u8(out, MODE_QUOTIENT);
+    if (quotient_append(out, values, count))
+        keep_shorter(out, start, scaled);
+    else
+        out->len = scaled;
 }
 
 static bool cut_exceptions(struct slice *rest, double *out, size_t count)
@@ -279,6 +304,8 @@ bool column_cut(struct slice *rest, double *out, size_t count)
         memcpy(out, k, count * sizeof *out);
         return true;
     }
+    if (mode == MODE_QUOTIENT)
+        return quotient_cut(rest, out, count);
     int exponent = mode & (MODE_EXCEPTIONS - 1);
     bool dense = mode & MODE_DENSE;
     mode &= MODE_DENSE - 1;

@@ -19,6 +19,8 @@ MUST_USE bool column_cut(struct slice *rest, double *out, size_t count);
 #define COLUMN_EXPONENT_MAX 6
 MUST_USE bool column_to_scaled(double value, int exponent, int64_t *k);
 double column_of_scaled(int64_t k, int exponent);
+/* 10^exponent */
+double column_power(int exponent);
 
 /* A number next to one the reader knows already: 1 byte when equal, few when both are integers,
  * 9 otherwise. */

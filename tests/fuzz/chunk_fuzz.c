@@ -136,24 +136,29 @@ static void round_trip_integers(struct slice bytes)
     buffer_release(&out);
 }
 
-/* Two bytes for the count, then a column. */
-static void decode_dense(struct slice bytes)
+/* Two bytes for the count, then a column of one kind and the other. */
+static void decode_columns(struct slice bytes)
 {
     int64_t values[DENSE_COUNT_MAX];
+    double numbers[COLUMN_COUNT_MAX];
     uint16_t count;
     if (bytes.len < 2)
         return;
     memcpy(&count, bytes.at, 2);
     bytes = slice_skip(bytes, 2);
-    size_t len = bytes.len;
-    if (dense_cut(&bytes, values, count))
-        assert(count && bytes.len < len);
+    struct slice rest = bytes;
+    if (dense_cut(&rest, values, count))
+        assert(count && rest.len < bytes.len);
+    rest = bytes;
+    if (count && column_cut(&rest, numbers, count))
+        assert(rest.len < bytes.len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const targets[])(struct slice) = {
-        decode_chunk, decode_headlog, decode_codes, round_trip, round_trip_integers, decode_dense};
+    static void (*const targets[])(struct slice) = {decode_chunk,        decode_headlog,
+                                                    decode_codes,        round_trip,
+                                                    round_trip_integers, decode_columns};
     if (size)
         targets[data[0] % (sizeof targets / sizeof *targets)](slice_make(data + 1, size - 1));
     return 0;

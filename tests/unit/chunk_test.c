@@ -244,6 +244,56 @@ static void long_columns_of_doubles_round_trip(void **state)
     buffer_release(&bytes);
 }
 
+enum quotients { MEANS, SUMS_OF_DECIMALS, RATIOS, NO_QUOTIENTS, QUOTIENTS };
+
+static double next_quotient(enum quotients kind)
+{
+    long total = 1 + lrand48() % 150;
+    double sum = 0;
+    switch (kind) {
+    case MEANS: /* of milliseconds with three decimals, one sum */
+        return (double)(lrand48() % 20000000) / 1000 / (double)total;
+    case SUMS_OF_DECIMALS: /* the same, each addition rounding */
+        for (long i = 0; i < total; i++)
+            sum += (double)(lrand48() % 200000) / 1000;
+        return sum / (double)total;
+    case RATIOS:
+        return (double)(lrand48() % (total + 1)) / (double)total * (lrand48() % 2 ? 1 : -1);
+    case NO_QUOTIENTS:
+    case QUOTIENTS:
+        break;
+    }
+    return drand48() * 200;
+}
+
+static void quotients_are_half_as_long(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t bytes_min, bytes_max; /* of 4,000 */
+    } rows[QUOTIENTS] = {{13000, 19000}, {13000, 20000}, {5000, 10000}, {26000, 28000}};
+    static double values[4000], back[4000];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (int kind = 0; kind < QUOTIENTS; kind++) {
+        for (int specials_too = 0; specials_too < 2; specials_too++) {
+            for (size_t i = 0; i < 4000; i++) {
+                values[i] = next_quotient((enum quotients)kind);
+                if (specials_too && lrand48() % 100 == 0)
+                    values[i] = special();
+            }
+            buffer_reset(&bytes);
+            column_append(&bytes, values, 4000);
+            struct slice rest = buffer_slice(&bytes);
+            assert_true(column_cut(&rest, back, 4000) && rest.len == 0);
+            assert_memory_equal(values, back, sizeof values);
+            assert_in_range(bytes.len, rows[kind].bytes_min,
+                            rows[kind].bytes_max + (specials_too ? 1000 : 0));
+        }
+    }
+    buffer_release(&bytes);
+}
+
 static void numbers_round_trip(void **state)
 {
     (void)state;
@@ -538,6 +588,7 @@ int main(void)
         cmocka_unit_test(long_columns_round_trip),
         cmocka_unit_test(long_columns_are_near_their_entropy),
         cmocka_unit_test(long_columns_of_doubles_round_trip),
+        cmocka_unit_test(quotients_are_half_as_long),
         cmocka_unit_test(numbers_round_trip),
         cmocka_unit_test(chunks_of_values_round_trip),
         cmocka_unit_test(a_reset_is_in_the_summary),
