@@ -117,8 +117,10 @@ static void add_routes(struct server *server)
     server->health_api.store = server->store;
     server->health_api.stats = server->stats;
     server->health_api.start_ns = clock_monotonic_ns();
-    server->prometheus_api =
-        (struct prometheus_api){server->store, config, .start_ms = clock_real_ms()};
+    server->prometheus_api = (struct prometheus_api){.store = server->store,
+                                                     .writer = server->writer,
+                                                     .config = config,
+                                                     .start_ms = clock_real_ms()};
     server->import_api = (struct import_api){server->store, server->writer, config};
     server->logs_api =
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};

@@ -122,6 +122,9 @@ int merge_day(struct merge *merge, struct rewrite_day at, const struct store_col
     if (span.end_ms >= open)
         span.end_ms = open - 1;
     arena_reset(&merge->arena);
+    /* What was deleted lies in chunks: those put now must not meet it. */
+    if (store_apply_tombstones(store, &at.series, 1, err))
+        return -1;
     if (has_chunks(store, at) && rewrite_load(store, at, &merge->arena, &samples, err))
         return -1;
     if (run && !late_copy(run, &span, &merge->arena, &late))

@@ -136,6 +136,29 @@ void partitions_mark_rollup(struct partitions *rollups, uint32_t partition, uint
     add(at, at->active, series);
 }
 
+void partitions_touch_all(struct partitions *partitions, const roaring_bitmap_t *series,
+                          int64_t start_ms, int64_t end_ms)
+{
+    uint32_t from = bucket_day_of(start_ms), to = bucket_day_of(end_ms);
+    for (size_t i = partitions_find(partitions, from);
+         i < partitions->count && partitions->at[i].day <= to; i++) {
+        struct partition *partition = &partitions->at[i];
+        if (!partition->closed)
+            continue;
+        roaring_bitmap_or_inplace(partition->stale, series);
+        partition->dirty = true;
+    }
+}
+
+void partitions_clear(struct partitions *partitions, uint32_t day, const roaring_bitmap_t *series)
+{
+    struct partition *partition = partitions_get(partitions, day);
+    if (!partition)
+        return;
+    roaring_bitmap_andnot_inplace(partition->active, series);
+    partition->dirty = true;
+}
+
 /* --- on disk --- */
 
 /* Appends the ids, less those of `without`, in as few bytes as they take. */

@@ -39,6 +39,7 @@ struct store_reader {
     } * days;                /* that have chunks of it */
     size_t day_count;
     size_t day_capacity;
+    struct time_ranges deleted; /* of it, but still in chunks */
 };
 
 /* One store_read under way. */
@@ -70,6 +71,7 @@ void store_reader_free(struct store_reader *reader)
     free(reader->values);
     free(reader->histograms);
     free(reader->days);
+    time_ranges_release(&reader->deleted);
     free(reader);
 }
 
@@ -125,6 +127,11 @@ static void keep_in_range(const struct reading *reading, size_t count)
                     kept * sizeof *reader->histograms);
     }
     reader->count += kept;
+    if (reader->deleted.count)
+        reader->count =
+            base + time_ranges_strike(&reader->deleted, reader->times + base,
+                                      reading->histograms ? NULL : reader->values + base,
+                                      reading->histograms ? reader->histograms + base : NULL, kept);
 }
 
 /* Decodes one chunk behind what is there. 1: done, 0: it is damaged, -1: the budget is spent. */
@@ -265,6 +272,9 @@ static bool read_head(struct reading *reading)
     if (enough && late)
         enough = late_copy(late, &span, reading->arena, &reading->late);
     find_days(reading, series);
+    tombstones_of(&store->tombstones, reading->id,
+                  (struct time_range){reading->start_ms, reading->chunk_end_ms},
+                  &reading->reader->deleted);
     if (reading->reader->day_count)
         refresh_snapshot(reading->reader, series);
     pthread_rwlock_unlock(&store->lock);
@@ -383,17 +393,28 @@ static bool last_of_column(const struct store_column *column, double *value,
     return false;
 }
 
-/* The same for one chunk. */
-static bool last_of_chunk(const struct chunk *chunk, struct arena *arena, double *value,
-                          const struct histogram **histogram)
+/* The same for one chunk, without what is deleted of it. */
+static bool last_of_chunk(const struct chunk *chunk, const struct time_ranges *deleted,
+                          struct arena *arena, double *value, const struct histogram **histogram)
 {
-    if (!chunk->histograms) {
+    struct store_column column = {.count = chunk->count};
+    bool whole = !time_ranges_meet(deleted, (struct time_range){chunk->start_ms, chunk->end_ms});
+    if (whole && !chunk->histograms) {
         *value = chunk->summary.last;
         return chunk->summary.count > 0;
     }
-    const struct histogram **at = arena_histograms(arena, chunk->count);
-    struct store_column column = {.count = chunk->count, .histograms = at};
-    return at && chunk_histograms(chunk, arena, at) && last_of_column(&column, value, histogram);
+    int64_t *times = arena_alloc(arena, chunk->count * sizeof *times);
+    const struct histogram **histograms = NULL;
+    double *values = NULL;
+    if (chunk->histograms)
+        column.histograms = histograms = arena_histograms(arena, chunk->count);
+    else
+        column.values = values = arena_alloc(arena, chunk->count * sizeof *values);
+    if (!times || (!histograms && !values) || !chunk_times(chunk, times) ||
+        !(values ? chunk_values(chunk, values) : chunk_histograms(chunk, arena, histograms)))
+        return false;
+    column.count = time_ranges_strike(deleted, times, values, histograms, chunk->count);
+    return last_of_column(&column, value, histogram);
 }
 
 static bool last_in_chunks(const struct reading *reading, double *value,
@@ -405,7 +426,7 @@ static bool last_in_chunks(const struct reading *reading, double *value,
         struct chunk_key key = {reader->days[i].day, reading->id, UINT32_MAX};
         struct chunk chunk;
         while (!found && open_last_chunk(reader->chunks, &key, &chunk)) {
-            found = last_of_chunk(&chunk, reading->arena, value, histogram);
+            found = last_of_chunk(&chunk, &reader->deleted, reading->arena, value, histogram);
             if (key.offset_ms == 0)
                 break;
             key.offset_ms--;

@@ -134,6 +134,18 @@ static int too_large(struct error *err)
     return error_set(err, ERROR_LIMIT, "one day of one series does not fit into memory");
 }
 
+static void strike_deleted(const struct store *store, struct rewrite_day at,
+                           struct day_samples *samples)
+{
+    struct time_ranges deleted = {.count = 0};
+    struct time_range day = {partition_start(at.day), partition_start(at.day + 1) - 1};
+    tombstones_of(&store->tombstones, at.series, day, &deleted);
+    if (deleted.count)
+        samples->count = time_ranges_strike(&deleted, samples->times, samples->values,
+                                            samples->hists, samples->count);
+    time_ranges_release(&deleted);
+}
+
 int rewrite_read(const struct rewrite_source *source, struct rewrite_day at, struct arena *arena,
                  struct day_samples *out, struct error *err)
 {
@@ -161,7 +173,10 @@ int rewrite_read(const struct rewrite_source *source, struct rewrite_day at, str
     }
     if (!more && kv_iterator_check(it, err))
         return -1;
-    return loading.sorted || sort_rows(&loading) ? 0 : too_large(err);
+    if (!loading.sorted && !sort_rows(&loading))
+        return too_large(err);
+    strike_deleted(source->store, at, out);
+    return 0;
 }
 
 int rewrite_load(struct store *store, struct rewrite_day at, struct arena *arena,

@@ -43,7 +43,7 @@ struct rewrite_source {
     struct kv_iterator *chunks;
 };
 
-/* All sealed samples of the day, in the arena; where chunks overlap the one with the later start
+/* All sealed samples of the day but the deleted ones, in the arena; where chunks overlap the one with the later start
  * wins. ERROR_LIMIT when the arena is too small. */
 MUST_USE int rewrite_read(const struct rewrite_source *source, struct rewrite_day at,
                           struct arena *arena, struct day_samples *out, struct error *err);

@@ -166,6 +166,9 @@ static int write_sealed(struct seal *seal, struct error *err)
 /* Seals the last n of the due list. */
 static int seal_tail(struct store *store, size_t n, struct error *err)
 {
+    /* What was deleted lies in chunks: those put now must not meet it. */
+    if (store_apply_tombstones(store, store->due.at + store->due.count - n, n, err))
+        return -1;
     struct seal *seal = alloc_zeroed(1, sizeof *seal);
     seal->store = store;
     seal->batch = kv_batch_new();
@@ -268,7 +271,9 @@ static int sweep(struct store *store, int64_t now_ms, struct error *err)
 {
     uint64_t low = sweep_late(store, sweep_head(store, (uint32_t)(now_ms / 1000)));
     store->swept_ms = now_ms;
-    return low < store->headlog_low + HEADLOG_RECORDS_MIN ? 0 : cut_headlog(store, low, err);
+    bool all = low == store->headlog_next && low > store->headlog_low;
+    return all || low >= store->headlog_low + HEADLOG_RECORDS_MIN ? cut_headlog(store, low, err)
+                                                                  : 0;
 }
 
 int store_sweep(struct store *store, int64_t now_ms, struct error *err)
@@ -289,6 +294,19 @@ static void make_due(struct store *store, uint32_t id)
 int store_seal_one(struct store *store, uint32_t id, struct error *err)
 {
     make_due(store, id);
+    return seal_until(store, INT64_MAX, err);
+}
+
+int store_seal_some(struct store *store, const roaring_bitmap_t *ids, struct time_range range,
+                    struct error *err)
+{
+    roaring_uint32_iterator_t it;
+    for (roaring_init_iterator(ids, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        const struct head_series *series = head_get(&store->head, it.current_value);
+        if (series && series->count && series->first_ms <= range.end_ms &&
+            series->last_ms >= range.start_ms)
+            make_due(store, it.current_value);
+    }
     return seal_until(store, INT64_MAX, err);
 }
 

@@ -45,14 +45,39 @@ static bool head_overlaps(const struct head_series *series, int64_t start_ms, in
     return series && series->count && series->first_ms <= end_ms && series->last_ms >= start_ms;
 }
 
+/* The series with chunks on one of these days, less those of which all that is deleted. */
+static roaring_bitmap_t *sealed_series(const struct store *store, struct time_range range)
+{
+    const struct partitions *partitions = &store->partitions;
+    uint32_t from = partition_of(range.start_ms), to = partition_of(range.end_ms);
+    if (store->tombstones.count == 0)
+        return partitions_union(partitions, from, to);
+    roaring_bitmap_t *ids = roaring_bitmap_create();
+    for (size_t i = partitions_find(partitions, from);
+         i < partitions->count && partitions->at[i].day <= to; i++) {
+        struct time_range part = {partition_start(partitions->at[i].day),
+                                  partition_start(partitions->at[i].day + 1) - 1};
+        part.start_ms = part.start_ms > range.start_ms ? part.start_ms : range.start_ms;
+        part.end_ms = part.end_ms < range.end_ms ? part.end_ms : range.end_ms;
+        roaring_bitmap_t *gone = tombstones_covering(&store->tombstones, part);
+        roaring_bitmap_t *left =
+            gone ? roaring_bitmap_andnot(partitions->at[i].active, gone) : NULL;
+        roaring_bitmap_or_inplace(ids, left ? left : partitions->at[i].active);
+        if (gone) {
+            roaring_bitmap_free(gone);
+            roaring_bitmap_free(left);
+        }
+    }
+    return ids;
+}
+
 /* Removes the ids that have no samples in the range. */
 static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_t start_ms,
                         int64_t end_ms)
 {
     int64_t from = start_ms < 0 ? 0 : start_ms > TIME_MS_MAX ? TIME_MS_MAX : start_ms;
     int64_t to = end_ms < 0 ? 0 : end_ms > TIME_MS_MAX ? TIME_MS_MAX : end_ms;
-    roaring_bitmap_t *sealed =
-        partitions_union(&store->partitions, partition_of(from), partition_of(to));
+    roaring_bitmap_t *sealed = sealed_series(store, (struct time_range){from, to});
     roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, sealed);
     roaring_uint32_iterator_t it;
     for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it))

@@ -1,12 +1,13 @@
 /* series: label sets in pages of text, an array of rows that point there, and an index by hash.
  *
  *   KV_SERIES   series u32be -> kind u8 | canonical labels
+ *   KV_META     "series" -> u32le, the next id; written when series are forgotten
  *
  *   index   [ hash 32 | id + 1 ] ...   open addressing, linear probing, at most 3/4 full
  *   rows    [ text * | length | kind ] by id
  *
  * Ids are given in order of arrival, so the series of one deploy are neighbours: bitmaps of them
- * are runs, and their chunks lie side by side. An id is not used again while the process lives.
+ * are runs, and their chunks lie side by side. An id is never used again.
  * The label set is here once: others keep the id.
  */
 #include "storage/series.h"
@@ -194,6 +195,35 @@ void series_stage(const struct series *series, struct kv *kv, struct kv_batch *b
     buffer_release(&value);
 }
 
+void series_stage_next(const struct series *series, struct kv *kv, struct kv_batch *batch)
+{
+    struct buffer value;
+    buffer_init(&value, 64);
+    buffer_append_u32le(&value, series->count);
+    kv_batch_put(kv, batch, KV_META, SLICE("series"), buffer_slice(&value));
+    buffer_release(&value);
+}
+
+static int load_next(struct series *series, struct kv *kv, struct error *err)
+{
+    struct buffer value;
+    uint32_t next = 0;
+    buffer_init(&value, 64);
+    int status = kv_get(kv, KV_META, SLICE("series"), &value, err);
+    struct slice rest = buffer_slice(&value);
+    if (status == 1)
+        status = bytes_cut_u32le(&rest, &next) && next <= UINT32_MAX / 2
+                     ? 0
+                     : error_set(err, ERROR_INTERNAL,
+                                 "the number of the next series is damaged; restore a backup");
+    if (next > series->count) {
+        make_room(series, next - 1);
+        series->count = next;
+    }
+    buffer_release(&value);
+    return status;
+}
+
 /* One row of KV_SERIES. */
 static bool load_row(struct series *series, struct slice key, struct slice value)
 {
@@ -219,6 +249,8 @@ int series_load(struct series *series, struct kv *kv, struct error *err)
     if (!status)
         status = kv_iterator_check(it, err);
     kv_iterator_free(it);
+    if (!status)
+        status = load_next(series, kv, err);
     series->saved = series->count;
     return status;
 }

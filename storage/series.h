@@ -30,7 +30,7 @@ struct series {
 
 void series_init(struct series *series, size_t series_max);
 void series_release(struct series *series);
-/* Reads all of KV_SERIES. */
+/* Reads all of KV_SERIES, and the next id. */
 MUST_USE int series_load(struct series *series, struct kv *kv, struct error *err);
 
 /* True and *id when the label set exists. */
@@ -41,6 +41,8 @@ MUST_USE bool series_add(struct series *series, struct slice labels, enum series
 void series_remove(struct series *series, uint32_t id);
 /* Bytes held. */
 size_t series_bytes(const struct series *series);
+/* Puts the next id into the batch: with it, ids of rows that go stay unused. */
+void series_stage_next(const struct series *series, struct kv *kv, struct kv_batch *batch);
 /* Puts the rows of ids >= saved into the batch. */
 void series_stage(const struct series *series, struct kv *kv, struct kv_batch *batch);
 

@@ -128,10 +128,11 @@ static int load(struct store *store, const struct store_options *options, struct
     struct logstore_options logs = {.retention_ms = options->retention_logs_ms};
     if (kv_open(options->path, &store->kv, err) || check_format(store->kv, err) ||
         series_load(&store->series, store->kv, err) ||
-        partitions_load(&store->partitions, store->kv, err))
+        partitions_load(&store->partitions, store->kv, err) ||
+        tombstones_load(&store->tombstones, store->kv, err))
         return -1;
     build_postings(store);
-    store->series_known_from = store->series.count;
+    store->doubtful = roaring_bitmap_copy(store->postings.all);
     return store_recover_head(store, err) || logstore_open(store->kv, &logs, &store->logs, err) ? -1
                                                                                                 : 0;
 }
@@ -154,6 +155,8 @@ int store_open(const struct store_options *options, struct store **out, struct e
     late_init(&store->late);
     head_init(&store->head);
     buffer_init(&store->labels, SIZE_MAX);
+    tombstones_init(&store->tombstones);
+    store->held = roaring_bitmap_create();
     if (load(store, options, err)) {
         store_close(store);
         return error_wrap(err, "cannot open the store in %s", options->path);
@@ -174,6 +177,10 @@ void store_close(struct store *store)
     late_release(&store->late);
     partitions_release(&store->partitions);
     postings_release(&store->postings);
+    tombstones_release(&store->tombstones);
+    roaring_bitmap_free(store->held);
+    if (store->doubtful)
+        roaring_bitmap_free(store->doubtful);
     series_release(&store->series);
     buffer_release(&store->labels);
     free(store->due.at);
@@ -212,6 +219,8 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
         return error_wrap(err, "cannot drop what is past retention");
     if (store_check_disk(store, err))
         return -1;
+    if (store_clean_tombstones(store, err) < 0)
+        return -1;
     if (store_seal_due(store, err) || store_merge_due(store, now_ms, err) ||
         store_sweep(store, now_ms, err))
         return error_wrap(err, "cannot seal chunks");
@@ -233,8 +242,7 @@ void store_stats(struct store *store, struct store_stats *out)
     pthread_rwlock_rdlock(&store->lock);
     out->series = store->series.live;
     out->head_samples = store->head.samples + store->late.samples;
-    out->memory_bytes = head_bytes(&store->head) + store->late.bytes +
-                        series_bytes(&store->series);
+    out->memory_bytes = head_bytes(&store->head) + store->late.bytes + series_bytes(&store->series);
     pthread_rwlock_unlock(&store->lock);
     for (int family = 0; family < KV_FAMILY_COUNT; family++) {
         out->disk_bytes +=

@@ -20,6 +20,7 @@
 
 struct store;
 struct store_batch;
+struct store_query;
 
 struct store_options {
     const char *path;
@@ -97,6 +98,16 @@ MUST_USE int store_compact_step(struct store *store, size_t *phase, struct error
 MUST_USE int store_compact_tables(struct store *store, struct error *err);
 /* Before closing: what takes long on other threads ends soon, with an error. Any thread. */
 void store_hurry(struct store *store);
+/* Deletes the samples in [start_ms, end_ms] of the series that match any of the queries (all of one
+ * range). Gone for readers and durable, also after a power loss, when it returns; what is
+ * written afterwards into the same range is there. The space comes back from store_maintain. */
+MUST_USE int store_delete_series(struct store *store, const struct store_query *queries,
+                                 size_t count, struct error *err);
+/* A step of what store_maintain does for deletions: 1 = there is more to do, 0 = done, -1 = failed. */
+MUST_USE int store_clean_tombstones(struct store *store, struct error *err);
+/* Series without data are forgotten (in store_maintain, a minute after the last write), and their ids
+ * never used again. Whoever keeps an id for longer holds it: the series then stays known. */
+void store_hold(struct store *store, uint32_t series, bool held);
 
 /* --- any thread --- */
 

@@ -6,6 +6,8 @@
  *   retention.c     days leave, and the series that lived only in them
  *   rewrite.c       one day of a series out of its chunks and back
  *   compact.c       all maintenance at once
+ *   retention.c     days leave           delete.c     deletions, and the job behind them
+ *   forget.c        series without data leave
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
  * hold it shared. What is below "writer only" is nobody else's business.
@@ -24,6 +26,7 @@
 #include "storage/partition.h"
 #include "storage/series.h"
 #include "storage/store.h"
+#include "storage/tombstone.h"
 
 enum store_metric {
     STORE_SAMPLES,
@@ -72,15 +75,17 @@ struct store {
     struct partitions partitions;
     struct head head;
     struct late late;
+    struct tombstones tombstones;
     uint64_t seal_count; /* rises whenever samples move from the head to chunks */
 
     /* writer only */
-    uint32_t series_known_from; /* ids from here on were made by this process */
     uint64_t headlog_next;      /* sequence of the next record */
     uint64_t headlog_low;       /* records below are gone */
     struct buffer labels;       /* scratch: canonical labels of a series looked for */
     struct id_list due;         /* series whose open samples fill a chunk */
     int64_t swept_ms;           /* when stragglers were last looked for */
+    roaring_bitmap_t *doubtful; /* series that may have no data left */
+    roaring_bitmap_t *held;     /* not to be forgotten: see store_hold */
 
     /* any thread */
     _Atomic int64_t disk_checked_ns; /* monotonic */
@@ -102,7 +107,21 @@ MUST_USE int store_seal_due(struct store *store, struct error *err);
 /* Seals the open samples of this series (and what else is due). */
 MUST_USE int store_seal_one(struct store *store, uint32_t id, struct error *err);
 MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err);
+/* Seals those of these series whose open samples reach into the range. */
+MUST_USE int store_seal_some(struct store *store, const roaring_bitmap_t *ids,
+                             struct time_range range, struct error *err);
 /* retention.c */
 MUST_USE int store_retain(struct store *store, int64_t now_ms, struct error *err);
+/* Drops the raw chunks that these series have on that day, or those of a part of them: what is left
+ * is active still. */
+MUST_USE int store_drop_day(struct store *store, uint32_t day, const roaring_bitmap_t *ids,
+                            struct error *err);
+/* delete.c: carries out what is pending for these series; before any chunk of them is put. */
+MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, size_t count,
+                                    struct error *err);
+/* A part of the job behind deletions. */
+MUST_USE int store_carry_out(struct store *store, int64_t deadline_ns, struct error *err);
+/* forget.c: forgets the doubtful series that have no data. */
+MUST_USE int store_forget(struct store *store, int64_t now_ms, struct error *err);
 
 #endif

@@ -7,7 +7,7 @@
  * A query gets an arena of its own, limited by limits.query_memory: the parsed text, the samples
  * and the result live in it, and it goes away once the answer is written. Parameters that ask for
  * statistics are accepted and ignored. Deliberately absent: exemplars (always an empty list) and
- * the admin endpoints.
+ * snapshots.
  */
 #include "server/api/prometheus.h"
 
@@ -224,6 +224,12 @@ static void handle_exemplars(const struct http_request *request, struct http_rep
         .refuse = http_refuse_json                                                                 \
     }
 #define FORM (HTTP_GET | HTTP_POST)
+/* No cors: pages of other origins may read here, but not delete. */
+#define CHANGE(path, handler)                                                                      \
+    {                                                                                              \
+        .methods = HTTP_POST | HTTP_PUT | HTTP_FORM, .pattern = "/api/v1/" path,                   \
+        .handle = (handler), .refuse = http_refuse_json                                            \
+    }
 
 const struct http_route prometheus_routes[] = {
     ROUTE(FORM, "query", handle_query),
@@ -243,5 +249,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "targets", api_get_targets),
     ROUTE(HTTP_GET, "targets/metadata", api_get_empty_list),
     ROUTE(HTTP_GET, "alertmanagers", api_get_alertmanagers),
+    CHANGE("admin/tsdb/delete_series", api_delete_series),
+    CHANGE("admin/tsdb/clean_tombstones", api_clean_tombstones),
 };
 const size_t prometheus_route_count = sizeof prometheus_routes / sizeof prometheus_routes[0];

@@ -1,6 +1,6 @@
 /* prometheus: the HTTP API that Grafana, promtool and Prometheus' client libraries speak.
  *
- * Handlers run on the HTTP workers and only read the store. /api/v1/rules and /api/v1/alerts belong
+ * Handlers run on the HTTP workers; all but the deletions only read the store. /api/v1/rules and /api/v1/alerts belong
  * to server/api/alerts.h. Source: prometheus.io/docs/prometheus/latest/querying/api, and the
  * answers of Debian's Prometheus where the text is silent.
  */
@@ -9,11 +9,13 @@
 
 #include "server/config.h"
 #include "server/net/http.h"
+#include "server/writer.h"
 #include "storage/store.h"
 
 /* The context of the routes. Immutable while they are served. */
 struct prometheus_api {
     struct store *store;
+    struct writer *writer;       /* for deletions */
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */
 };

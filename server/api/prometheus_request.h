@@ -63,6 +63,10 @@ void api_get_tsdb(const struct http_request *request, struct http_reply *reply);
 void api_get_walreplay(const struct http_request *request, struct http_reply *reply);
 void api_get_targets(const struct http_request *request, struct http_reply *reply);
 void api_get_alertmanagers(const struct http_request *request, struct http_reply *reply);
+/* prometheus_delete.c */
+void api_delete_series(const struct http_request *request, struct http_reply *reply);
+void api_clean_tombstones(const struct http_request *request, struct http_reply *reply);
+/* prometheus_status.c */
 /* Targets' metadata, exemplars: what is always empty here. */
 void api_get_empty_list(const struct http_request *request, struct http_reply *reply);
 

@@ -177,6 +177,7 @@ void registry_forget(struct registry *registry, uint32_t slot)
     struct series *series = &registry->slots[slot];
     series_release(series);
     registry->slot_of[series->id] = 0;
+    store_hold(registry->store, series->id, false);
     registry->live--;
     group_leave(registry, series->group, series->overflow);
     *series = (struct series){.generation = 0};
@@ -202,6 +203,7 @@ static struct registry_ref series_insert(struct registry *registry, uint32_t id,
 {
     uint32_t slot = take_slot(registry);
     *slot_of(registry, id) = slot;
+    store_hold(registry->store, id, true);
     registry->slots[slot] = (struct series){
         .group = group,
         .generation = registry->next_generation,

@@ -121,12 +121,11 @@ static void flush_series(struct flush *flush, uint32_t slot)
     if (series->touched)
         series->touched_ms = flush->tick_ms;
     series->touched = false;
-    bool known = store_labels(flush->registry->store, series->id).len > 0;
-    if (known && flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
+    if (flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
         write_sample(flush, series);
         return;
     }
-    if (known && series->kind != SERIES_SET)
+    if (series->kind != SERIES_SET)
         store_batch_value(flush->batch, series->id, flush->tick_ms, stale_nan());
     registry_forget(flush->registry, slot);
 }

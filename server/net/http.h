@@ -32,7 +32,7 @@ struct http_param {
 struct http_request {
     enum http_method method;
     struct slice path;               /* decoded, without the query */
-    const struct http_param *params; /* query string, then form (where GET works too); in order */
+    const struct http_param *params; /* query string, then form (see http_route); in order */
     size_t param_count;
     const struct http_param *headers;
     size_t header_count;
@@ -52,6 +52,9 @@ struct http_reply {
     struct http_param headers[8]; /* extra; slices from the arena or literals */
     size_t header_count;
 };
+
+/* In http_route.methods: a form body is parameters, as it always is where GET works too. */
+#define HTTP_FORM 64u
 
 struct http_route {
     unsigned methods;    /* enum http_method, or-ed; HEAD comes with GET, OPTIONS with all */

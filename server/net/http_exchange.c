@@ -240,13 +240,14 @@ static int inflate_body(struct exchange *exchange, struct error *err)
     return 0;
 }
 
-/* A form is the long form of a query string, so it is looked for where GET works too. Elsewhere the
+/* A form is the long form of a query string, so it is looked for where GET works too, and where the
+ * route says so. Elsewhere the
  * body is data whatever its type says: curl -d calls everything a form. */
 static struct slice form_of(const struct exchange *exchange)
 {
     const struct http_request *request = &exchange->request;
     struct slice type = {"", 0}, essence;
-    if (!(exchange->route->methods & HTTP_GET))
+    if (!(exchange->route->methods & (HTTP_GET | HTTP_FORM)))
         return (struct slice){"", 0};
     http_get_header(request, "Content-Type", &type);
     slice_cut(&type, ';', &essence);

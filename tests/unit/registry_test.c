@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "server/ingest/registry_state.h"
+#include "storage/base/clock.h"
 #include "tests/unit/scratch_dir.h"
 
 #define TICK 10000
@@ -399,6 +400,41 @@ static void refs_end_with_their_series(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+/* What is deleted while it is still sent goes on: its series is not forgotten, however long the next
+ * tick takes; once it is idle, it may be, and the same labels are another series then. */
+static void deleted_series_that_are_still_sent_go_on_with_their_total(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error err = {0};
+    struct store_query all = {.start_ms = INT64_MIN, .end_ms = INT64_MAX};
+    double value = 0;
+    const struct histogram *none = NULL;
+    count(fixture, "hits", 5);
+    flush(fixture, T0);
+    uint32_t id = fixture->registry->slots[1].id;
+    assert_int_equal(store_delete_series(fixture->store, &all, 1, &err), 0);
+    assert_false(store_last(fixture->store, id, &fixture->arena, &value, &none));
+    for (int64_t at = T0; at < T0 + 60 * TICK; at += TICK) {
+        clock_set_ms(at);
+        assert_int_equal(store_maintain(fixture->store, at, &err), 0);
+    }
+    count(fixture, "hits", 2);
+    flush(fixture, T0 + 60 * TICK);
+    assert_true(store_last(fixture->store, id, &fixture->arena, &value, &none));
+    assert_true(value == 7);
+    flush(fixture, T0 + 64 * TICK); /* idle: ended and let go */
+    assert_int_equal(store_delete_series(fixture->store, &all, 1, &err), 0);
+    clock_set_ms(T0 + 90 * TICK);
+    assert_int_equal(store_maintain(fixture->store, T0 + 90 * TICK, &err), 0);
+    assert_int_equal(store_labels(fixture->store, id).len, 0);
+    count(fixture, "hits", 1);
+    flush(fixture, T0 + 91 * TICK);
+    assert_true(fixture->registry->slots[1].id > id);
+    assert_true(
+        store_last(fixture->store, fixture->registry->slots[1].id, &fixture->arena, &value, &none));
+    assert_true(value == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +451,8 @@ int main(void)
         CASE(what_the_store_refuses_goes_to_overflow),
         CASE(infinite_sums_are_refused),
         CASE(refs_end_with_their_series),
+        cmocka_unit_test_setup_teardown(deleted_series_that_are_still_sent_go_on_with_their_total,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
