@@ -1,9 +1,9 @@
 /* intake: an open-addressed index over entries that never move.
  *
  *   slots   [ hash entry* | hash entry* | ... ]        16 bytes each, at most 3/4 full
- *   entry   [ hash ref last name_len tags_len kind touched[2] | cell[0] | cell[1] | name tags ]
- *             ^----------------------- 64 bytes, one cache line ------------------^
- *   cell    counter: sum      gauge: value, how      timer: histogram*      set: distinct*
+ *   entry   [ ref cell[0] cell[1] last name_len tags_len type touched[2] assigned[2] | name tags ]
+ *             ^---------------------------- 37 bytes --------------------------------^
+ *   cell    counter: sum      gauge: value      timer: histogram*      set: distinct*
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
  *
  * With 10k series and more, the cost of a metric is the cache misses of finding it. A batch is
@@ -75,27 +75,23 @@ static struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
                           .help = "Idle raw names dropped from the workers' tables."},
 };
 
-enum gauge_how { GAUGE_MOVED = 0, GAUGE_ASSIGNED = 1 };
-
-struct cell {
+union cell {
     double value;
-    union {
-        enum gauge_how gauge;
-        struct histogram *histogram;
-        struct distinct *set;
-    };
+    struct histogram *histogram;
+    struct distinct *set;
 };
 
+/* There are as many as series, once a worker: every byte counts. */
 struct entry {
-    uint64_t hash;
     struct registry_ref ref; /* the writer's */
-    uint32_t last_swap;      /* when it was touched last */
+    union cell cells[2];
+    uint32_t last_swap; /* when it was touched last */
     uint16_t name_len;
     uint16_t tags_len;
     uint8_t type;
     bool touched[2];
-    struct cell cells[2];
-    char key[]; /* name, then tags */
+    bool assigned[2]; /* gauges: set, not only moved */
+    char key[];       /* name, then tags */
 };
 
 struct slot {
@@ -125,8 +121,6 @@ struct intake {
     struct arena arena; /* the writer's */
 };
 
-_Static_assert(offsetof(struct entry, key) == 64, "an entry's head is one cache line");
-
 struct intake *intake_new(const struct intake_options *options)
 {
     metric_register(intake_metrics, INTAKE_METRIC_COUNT);
@@ -145,7 +139,7 @@ static size_t sketch_bytes(const struct entry *entry)
 {
     size_t bytes = 0;
     for (int i = 0; i < 2; i++) {
-        const struct cell *cell = &entry->cells[i];
+        const union cell *cell = &entry->cells[i];
         if (entry->type == STATSD_TIMER && cell->histogram)
             bytes += sizeof *cell->histogram +
                      (cell->histogram->positive.capacity + cell->histogram->negative.capacity) *
@@ -159,7 +153,7 @@ static size_t sketch_bytes(const struct entry *entry)
 static void entry_free(struct entry *entry)
 {
     for (int i = 0; i < 2; i++) {
-        struct cell *cell = &entry->cells[i];
+        union cell *cell = &entry->cells[i];
         if (entry->type == STATSD_TIMER && cell->histogram) {
             histogram_release(cell->histogram);
             free(cell->histogram);
@@ -226,8 +220,7 @@ static void grow(struct intake *intake)
 }
 
 /* NULL when a limit is reached; counted when not even the overflow has room. */
-static struct entry *entry_new(struct intake *intake, const struct statsd_metric *metric,
-                               uint64_t hash)
+static struct entry *entry_new(struct intake *intake, const struct statsd_metric *metric)
 {
     size_t key_len = metric->name.len + metric->tags.len;
     bool overflow = slice_equal(metric->tags, OVERFLOW_TAGS);
@@ -241,8 +234,8 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
         metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], overflow);
         return NULL;
     }
-    struct entry *entry = alloc_zeroed(1, sizeof *entry + key_len);
-    entry->hash = hash;
+    size_t size = offsetof(struct entry, key) + key_len;
+    struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
     entry->name_len = (uint16_t)metric->name.len;
     entry->tags_len = (uint16_t)metric->tags.len;
     entry->type = (uint8_t)metric->type;
@@ -262,7 +255,7 @@ static struct entry *find_or_make(struct intake *intake, const struct statsd_met
     for (; intake->slots[i].entry; i = (i + 1) & mask)
         if (intake->slots[i].hash == hash && entry_is(intake->slots[i].entry, metric))
             return intake->slots[i].entry;
-    struct entry *entry = entry_new(intake, metric, hash);
+    struct entry *entry = entry_new(intake, metric);
     if (!entry)
         return NULL;
     intake->slots[i] = (struct slot){hash, entry};
@@ -296,18 +289,19 @@ static void touch(struct intake *intake, struct entry *entry)
     entry->last_swap = intake->swaps;
 }
 
-static void add_gauge(const struct intake *intake, struct cell *cell,
+static void add_gauge(const struct intake *intake, struct entry *entry,
                       const struct statsd_metric *metric)
 {
+    union cell *cell = &entry->cells[intake->active];
     if (metric->is_signed && intake->options.gauge_delta) {
         cell->value += metric->value;
         return;
     }
     cell->value = metric->value;
-    cell->gauge = GAUGE_ASSIGNED;
+    entry->assigned[intake->active] = true;
 }
 
-static void add_timer(struct intake *intake, struct cell *cell, double value, double weight)
+static void add_timer(struct intake *intake, union cell *cell, double value, double weight)
 {
     if (!cell->histogram) {
         cell->histogram = alloc_zeroed(1, sizeof *cell->histogram);
@@ -320,7 +314,7 @@ static void add_timer(struct intake *intake, struct cell *cell, double value, do
     intake->sketch_bytes += (after - before) * sizeof(struct histogram_bucket);
 }
 
-static void add_member(struct intake *intake, struct cell *cell, struct slice member)
+static void add_member(struct intake *intake, union cell *cell, struct slice member)
 {
     if (!cell->set) {
         cell->set = alloc_zeroed(1, sizeof *cell->set);
@@ -332,14 +326,16 @@ static void add_member(struct intake *intake, struct cell *cell, struct slice me
     intake->sketch_bytes += distinct_bytes(cell->set) - before;
 }
 
-static void add_value(struct intake *intake, struct cell *cell, const struct statsd_metric *metric)
+static void add_value(struct intake *intake, struct entry *entry,
+                      const struct statsd_metric *metric)
 {
+    union cell *cell = &entry->cells[intake->active];
     switch (metric->type) {
     case STATSD_COUNTER:
         cell->value += metric->value * metric->weight;
         break;
     case STATSD_GAUGE:
-        add_gauge(intake, cell, metric);
+        add_gauge(intake, entry, metric);
         break;
     case STATSD_TIMER:
         add_timer(intake, cell, metric->value, metric->weight);
@@ -364,9 +360,8 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
         return;
     if (!entry->touched[intake->active])
         touch(intake, entry);
-    struct cell *cell = &entry->cells[intake->active];
     do {
-        add_value(intake, cell, metric);
+        add_value(intake, entry, metric);
     } while (statsd_cut_value(metric));
 }
 
@@ -443,20 +438,29 @@ bool intake_swap(struct intake *intake)
     return true;
 }
 
-/* Returns the sketch bytes it freed. */
-static size_t fold_cell(struct entry *entry, struct cell *cell, struct registry *registry)
+static void fold_gauge(struct registry *registry, const struct entry *entry, double value,
+                       bool assigned)
 {
+    if (assigned)
+        registry_gauge_at(registry, entry->ref, value);
+    else
+        registry_gauge_add_at(registry, entry->ref, value);
+}
+
+/* Returns the sketch bytes it freed. */
+static size_t fold_cell(struct entry *entry, unsigned side, struct registry *registry)
+{
+    union cell *cell = &entry->cells[side];
     size_t released = 0;
     switch ((enum statsd_type)entry->type) {
     case STATSD_COUNTER:
         registry_count_at(registry, entry->ref, cell->value);
+        cell->value = 0;
         break;
     case STATSD_GAUGE:
-        if (cell->gauge == GAUGE_ASSIGNED)
-            registry_gauge_at(registry, entry->ref, cell->value);
-        else
-            registry_gauge_add_at(registry, entry->ref, cell->value);
-        cell->gauge = GAUGE_MOVED;
+        fold_gauge(registry, entry, cell->value, entry->assigned[side]);
+        entry->assigned[side] = false;
+        cell->value = 0;
         break;
     case STATSD_TIMER:
         registry_histogram_at(registry, entry->ref, cell->histogram);
@@ -468,7 +472,6 @@ static size_t fold_cell(struct entry *entry, struct cell *cell, struct registry 
         distinct_release(cell->set);
         break;
     }
-    cell->value = 0;
     return released;
 }
 
@@ -506,7 +509,7 @@ void intake_fold(struct intake *intake, struct registry *registry)
             __builtin_prefetch(side->touched[i + FOLD_AHEAD]);
         if (!registry_holds(registry, entry->ref))
             entry->ref = resolve(intake, entry, registry);
-        side->released += fold_cell(entry, &entry->cells[inactive], registry);
+        side->released += fold_cell(entry, inactive, registry);
         entry->touched[inactive] = false;
     }
     side->count = 0;
