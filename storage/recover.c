@@ -12,13 +12,12 @@
 #include "storage/column.h"
 #include "storage/key.h"
 #include "storage/merge.h"
-#include "storage/store_state.h"
-
-#define AHEAD 8 /* samples between prefetch and use */
+#include "storage/replay.h"
 
 /* First pass. */
-static bool note_sealed(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+static bool note_sealed(struct replay *replay, struct headlog_reader *reader, uint64_t sequence)
 {
+    struct store *store = replay->store;
     for (size_t i = 0; i < reader->count; i++) {
         uint32_t id = (uint32_t)reader->series[i];
         if (!series_row(&store->series, id))
@@ -31,62 +30,7 @@ static bool note_sealed(struct store *store, struct headlog_reader *reader, uint
     return true;
 }
 
-static void replay_code(struct store *store, struct head_series *series, int64_t time_ms,
-                        struct slice code)
-{
-    if (!series->histograms) {
-        series->histograms = alloc_zeroed(1, sizeof *series->histograms);
-        buffer_init(&series->histograms->codes, SIZE_MAX);
-        histogram_init(&series->histograms->staged);
-        series->histograms->code_full = true;
-    }
-    head_append_histogram(&store->head, series, time_ms, code);
-}
-
-/* One sample. False when it cannot be: not in order, not of the series' kind. */
-static bool replay_sample(struct store *store, const struct headlog_reader *reader,
-                          uint64_t sequence, uint64_t bits, struct slice code)
-{
-    size_t i = reader->next - 1;
-    uint32_t id = (uint32_t)reader->series[i];
-    const struct series_row *row = series_row(&store->series, id);
-    if (!row) /* forgotten since: what is logged of it is past retention */
-        return true;
-    struct head_series *series = head_make(&store->head, id);
-    if (series->count == 0) {
-        if (series->sealed_once && sequence < series->first_sequence)
-            return true;
-        series->first_sequence = sequence;
-        series->touched_s = (uint32_t)(reader->wall_ms / 1000);
-    } else if (!code.len) {
-        bits ^= double_bits(head_last_value(series));
-    }
-    if ((series->count && reader->times[i] <= series->last_ms) ||
-        (code.len > 0) != (row->kind == SERIES_HISTOGRAM))
-        return false;
-    if (code.len)
-        replay_code(store, series, reader->times[i], code);
-    else
-        head_append_value(&store->head, series, reader->times[i], double_of_bits(bits));
-    return true;
-}
-
 /* Second pass. */
-static bool replay_open(struct store *store, struct headlog_reader *reader, uint64_t sequence)
-{
-    bool sound = true;
-    while (sound && reader->next < reader->count) {
-        uint64_t bits;
-        struct slice code;
-        if (reader->next + AHEAD < reader->count)
-            __builtin_prefetch(
-                head_get(&store->head, (uint32_t)reader->series[reader->next + AHEAD]));
-        sound = headlog_next(reader, &bits, &code) &&
-                replay_sample(store, reader, sequence, bits, code);
-    }
-    return sound;
-}
-
 static bool replay_late(struct store *store, struct headlog_reader *reader, uint64_t sequence)
 {
     while (reader->next < reader->count) {
@@ -117,19 +61,27 @@ static bool replay_merged(struct store *store, const struct headlog_reader *read
     return true;
 }
 
-static bool replay_samples(struct store *store, struct headlog_reader *reader, uint64_t sequence)
+static bool replay_record(struct replay *replay, struct headlog_reader *reader, uint64_t sequence)
 {
     if (reader->kind == HEADLOG_SAMPLES)
-        return replay_open(store, reader, sequence);
-    return reader->kind == HEADLOG_LATE ? replay_late(store, reader, sequence)
-                                        : replay_merged(store, reader);
+        return replay_add(replay, reader, sequence);
+    return reader->kind == HEADLOG_LATE ? replay_late(replay->store, reader, sequence)
+                                        : replay_merged(replay->store, reader);
+}
+
+static int damaged(uint64_t sequence, struct error *err)
+{
+    return error_set(err, ERROR_INTERNAL,
+                     "record %llu of the head log is damaged; restore a backup",
+                     (unsigned long long)sequence);
 }
 
 /* Hands each record from the mark on to `visit`: those of kind SEALED, or all others. */
-static int each_record(struct store *store, bool sealed,
-                       bool (*visit)(struct store *, struct headlog_reader *, uint64_t),
+static int each_record(struct replay *replay, bool sealed,
+                       bool (*visit)(struct replay *, struct headlog_reader *, uint64_t),
                        struct error *err)
 {
+    struct store *store = replay->store;
     struct key_bytes low = key_of_u64(store->headlog_low);
     struct kv_iterator *it = kv_iterate(store->kv, KV_HEADLOG, key_slice(&low), SLICE(""));
     int status = 0;
@@ -138,14 +90,13 @@ static int each_record(struct store *store, bool sealed,
         struct slice key = kv_key(it);
         uint64_t sequence = 0;
         bool sound = bytes_cut_u64be(&key, &sequence);
+        replay->failed = sequence;
         if (sound && (headlog_kind_of(kv_value(it)) == HEADLOG_SEALED) == sealed)
-            sound = headlog_open(&reader, kv_value(it)) && visit(store, &reader, sequence);
+            sound = headlog_open(&reader, kv_value(it)) && visit(replay, &reader, sequence);
         headlog_release(&reader);
         store->headlog_next = sequence + 1;
         if (!sound)
-            status = error_set(err, ERROR_INTERNAL,
-                               "record %llu of the head log is damaged; restore a backup",
-                               (unsigned long long)sequence);
+            status = damaged(replay->failed, err);
     }
     if (!status)
         status = kv_iterator_check(it, err);
@@ -203,8 +154,15 @@ static int read_low(struct store *store, struct error *err)
 
 int store_recover_head(struct store *store, struct error *err)
 {
-    if (read_low(store, err) || each_record(store, true, note_sealed, err) ||
-        each_record(store, false, replay_samples, err))
-        return -1;
-    return finish(store, err);
+    struct replay *replay = alloc_zeroed(1, sizeof *replay);
+    replay->store = store;
+    int status = read_low(store, err) || each_record(replay, true, note_sealed, err) ||
+                         each_record(replay, false, replay_record, err)
+                     ? -1
+                     : 0;
+    if (!status && !replay_flush(replay))
+        status = damaged(replay->failed, err);
+    replay_release(replay);
+    free(replay);
+    return status ? -1 : finish(store, err);
 }

@@ -30,6 +30,8 @@
 #include "server/ingest/registry_state.h"
 #include "storage/base/log.h"
 
+#define AHEAD 8 /* series between prefetch and use */
+
 /* What the flush of one tick carries along. */
 struct flush {
     struct registry *registry;
@@ -156,9 +158,13 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
     for (size_t i = 0; i < registry->fresh_count; i++)
         admit(&flush, registry->fresh[i]);
     registry->begun_count = registry->fresh_count;
-    for (uint32_t slot = 1; slot < registry->slot_count; slot++)
-        if (registry->slots[slot].generation)
-            flush_series(&flush, slot);
+    /* In order of ids: neighbours in the store and in the head log. */
+    for (uint32_t id = 0; id < registry->id_capacity; id++) {
+        if (id + AHEAD < registry->id_capacity)
+            __builtin_prefetch(&registry->slots[registry->slot_of[id + AHEAD]]);
+        if (registry->slot_of[id])
+            flush_series(&flush, registry->slot_of[id]);
+    }
     if (flush.reader)
         store_reader_free(flush.reader);
     arena_reset(&registry->arena);
