@@ -174,12 +174,18 @@ struct samples {
     size_t histogram_count;
 };
 
+/* Where samples have left and only buckets are kept, and a query cuts through them. */
+struct coarse {
+    int64_t width_ms; /* 0: nowhere */
+    int64_t until_ms; /* up to here, a border of buckets */
+};
+
 struct samples_sink {
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
     /* Instead, where the store has buckets from which `buckets` gives the same answer; both NULL when
      * only samples will do. */
     int (*take_buckets)(struct samples_sink *self, struct labels labels,
-                        const struct store_buckets *buckets);
+                        const struct store_buckets *buckets, const struct coarse *coarse);
     const struct bucket_function *buckets;
 };
 
@@ -204,6 +210,22 @@ MUST_USE int range_each(struct eval *eval, const struct plan *plan, const struct
 /* Rows of an instant selector. With `sample_time` the value is the time of the sample, seconds. */
 MUST_USE int selector_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                            bool sample_time, struct sink *sink);
+
+/* (start, end] */
+struct bounds {
+    int64_t start_ms, end_ms;
+};
+
+static inline bool column_is_marker(const struct store_column *column, size_t sample)
+{
+    return column->histograms ? !column->histograms[sample]
+                              : point_is_absent(column->values[sample]);
+}
+
+/* --- coarse.c --- */
+/* Moves the bounds to borders where they cut buckets. Returns the length asked for in units of the
+ * length answered. */
+double coarse_snap(const struct coarse *coarse, struct bounds *bounds);
 
 /* --- source.c --- */
 /* Says in infos which tiers were read, when one was a rollup. */

@@ -55,12 +55,6 @@ static void pick_value(struct row *row, size_t step, const struct store_column *
         row->values[step] = column->values[sample]; /* a stale marker is the absent mark */
 }
 
-static bool is_marker(const struct store_column *column, size_t sample)
-{
-    return column->histograms ? !column->histograms[sample]
-                              : point_is_absent(column->values[sample]);
-}
-
 static bool make_instant_row(struct reading *reading, struct labels labels, bool histograms,
                              struct row *row)
 {
@@ -84,11 +78,12 @@ static int take_instant(struct reading *reading, struct labels labels,
         int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
         while (next < column->count && column->times[next] <= now)
             next++;
-        if (next == 0 || column->times[next - 1] <= now - reading->range.range_ms)
+        int64_t lookback = coarse_lookback(&reading->coarse, now, reading->range.range_ms);
+        if (next == 0 || column->times[next - 1] <= now - lookback)
             continue;
         if (!reading->sample_time)
             pick_value(&row, i, column, next - 1);
-        else if (!is_marker(column, next - 1))
+        else if (!column_is_marker(column, next - 1))
             row.values[i] = (double)column->times[next - 1] / 1000;
     }
     return sink->take(sink, &row);
@@ -171,7 +166,7 @@ static size_t count_markers(const struct store_column *column)
 {
     size_t markers = 0;
     for (size_t i = 0; i < column->count; i++)
-        markers += is_marker(column, i);
+        markers += column_is_marker(column, i);
     return markers;
 }
 
@@ -188,7 +183,7 @@ static bool drop_markers(struct arena *arena, struct store_column *column)
     if (!times || !values || !histograms)
         return false;
     for (size_t i = 0; i < column->count; i++) {
-        if (is_marker(column, i))
+        if (column_is_marker(column, i))
             continue;
         times[kept] = column->times[i];
         if (column->histograms)
@@ -230,7 +225,7 @@ static int take_range_buckets(struct reading *reading, struct labels labels,
                               const struct store_buckets *buckets)
 {
     struct samples_sink *sink = reading->out;
-    return sink->take_buckets(sink, labels, buckets);
+    return sink->take_buckets(sink, labels, buckets, &reading->coarse);
 }
 
 /* --- subqueries --- */

@@ -12,8 +12,8 @@
  * all. One long window at any alignment is read in pieces as large as the store has them. A series
  * whose buckets cannot answer the function (a histogram in stddev_over_time) is read as samples.
  *
- * Deliberately absent: windows of many steps that cut through buckets. They are read raw; beyond
- * the retention of raw samples that is approximate, which the answer says in `infos`.
+ * Deliberately absent: windows of many steps that cut through buckets. They are read raw; what
+ * becomes of them beyond the retention of raw samples is told in coarse.c.
  */
 #include "query/source.h"
 
@@ -41,24 +41,17 @@ enum source source_choose(const struct source_windows *windows)
     return SOURCE_SAMPLES;
 }
 
-/* The last border of the width that is not after `time_ms`. */
-static int64_t border_before(int64_t time_ms, int64_t width)
-{
-    int64_t over = time_ms % width;
-    return time_ms - (over < 0 ? over + width : over);
-}
-
 static int read_buckets(struct eval *eval, enum source source, struct store_span span,
                         struct arena *arena, struct store_buckets *out)
 {
     enum store_tier tier = source == SOURCE_1H ? STORE_1H : STORE_5M;
     if (source == SOURCE_PIECES)
         return store_read_pieces(eval->reader, span, arena, out, eval->err);
-    span.start_ms = border_before(span.start_ms, tier == STORE_1H ? STORE_1H_MS : STORE_5M_MS);
+    span.start_ms = coarse_border(span.start_ms, tier == STORE_1H ? STORE_1H_MS : STORE_5M_MS);
     return store_read_buckets(eval->reader, span, tier, arena, out, eval->err);
 }
 
-/* --- reading --- */
+/* --- reading buckets --- */
 
 /* An answer with a gap is better than none, as long as it says so. */
 static void warn_damaged(struct eval *eval, struct labels labels, size_t chunks)
@@ -84,47 +77,42 @@ static int note_read(struct eval *eval, const struct store_series *series, size_
     return eval_count_samples(eval, count);
 }
 
-static int reading_samples(struct reading *reading, const struct store_series *series)
+static struct store_span windows_span(const struct reading *reading, uint32_t id, int64_t range_ms)
 {
-    struct eval *eval = reading->eval;
-    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
-    struct store_span span = {series->id, from, range_last(&reading->range, reading->grid)};
-    struct store_column column;
-    scratch_clear(eval, &reading->scratch);
-    if (store_read(eval->reader, span, &reading->scratch.arena, &column, eval->err) != 0)
-        return read_failed(eval);
-    if (note_read(eval, series, column.count, column.damaged) != 0)
-        return -1;
-    if (column.count == 0)
-        return 0;
-    eval->tiers |= 1u << STORE_RAW;
-    return reading->take(reading, series->labels, &column);
+    int64_t start = time_minus(reading->range.end_ms, range_ms);
+    return (struct store_span){id, start, range_last(&reading->range, reading->grid)};
 }
 
-static bool wants_buckets(const struct reading *reading, const struct store_series *series)
+/* Whether the function knows buckets of that kind of series. */
+static bool knows_buckets(const struct reading *reading, enum series_kind kind)
 {
-    if (reading->source == SOURCE_SAMPLES || !reading->function)
-        return reading->source != SOURCE_SAMPLES;
-    return series->kind == SERIES_HISTOGRAM ? reading->function->histogram
-                                            : reading->function->number;
+    const struct bucket_function *function = reading->function;
+    return function && (kind == SERIES_HISTOGRAM ? function->histogram : function->number);
+}
+
+static bool buckets_fit(const struct reading *reading, const struct store_buckets *buckets)
+{
+    bool any = !reading->function || !reading->function->fits || buckets->first_histogram;
+    return any || buckets->count == 0 || reading->function->fits(buckets);
 }
 
 /* 1: done, 0: it takes the samples, -1: failed. */
 static int reading_buckets(struct reading *reading, const struct store_series *series)
 {
     struct eval *eval = reading->eval;
-    struct store_span span = {series->id,
-                              time_minus(reading->range.end_ms, reading->range.range_ms),
-                              range_last(&reading->range, reading->grid)};
+    struct store_span span = windows_span(reading, series->id, reading->range.range_ms);
     struct store_buckets buckets;
-    if (!wants_buckets(reading, series))
+    if (reading->source == SOURCE_SAMPLES ||
+        (!reading->instant && !knows_buckets(reading, series->kind)))
         return 0;
     scratch_clear(eval, &reading->scratch);
     if (read_buckets(eval, reading->source, span, &reading->scratch.arena, &buckets) != 0)
         return read_failed(eval);
-    bool fits = !reading->function || !reading->function->fits || buckets.first_histogram;
-    if (buckets.count && !fits && !reading->function->fits(&buckets))
+    bool whole = reading->source != SOURCE_5M || buckets.coarse_ms <= STORE_5M_MS;
+    if (!whole || !buckets_fit(reading, &buckets))
         return 0;
+    if (reading->source == SOURCE_PIECES && buckets.coarse_ms)
+        coarse_note(eval, buckets.coarse_ms); /* at the edges */
     if (note_read(eval, series, buckets.count, buckets.damaged) != 0)
         return -1;
     eval->tiers |= buckets.tiers;
@@ -133,10 +121,74 @@ static int reading_buckets(struct reading *reading, const struct store_series *s
     return 1;
 }
 
+/* --- reading samples --- */
+
+static int read_column(struct reading *reading, struct store_span span, struct store_column *out)
+{
+    span.start_ms++;
+    scratch_clear(reading->eval, &reading->scratch);
+    return store_read(reading->eval->reader, span, &reading->scratch.arena, out,
+                      reading->eval->err);
+}
+
+/* Buckets as far as only they are left, and the samples after them. 1: done, 0: the function takes
+ * samples, -1: failed. */
+static int reading_coarse(struct reading *reading, const struct store_series *series,
+                          const struct store_column *column)
+{
+    struct eval *eval = reading->eval;
+    struct arena *arena = &reading->scratch.arena;
+    struct coarse *coarse = &reading->coarse;
+    struct store_span span = windows_span(reading, series->id, reading->range.range_ms);
+    struct store_buckets buckets;
+    enum store_tier tier = coarse->width_ms >= STORE_1H_MS ? STORE_1H : STORE_5M;
+    if (!knows_buckets(reading, series->kind))
+        return 0;
+    span.start_ms = coarse_border(span.start_ms, coarse->width_ms);
+    span.end_ms = coarse->until_ms;
+    if (store_read_buckets(eval->reader, span, tier, arena, &buckets, eval->err) != 0)
+        return read_failed(eval);
+    if (!buckets_fit(reading, &buckets))
+        return 0;
+    if (!coarse_append(arena, column, coarse->until_ms, &buckets))
+        return eval_fail_memory(eval);
+    if (buckets.count && reading->take_buckets(reading, series->labels, &buckets) != 0)
+        return -1;
+    return 1;
+}
+
+static int reading_samples(struct reading *reading, const struct store_series *series)
+{
+    struct eval *eval = reading->eval;
+    struct store_span span = windows_span(reading, series->id, reading->range.range_ms);
+    struct store_column column;
+    if (read_column(reading, span, &column) != 0)
+        return read_failed(eval);
+    if (column.coarse_ms) {
+        int64_t width = column.coarse_ms >= STORE_1H_MS ? STORE_1H_MS : STORE_5M_MS;
+        int64_t until = coarse_border(column.coarse_until_ms + width - 1, width);
+        reading->coarse = (struct coarse){width, until};
+        coarse_note(eval, width);
+        span =
+            windows_span(reading, series->id,
+                         coarse_lookback(&reading->coarse, span.start_ms, reading->range.range_ms));
+        if (reading->instant && read_column(reading, span, &column) != 0)
+            return read_failed(eval);
+    }
+    if (note_read(eval, series, column.count, column.damaged) != 0)
+        return -1;
+    int done = column.coarse_ms ? reading_coarse(reading, series, &column) : 0;
+    if (done != 0 || column.count == 0)
+        return done < 0 ? -1 : 0;
+    eval->tiers |= 1u << STORE_RAW;
+    return reading->take(reading, series->labels, &column);
+}
+
 static int reading_one(struct reading *reading, const struct store_series *series)
 {
     if (eval_check(reading->eval) != 0)
         return -1;
+    reading->coarse = (struct coarse){0};
     int done = reading_buckets(reading, series);
     if (done != 0)
         return done < 0 ? -1 : 0;

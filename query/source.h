@@ -25,6 +25,7 @@ struct reading {
     const struct grid *grid;
     struct range range;
     enum source source;
+    struct coarse coarse; /* of the series under way */
     struct scratch scratch;
     void *out; /* struct sink or struct samples_sink */
     bool instant, sample_time;
@@ -34,6 +35,18 @@ struct reading {
                         const struct store_buckets *buckets);
 };
 
+/* --- coarse.c --- */
+/* Says in infos that the answer is approximate where only buckets of this width are left. */
+void coarse_note(struct eval *eval, int64_t width_ms);
+/* The last border of the width that is not after `time_ms`. */
+int64_t coarse_border(int64_t time_ms, int64_t width_ms);
+/* How far an instant selector looks back at that time. */
+int64_t coarse_lookback(const struct coarse *coarse, int64_t now_ms, int64_t lookback_ms);
+/* Appends the samples after `after_ms`, each as a bucket of its own. False when memory is out. */
+MUST_USE bool coarse_append(struct arena *arena, const struct store_column *column,
+                            int64_t after_ms, struct store_buckets *buckets);
+
+/* --- source.c --- */
 /* Hands every series that matches and has something in the windows to `take` or `take_buckets`. */
 MUST_USE int reading_run(struct reading *reading, const struct plan *plan);
 

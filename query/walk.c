@@ -6,6 +6,7 @@
  * window that holds both floats and histograms yields nothing, and a warning.
  */
 #include "query/call.h"
+#include "query/histogram_math.h"
 
 #define STEPS_BETWEEN_CHECKS 256
 
@@ -18,10 +19,6 @@ struct window_sink {
     const double *params[2]; /* one a step, or NULL */
     struct scratch scratch;
     struct sink *out;
-};
-
-struct bounds {
-    int64_t start_ms, end_ms;
 };
 
 /* First and end of the samples inside (from, to], moving on from the last window's. */
@@ -139,8 +136,16 @@ static int window_take(struct samples_sink *sink, struct labels labels,
 
 /* --- buckets --- */
 
+static bool scale_point(struct arena *arena, double factor, struct point *point)
+{
+    point->value *= factor;
+    if (point->histogram)
+        point->histogram = histogram_scale(arena, point->histogram, factor);
+    return !arena->exhausted;
+}
+
 static int window_take_buckets(struct samples_sink *sink, struct labels labels,
-                               const struct store_buckets *buckets)
+                               const struct store_buckets *buckets, const struct coarse *coarse)
 {
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
@@ -157,14 +162,18 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
         struct point point = {0};
         if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
             return -1;
+        double share = coarse_snap(coarse, &bounds);
         span_move(&span, window.buckets.end_ms, window.buckets.count, bounds);
         window.first = span.first;
         window.end = span.end;
         window.start_ms = bounds.start_ms;
         window.end_ms = bounds.end_ms;
         window.param = self->params[0] ? self->params[0][i] : 0;
-        if (span.first < span.end && apply(&window, &point) &&
-            put_point(self, &point, i, &row) != 0)
+        if (span.first == span.end || !apply(&window, &point))
+            continue;
+        if (share != 1 && sink->buckets->grows && !scale_point(arena, share, &point))
+            return eval_fail_memory(self->eval);
+        if (put_point(self, &point, i, &row) != 0)
             return -1;
     }
     return push_row(self, labels, &row);

@@ -341,13 +341,17 @@ static bool over_quantile(const struct bucket_window *window, struct point *out)
 /* --- as the function table names them --- */
 
 const struct bucket_function buckets_avg = {.number = over_avg, .fits = fits_mean};
-const struct bucket_function buckets_count = {.number = over_count, .histogram = over_count};
-const struct bucket_function buckets_delta = {.number = over_delta, .histogram = histogram_delta};
-const struct bucket_function buckets_increase = {over_increase, histogram_increase, fits_drops};
+const struct bucket_function buckets_count = {
+    .number = over_count, .histogram = over_count, .grows = true};
+const struct bucket_function buckets_delta = {
+    .number = over_delta, .histogram = histogram_delta, .grows = true};
+const struct bucket_function buckets_increase = {
+    .number = over_increase, .histogram = histogram_increase, .fits = fits_drops, .grows = true};
 const struct bucket_function buckets_last = {.number = over_last, .histogram = histogram_last};
 const struct bucket_function buckets_max = {.number = over_max, .histogram = histogram_max};
 const struct bucket_function buckets_min = {.number = over_min, .histogram = histogram_min};
 const struct bucket_function buckets_present = {.number = over_present, .histogram = over_present};
 const struct bucket_function buckets_quantile = {.histogram = over_quantile};
-const struct bucket_function buckets_rate = {over_rate, histogram_rate, fits_drops};
-const struct bucket_function buckets_sum = {.number = over_sum};
+const struct bucket_function buckets_rate = {
+    .number = over_rate, .histogram = histogram_rate, .fits = fits_drops};
+const struct bucket_function buckets_sum = {.number = over_sum, .grows = true};

@@ -148,8 +148,8 @@ struct store_column {
     const struct histogram *const *histograms;
     size_t damaged; /* chunks that could not be read; their samples are missing */
     /* Not 0: older samples have left, and their place is taken by the first and the last one of each
-     * bucket. The width of the widest such bucket. */
-    int64_t coarse_ms;
+     * bucket. The width of the widest such bucket, and the end of the newest. */
+    int64_t coarse_ms, coarse_until_ms;
 };
 
 /* A reader sees a consistent state and is used by one thread; many may be open. */

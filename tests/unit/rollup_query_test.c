@@ -373,6 +373,38 @@ static void test_choice(void **state)
             fail_msg("row %zu: %d", i, (int)source_choose(&cases[i].windows));
 }
 
+/* --- windows where only buckets are left --- */
+
+static void test_snap(void **state)
+{
+    (void)state;
+    static const struct {
+        struct bounds asked, answered;
+        double share;
+    } cases[] = {
+        {{8 * HOUR, 9 * HOUR}, {8 * HOUR, 9 * HOUR}, 1},
+        {{8 * HOUR + MIN, 9 * HOUR + MIN}, {8 * HOUR, 9 * HOUR}, 1},
+        {{8 * HOUR + MIN, 10 * HOUR}, {8 * HOUR, 10 * HOUR}, 119. / 120},
+        /* inside one bucket */
+        {{8 * HOUR + MIN, 8 * HOUR + 6 * MIN}, {8 * HOUR, 9 * HOUR}, 5. / 60},
+        /* the end is among samples, then the start too */
+        {{9 * HOUR + 30 * MIN, 10 * HOUR + 30 * MIN}, {9 * HOUR, 10 * HOUR + 30 * MIN}, 60. / 90},
+        {{10 * HOUR, 11 * HOUR + MIN}, {10 * HOUR, 11 * HOUR + MIN}, 1},
+        {{-MIN, MIN}, {-HOUR, 0}, 2. / 60},
+    };
+    struct coarse coarse = {HOUR, 10 * HOUR}, none = {0, 0};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bounds bounds = cases[i].asked, same = cases[i].asked;
+        double share = coarse_snap(&coarse, &bounds);
+        if (share != cases[i].share || bounds.start_ms != cases[i].answered.start_ms ||
+            bounds.end_ms != cases[i].answered.end_ms)
+            fail_msg("row %zu: %g of (%lld, %lld]", i, share, (long long)bounds.start_ms,
+                     (long long)bounds.end_ms);
+        assert_true(coarse_snap(&none, &same) == 1);
+        assert_int_equal(same.end_ms, cases[i].asked.end_ms);
+    }
+}
+
 /* --- equal to raw --- */
 
 static void test_equal_to_raw(void **state)
@@ -395,6 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_snap),
         cmocka_unit_test(test_equal_to_raw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
