@@ -11,6 +11,7 @@ first difference and leaves the directory; else prints what it has seen. load.py
 import argparse
 import collections
 import http.server
+import itertools
 import json
 import pathlib
 import random
@@ -25,8 +26,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "e2e"))
 import conftest  # noqa: E402
-from load import (IMPORT_POINTS, LONG_POINTS, MANY, Client, Load, Oracle, event_body,  # noqa: E402
-                  last_sample, rss_kb, stored_lines)
+from load import (CRASH_JOBS, DELETED_POINTS, IMPORT_POINTS, LONG_POINTS, MANY,  # noqa: E402
+                  MIXED_POINTS, Client, Load, Oracle, event_body, last_sample, mixed_offsets, rss_kb,
+                  stored_lines)
 
 SLACK = 0.3  # seconds from a send until the worker must have read it
 TICK = 1.0
@@ -160,6 +162,8 @@ class Comparison:
         extra = counts.keys() - oracle.imports.keys()
         assert not extra, f"imported series that nobody sent: {extra}"
         self.long_import()
+        self.mixed_import()
+        self.deletions()
 
     def long_import(self):
         oracle = self.oracle
@@ -170,6 +174,33 @@ class Comparison:
         total = self.server.value("sum_over_time(imp_long[30d])", time=end) or 0
         assert total == count * (count - 1) / 2, "imp_long: wrong values"
         oracle.long_acked, oracle.long_unknown = count, False
+
+    def mixed_import(self):
+        """Posts whose points lie in between each other's."""
+        oracle = self.oracle
+        end = oracle.mixed_start + max(mixed_offsets(oracle.mixed_next)) + 60
+        count = int(self.server.value("count_over_time(imp_mixed[30d])", time=end) or 0)
+        total = self.server.value("sum_over_time(imp_mixed[30d])", time=end) or 0
+        allowed = {}  # (count, sum) -> posts, by which of the unknown ones are there
+        for some in itertools.product((False, True), repeat=len(oracle.mixed_unknown)):
+            posts = oracle.mixed + [n for n, there in zip(oracle.mixed_unknown, some) if there]
+            allowed[len(posts) * MIXED_POINTS, sum(sum(mixed_offsets(n)) for n in posts)] = posts
+        assert (count, total) in allowed, \
+            f"imp_mixed: {count} points of sum {total}, not one of {list(allowed)}"
+        self.unknown["mixed imports"] += len(oracle.mixed_unknown)
+        oracle.mixed, oracle.mixed_unknown = allowed[count, total], []
+
+    def deletions(self):
+        oracle = self.oracle
+        end = oracle.start
+        counts = {row["metric"]["name"]: int(row["value"][1])
+                  for row in self.server.query("count_over_time(del[3h])", time=end)}
+        for name, state in oracle.deletions.items():
+            if state == "unknown":
+                state = oracle.deletions[name] = "there" if name in counts else "gone"
+                self.unknown["deletions"] += 1
+            want = DELETED_POINTS if state == "there" else None
+            assert counts.get(name) == want, f"del {name}, {state}: {counts.get(name)} points"
 
     def counters(self, load, killed_at):
         """killed_at None: the daemon was stopped properly, and nothing may be missing."""
@@ -288,7 +319,7 @@ alerting: {{evaluation_interval: 1s, webhook: {{url: "http://127.0.0.1:{self.sin
 
     def round(self, number):
         host = f"r{number}"
-        with Load(self.server, self.oracle, host) as load:
+        with Load(self.server, self.oracle, host, CRASH_JOBS) as load:
             self.server.statsd(f"alarm:1|g|#n:{number}", f"alarm:0|g|#n:{number - 2}")
             time.sleep(self.random.choice((self.random.uniform(0, 0.3), self.random.uniform(0.3, 3))))
             killed_at = self.end_life(load)
@@ -340,7 +371,9 @@ alerting: {{evaluation_interval: 1s, webhook: {{url: "http://127.0.0.1:{self.sin
         print(f"""
 {rounds} rounds: {dict(self.kinds)}
 acknowledged and there, once: {sum(compare.lines.values())} log lines, {len(oracle.events_acked)} error events, \
-{len(oracle.imports)} imports ({len(oracle.imports) * (IMPORT_POINTS + LONG_POINTS)} samples)
+{len(oracle.imports)} imports ({len(oracle.imports) * (IMPORT_POINTS + LONG_POINTS)} samples), \
+{len(oracle.mixed)} out of order ({len(oracle.mixed) * MIXED_POINTS} samples), \
+{sum(state == "gone" for state in oracle.deletions.values())} of {len(oracle.deletions)} series deleted
 counters: {int(compare.udp)} over UDP, {int(compare.tcp)} over TCP, never backwards
 without an answer at the kill: {dict(compare.unknown)}
 age of the last tick at the kill: median {statistics.median(compare.tick_age):.2f} s, \
@@ -350,7 +383,9 @@ restart to ready: median {statistics.median(ready):.3f} s, longest {ready[-1]:.3
 SIGTERM to exit: longest {max(self.stopping, default=0):.2f} s; largest RSS {self.rss // 1024} MB; \
 data directory {size >> 20} MB
 statuses: {oracle.statuses}
-log lines at warn and above: {dict(self.warnings)}""")
+log lines at warn and above: {dict(self.warnings)}
+crash: {sum(n for kind, n in self.kinds.items() if kind.startswith("kill"))} kills of the daemon \
+({", ".join(f"{n} {kind}" for kind, n in self.kinds.items())}): 0 lost, 0 wrong, 0 doubled""")
         if not self.args.dir:
             shutil.rmtree(self.directory)
 

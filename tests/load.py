@@ -12,7 +12,10 @@ Each kind of input is made so that loss, doubling and reordering show:
     logs HTTP     every line has a name of its own; a post is there whole or not at all
     logs TCP      numbered lines: what is stored is a prefix
     errors        every event an id; sending one again must not count
-    import        new series of 400 points, and one series that every post appends to
+    import        new series of 400 points, one series that every post appends to, and one whose
+                  points come out of order: each post fills in between those of others
+    deletions     series are imported, and every other one is deleted again
+    compactions   one after the other, so that the others are killed amid one
 """
 import http.client
 import json
@@ -20,11 +23,15 @@ import random
 import socket
 import threading
 import time
+import urllib.parse
 import uuid
 
 PAD = "the quick brown fox jumps over the lazy dog and says that the order was taken " * 2
 IMPORT_POINTS = 400
 LONG_POINTS = 200
+MIXED_POINTS = 50
+MIXED_POSTS = 40  # that lie in between each other
+DELETED_POINTS = 30
 MANY = 300
 
 
@@ -41,6 +48,11 @@ class Oracle:
         self.long_acked = 0
         self.long_unknown = False
         self.long_start = self.start - 20 * 86400
+        self.mixed_start = self.start - 10 * 86400
+        self.mixed = []  # posts (numbers) that are there
+        self.mixed_unknown = []
+        self.mixed_next = 0
+        self.deletions = {}  # name -> "there" | "gone" | "unknown"
         self.udp_sent = self.tcp_counted = 0
         self.statuses = {}
         self.lock = threading.Lock()
@@ -72,6 +84,17 @@ class Client:
             raise
 
 
+JOBS = ("udp", "tcp", "many", "log_posts", "log_lines", "errors", "imports", "queries")
+CRASH_JOBS = JOBS + ("mixed_imports", "series_deletions", "compactions")
+
+
+def mixed_offsets(number):
+    """The times of the points of a post, in seconds from the start; also their values."""
+    block, place = divmod(number, MIXED_POSTS)
+    return [(block * MIXED_POINTS + i) * MIXED_POSTS + place * 7 % MIXED_POSTS
+            for i in range(MIXED_POINTS)]
+
+
 class Load:
     def __init__(self, server, oracle, host, jobs=None, pace=1.0):
         self.server, self.oracle, self.host, self.pace = server, oracle, host, pace
@@ -81,8 +104,7 @@ class Load:
         self.firing_seen = set()
         self.query_failures = []
         self.threads = []
-        for job in jobs or ("udp", "tcp", "many", "log_posts", "log_lines", "errors", "imports",
-                            "queries"):
+        for job in jobs or JOBS:
             self.threads.append(threading.Thread(target=self.run, args=(getattr(self, job),),
                                                  daemon=True))
 
@@ -212,6 +234,47 @@ class Load:
                 assert json.loads(answer)["data"]["samples"] == IMPORT_POINTS + LONG_POINTS, answer
                 self.oracle.imports[name] = "acked"
                 self.oracle.long_acked += LONG_POINTS
+
+    def mixed_imports(self, rng):
+        oracle, client = self.oracle, Client(self.server)
+        while self.going_on(0.05):
+            number = oracle.mixed_next
+            oracle.mixed_next += 1
+            lines = [f"imp_mixed {n} {oracle.mixed_start + n}" for n in mixed_offsets(number)]
+            try:
+                status, _ = client.post("/api/v1/import", "# TYPE imp_mixed gauge\n" +
+                                        "\n".join(lines) + "\n# EOF\n")
+            except (OSError, http.client.HTTPException):
+                oracle.mixed_unknown.append(number)
+                raise
+            oracle.note("mixed imports", status)
+            if status == 200:
+                oracle.mixed.append(number)
+
+    def series_deletions(self, _):
+        oracle, client, serial = self.oracle, Client(self.server), 0
+        while self.going_on(0.05):
+            serial += 1
+            name = f"{self.host}-{serial}"
+            text = "# TYPE del gauge\n" + "\n".join(
+                f'del{{name="{name}"}} {i} {oracle.start - 7200 + i * 60}'
+                for i in range(DELETED_POINTS)) + "\n# EOF\n"
+            steps = [("/api/v1/import", text, "there")]
+            if serial % 2:
+                match = urllib.parse.quote(f'del{{name="{name}"}}')
+                steps.append((f"/api/v1/admin/tsdb/delete_series?match[]={match}", None, "gone"))
+            for path, body, state in steps:
+                oracle.deletions[name] = "unknown"
+                status, answer = client.post(path, body)
+                oracle.note(f"deletions, {state}", status)
+                assert status in (200, 204), answer
+                oracle.deletions[name] = state
+
+    def compactions(self, rng):
+        client = Client(self.server)
+        while self.going_on(rng.uniform(0, 1)):
+            status, _ = client.post("/api/v1/admin/tsdb/compact", None)
+            self.oracle.note("compactions", status)
 
     # --- queries ---
 

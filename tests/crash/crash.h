@@ -18,6 +18,7 @@
 
 #define SLOTS         32 /* series at a time */
 #define DOCUMENTS     40
+#define GROUPS        4 /* values of the label group */
 #define DAY_MS        ((int64_t)86400000)
 #define MINUTE_MS     ((int64_t)60000)
 #define START_MS      (19700 * DAY_MS)
@@ -52,9 +53,10 @@ struct line {
     uint32_t serial;
 };
 
-/* Samples deleted; rollups whose raw samples are gone cannot follow exactly. */
+/* Both ends included. */
 struct deletion {
-    uint32_t serial;
+    bool group;      /* of all series with that label group, else of one */
+    uint32_t number; /* of the group or series */
     int64_t start_ms, end_ms;
 };
 
@@ -69,8 +71,6 @@ struct model {
     int64_t now_ms;
     int64_t exact_from_ms; /* raw samples and lines before this may have left */
     int64_t gone_to_ms;    /* raw samples before this must have left */
-    struct deletion *deletions;
-    size_t deletion_count, deletion_capacity;
 };
 
 void model_init(struct model *model);
@@ -96,6 +96,8 @@ enum op_kind {
     OP_MAINTAIN,
     OP_SEAL,
     OP_COMPACT,
+    OP_DELETE,
+    OP_CLEAN, /* carries deletions out to their end */
     OP_KINDS,
 };
 
@@ -128,6 +130,7 @@ struct op {
     size_t line_count;
     struct op_document documents[OP_DOCUMENTS];
     size_t document_count;
+    struct deletion deletion; /* OP_DELETE */
 };
 
 /* xorshift64*; never 0. */
@@ -189,6 +192,8 @@ enum phase {
     PHASE_CLOSING,
     PHASE_SEAL,
     PHASE_COMPACT,
+    PHASE_DELETE,
+    PHASE_CLEAN,
     PHASE_STOP,
     PHASE_COUNT,
 };

@@ -22,6 +22,8 @@ const char *const phase_names[PHASE_COUNT] = {
     [PHASE_CLOSING] = "closing a day",
     [PHASE_SEAL] = "seal",
     [PHASE_COMPACT] = "compact",
+    [PHASE_DELETE] = "delete",
+    [PHASE_CLEAN] = "carrying out",
     [PHASE_STOP] = "stop",
 };
 
@@ -36,7 +38,7 @@ static void must(int status, const struct error *err, const char *what)
 struct labels series_labels_of(const struct slot *slot, struct series_name *name)
 {
     snprintf(name->number, sizeof name->number, "%u", slot->serial);
-    snprintf(name->group, sizeof name->group, "%u", slot->serial % 4);
+    snprintf(name->group, sizeof name->group, "%u", slot->serial % GROUPS);
     name->at[0] = (struct label){SLICE(LABEL_NAME), SLICE("m")};
     name->at[1] = (struct label){SLICE("group"), slice_of_string(name->group)};
     name->at[2] = (struct label){SLICE("kind"), slice_of_string(series_kind_name(slot->kind))};
@@ -131,6 +133,38 @@ static void commit(struct store *store, const struct model *model, const struct 
     store_batch_free(batch);
 }
 
+/* --- deletions --- */
+
+static void delete_series(struct store *store, const struct deletion *deletion)
+{
+    struct error err = {0};
+    struct matcher matcher;
+    char number[16];
+    snprintf(number, sizeof number, "%u", deletion->number);
+    must(matcher_init(&matcher, MATCH_EQUAL, deletion->group ? SLICE("group") : SLICE("n"),
+                      slice_of_string(number), &err),
+         &err, "a matcher");
+    struct store_query query = {.matchers = &matcher,
+                                .matcher_count = 1,
+                                .start_ms = deletion->start_ms,
+                                .end_ms = deletion->end_ms};
+    phase_enter(PHASE_DELETE);
+    must(store_delete_series(store, &query, 1, &err), &err, "deleting series");
+    matcher_release(&matcher);
+}
+
+static void clean_tombstones(struct store *store)
+{
+    struct error err = {0};
+    int status = 1;
+    phase_enter(PHASE_CLEAN);
+    while (status == 1)
+        status = store_clean_tombstones(store, &err);
+    must(status, &err, "carrying deletions out");
+}
+
+/* --- maintenance --- */
+
 /* What maintaining will be busy with, as far as can be told from outside. */
 static enum phase maintain_phase(const struct model *model)
 {
@@ -173,6 +207,12 @@ void op_execute(struct store *store, const struct model *model, const struct op 
         phase_enter(PHASE_COMPACT);
         must(store_compact(store, &err), &err, "compacting");
         break;
+    case OP_DELETE:
+        delete_series(store, &op->deletion);
+        break;
+    case OP_CLEAN:
+        clean_tombstones(store);
+        break;
     case OP_KINDS:
         break;
     }
@@ -184,7 +224,8 @@ enum op_kind op_of_phase(enum phase phase)
         [PHASE_LATE] = OP_LATE,         [PHASE_BULK] = OP_BULK,
         [PHASE_MAINTAIN] = OP_MAINTAIN, [PHASE_RETENTION] = OP_MAINTAIN,
         [PHASE_CLOSING] = OP_MAINTAIN,  [PHASE_SEAL] = OP_SEAL,
-        [PHASE_COMPACT] = OP_COMPACT,
+        [PHASE_COMPACT] = OP_COMPACT,   [PHASE_DELETE] = OP_DELETE,
+        [PHASE_CLEAN] = OP_CLEAN,
     };
     return kinds[phase];
 }

@@ -87,7 +87,8 @@ static void slot_forget(struct slot *slot, int64_t before_ms)
 {
     size_t count = slot_find(slot, before_ms);
     slot->count -= count;
-    memmove(slot->at, slot->at + count, slot->count * sizeof *slot->at);
+    if (count)
+        memmove(slot->at, slot->at + count, slot->count * sizeof *slot->at);
     if (slot->retired && slot->count == 0) {
         free(slot->at);
         *slot = (struct slot){0};
@@ -117,6 +118,8 @@ static void forget(struct model *model)
             slot_forget(&model->slots[i], before);
     while (lines < model->line_count && model->lines[lines].time_ns < before * 1000000)
         lines++;
+    if (lines == 0)
+        return;
     model->line_count -= lines;
     memmove(model->lines, model->lines + lines, model->line_count * sizeof *model->lines);
 }
@@ -148,6 +151,22 @@ static void apply_sample(struct model *model, const struct op *op, const struct 
                                                      : bits_double(sample->sample.bits);
 }
 
+static void apply_deletion(struct model *model, const struct deletion *deletion)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *slot = &model->slots[i];
+        uint32_t number = deletion->group ? slot->serial % GROUPS : slot->serial;
+        if (slot->serial == 0 || number != deletion->number)
+            continue;
+        size_t from = slot_find(slot, deletion->start_ms);
+        size_t to = slot_find(slot, deletion->end_ms + 1);
+        if (from == to)
+            continue;
+        memmove(slot->at + from, slot->at + to, (slot->count - to) * sizeof *slot->at);
+        slot->count -= to - from;
+    }
+}
+
 void model_apply(struct model *model, const struct op *op)
 {
     model->now_ms = op->now_ms;
@@ -162,6 +181,8 @@ void model_apply(struct model *model, const struct op *op)
         model->line_serials += (uint32_t)op->line_count;
     for (size_t i = 0; i < op->document_count; i++)
         model->documents[op->documents[i].key] = op->documents[i].seed;
+    if (op->kind == OP_DELETE)
+        apply_deletion(model, &op->deletion);
     model_expect_retention(model, op->now_ms);
     if (op->kind == OP_COMPACT)
         model->gone_to_ms = model->exact_from_ms;

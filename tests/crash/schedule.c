@@ -11,8 +11,8 @@
 #include "tests/crash/crash.h"
 
 static const int weights[OP_KINDS] = {
-    [OP_TICK] = 1000, [OP_DOCUMENT] = 60,  [OP_RECORD] = 100, [OP_LATE] = 60,
-    [OP_BULK] = 10,   [OP_MAINTAIN] = 240, [OP_SEAL] = 6,     [OP_COMPACT] = 2,
+    [OP_TICK] = 1000,    [OP_DOCUMENT] = 60, [OP_RECORD] = 100, [OP_LATE] = 60,   [OP_BULK] = 10,
+    [OP_MAINTAIN] = 240, [OP_SEAL] = 6,      [OP_COMPACT] = 2,  [OP_DELETE] = 14, [OP_CLEAN] = 4,
 };
 
 enum op_kind op_choose(uint64_t *random, enum op_kind favourite)
@@ -160,6 +160,24 @@ static void make_bulk(const struct model *model, uint64_t *random, struct op *op
     }
 }
 
+/* One series or a quarter of all; for ever, or a range, often a small one about a sample. */
+static void make_deletion(const struct model *model, uint64_t *random, struct op *op)
+{
+    struct deletion *deletion = &op->deletion;
+    int place = any_slot(model, random);
+    const struct slot *slot = &model->slots[place < 0 ? 0 : place];
+    deletion->group = random_below(random, 6) == 0;
+    deletion->number = deletion->group ? slot->serial % GROUPS : slot->serial;
+    int64_t dice = random_below(random, 4);
+    deletion->start_ms = late_time(model, slot, random);
+    deletion->end_ms =
+        deletion->start_ms + random_below(random, dice ? 20 * MINUTE_MS : 2 * DAY_MS);
+    if (dice == 1)
+        deletion->end_ms = model->now_ms + random_below(random, 2) * DAY_MS;
+    if (dice == 1 && random_below(random, 3) == 0)
+        deletion->start_ms = 0;
+}
+
 static void make_documents(uint64_t *random, struct op *op)
 {
     op->document_count = (size_t)(1 + random_below(random, OP_DOCUMENTS));
@@ -189,6 +207,9 @@ void op_make(const struct model *model, enum op_kind kind, uint64_t seed, struct
         make_tick(model, &random, op);
     if (kind == OP_LATE)
         make_late(model, &random, op);
+    op->sync |= kind == OP_DELETE; /* it promises that */
+    if (kind == OP_DELETE)
+        make_deletion(model, &random, op);
     if (kind == OP_BULK)
         make_bulk(model, &random, op);
     if (kind == OP_RECORD)

@@ -186,7 +186,8 @@ static struct death choose_death(uint64_t *random)
         PHASE_COMMIT,  PHASE_COMMIT,   PHASE_LATE,     PHASE_LATE,     PHASE_BULK,
         PHASE_BULK,    PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_RETENTION,
         PHASE_CLOSING, PHASE_CLOSING,  PHASE_SEAL,     PHASE_SEAL,     PHASE_COMPACT,
-        PHASE_COMPACT, PHASE_STOP,
+        PHASE_COMPACT, PHASE_DELETE,   PHASE_DELETE,   PHASE_DELETE,   PHASE_CLEAN,
+        PHASE_CLEAN,   PHASE_STOP,
     };
     size_t count = sizeof targets / sizeof *targets;
     struct death death = {.phase = targets[random_below(random, (int64_t)count)]};
