@@ -18,7 +18,7 @@ OPT  := -O1 -g
 endif
 # Recipes that run before the packages are installed must not depend on pkg-config: hence `=`.
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS)) -lroaring -lsimdjson -lstdc++ -lpthread -lm
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS)) -lroaring -lsimdjson -lsnappy -lstdc++ -lpthread -lm
 CFLAGS   = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) -Wstrict-prototypes -Wmissing-prototypes \
            $(HARD) $(SAN.$(VARIANT)) -I. $(PKG_CFLAGS)
 CXXFLAGS = -std=c++17 $(OPT) $(WARN) $(HARD) $(SAN.$(VARIANT)) -I.

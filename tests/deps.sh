@@ -5,7 +5,7 @@ set -eu
 
 BUILD="gcc g++ libc6-dev make pkg-config librocksdb-dev libevent-dev libmsgpack-dev libpcre2-dev
     libcurl4-openssl-dev libyaml-dev libzstd-dev zlib1g-dev libxxhash-dev libroaring-dev libssl-dev
-    libsimdjson-dev libcjson-dev"
+    libsimdjson-dev libcjson-dev libsnappy-dev"
 TEST="libcmocka-dev perl python3 python3-pytest curl prometheus prometheus-alertmanager git"
 LINT="clang-14 libclang-rt-14-dev clang-format clang-tidy"
 

@@ -1,15 +1,18 @@
-/* encoding: gzip, deflate and zstd into a bounded buffer.
+/* encoding: gzip, deflate, zstd and snappy into a bounded buffer.
  *
  * Output grows by STEP at a time under the buffer's limit, so a bomb costs its limit and no more,
  * whatever its header claims. `deflate` is zlib format by the standard and raw deflate in some
  * clients; the first byte tells them apart. Several gzip members or zstd frames in a row are one
  * body.
  *
+ * snappy is the block format, as remote write sends it.
+ *
  * Deliberately absent: br (no client of ours was seen to send it) and lists of codings.
  */
 #include "server/net/encoding.h"
 
 #include <assert.h>
+#include <snappy-c.h>
 #define ZLIB_CONST /* zlib only reads its input */
 #include <zlib.h>
 #include <zstd.h>
@@ -21,7 +24,14 @@
 /* A zstd frame may ask for a window of gigabytes; 8 MiB is what the format tells decoders to offer. */
 #define ZSTD_WINDOW_LOG_MAX 23
 
-enum coding { CODING_UNKNOWN, CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_ZSTD };
+enum coding {
+    CODING_UNKNOWN,
+    CODING_IDENTITY,
+    CODING_GZIP,
+    CODING_DEFLATE,
+    CODING_ZSTD,
+    CODING_SNAPPY
+};
 
 static enum coding coding_of(struct slice name)
 {
@@ -32,6 +42,7 @@ static enum coding coding_of(struct slice name)
         {SLICE_LIT(""), CODING_IDENTITY},       {SLICE_LIT("identity"), CODING_IDENTITY},
         {SLICE_LIT("gzip"), CODING_GZIP},       {SLICE_LIT("x-gzip"), CODING_GZIP},
         {SLICE_LIT("deflate"), CODING_DEFLATE}, {SLICE_LIT("zstd"), CODING_ZSTD},
+        {SLICE_LIT("snappy"), CODING_SNAPPY},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (slice_equal_nocase(rows[i].name, name))
@@ -139,6 +150,20 @@ static int inflate_zstd(struct slice body, struct buffer *out, struct error *err
     return status;
 }
 
+static int inflate_snappy(struct slice body, struct buffer *out, struct error *err)
+{
+    size_t size;
+    if (snappy_uncompressed_length(body.at, body.len, &size) != SNAPPY_OK)
+        return fail_damaged(err, "snappy");
+    if (size > out->limit - out->len)
+        return fail_large(out, err);
+    char *room = buffer_reserve(out, size);
+    if (!room || snappy_uncompress(body.at, body.len, room, &size) != SNAPPY_OK)
+        return fail_damaged(err, "snappy");
+    out->len += size;
+    return 0;
+}
+
 /* zlib format: low nibble 8, and the two header bytes are a multiple of 31. */
 static bool looks_like_zlib(struct slice body)
 {
@@ -157,6 +182,8 @@ int encoding_inflate(struct slice name, struct slice body, struct buffer *out, s
         return inflate_zlib(body, looks_like_zlib(body) ? WINDOW_ZLIB : WINDOW_RAW, out, err);
     case CODING_ZSTD:
         return inflate_zstd(body, out, err);
+    case CODING_SNAPPY:
+        return inflate_snappy(body, out, err);
     case CODING_IDENTITY:
         buffer_append_slice(out, body);
         return out->overflow ? fail_large(out, err) : 0;
@@ -164,7 +191,7 @@ int encoding_inflate(struct slice name, struct slice body, struct buffer *out, s
         break;
     }
     return error_set(err, ERROR_BAD_DATA,
-                     "the Content-Encoding is not known here; use gzip, deflate or zstd");
+                     "the Content-Encoding is not known here; use gzip, deflate, zstd or snappy");
 }
 
 bool encoding_gzip(struct slice body, struct buffer *out)

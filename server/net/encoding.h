@@ -5,7 +5,7 @@
 #include "storage/base/buffer.h"
 #include "storage/base/error.h"
 
-/* "", identity, gzip, x-gzip, deflate, zstd. */
+/* "", identity, gzip, x-gzip, deflate, zstd, snappy. */
 bool encoding_is_known(struct slice name);
 /* True when the body is as it is ("" or identity). */
 bool encoding_is_identity(struct slice name);

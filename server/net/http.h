@@ -38,7 +38,7 @@ struct http_request {
     size_t header_count;
     const struct http_param *segments; /* {name} parts of the route's pattern */
     size_t segment_count;
-    struct slice body;             /* decompressed (gzip, deflate, zstd) */
+    struct slice body;             /* decompressed (gzip, deflate, zstd, snappy) */
     struct slice peer;             /* "127.0.0.1" */
     struct arena *arena;           /* lives until the reply is sent */
     const _Atomic bool *cancelled; /* nobody waits for the reply any more; for long queries */

@@ -185,7 +185,7 @@ static int check_body(struct exchange *exchange)
     http_get_header(&exchange->request, "Content-Encoding", &coding);
     if (!encoding_is_known(coding))
         return refuse(exchange, 415,
-                      "the Content-Encoding is not known here; use gzip, deflate or zstd");
+                      "the Content-Encoding is not known here; use gzip, deflate, zstd or snappy");
     if (exchange->head.content_length <= (int64_t)limit)
         return 0;
     error_set(&err, ERROR_TOO_LARGE,

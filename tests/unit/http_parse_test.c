@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -229,6 +230,14 @@ static void bodies_are_inflated_within_the_limit(void **state)
             ZSTD_compress(buffer_reserve(&packed, 1 << 18), 1 << 18, texts[i].at, texts[i].len, 3);
         assert_false(ZSTD_isError(packed.len));
         inflates("zstd", buffer_slice(&packed), texts[i]);
+        buffer_release(&packed);
+        buffer_init(&packed, 16 << 20);
+        size_t size = snappy_max_compressed_length(texts[i].len);
+        assert_int_equal(
+            snappy_compress(texts[i].at, texts[i].len, buffer_reserve(&packed, size), &size),
+            SNAPPY_OK);
+        packed.len = size;
+        inflates("snappy", buffer_slice(&packed), texts[i]);
         buffer_release(&packed);
     }
     free((void *)(uintptr_t)bomb.at);

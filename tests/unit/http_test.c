@@ -274,7 +274,7 @@ static void bodies(void **state)
     gives("POST /api/1/envelope/ HTTP/1.1" CRLF "Transfer-Encoding: chunked" CRLF CRLF "zz" CRLF,
           "400", "{\"detail\":\"the body is not in chunked encoding\"}");
     gives("POST /echo HTTP/1.1" CRLF "Content-Encoding: br" CRLF "Content-Length: 1" CRLF CRLF "x",
-          "415", "use gzip, deflate or zstd");
+          "415", "use gzip, deflate, zstd or snappy");
     gives("POST /echo HTTP/1.1" CRLF "Content-Encoding: gzip" CRLF "Content-Length: 3" CRLF CRLF
           "abc",
           "400", "not valid gzip");
