@@ -251,5 +251,13 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "alertmanagers", api_get_alertmanagers),
     CHANGE("admin/tsdb/delete_series", api_delete_series),
     CHANGE("admin/tsdb/clean_tombstones", api_clean_tombstones),
+    {.methods = HTTP_POST,
+     .pattern = "/api/v1/read",
+     .handle = api_remote_read,
+     .refuse = http_refuse_text},
+    {.methods = FORM,
+     .pattern = "/federate",
+     .handle = api_get_federate,
+     .refuse = http_refuse_text},
 };
 const size_t prometheus_route_count = sizeof prometheus_routes / sizeof prometheus_routes[0];

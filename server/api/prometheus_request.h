@@ -38,6 +38,15 @@ MUST_USE int api_selectors(const struct http_request *request, struct arena *are
                            struct api_selectors *out, struct error *err);
 void api_selectors_release(struct api_selectors *selectors);
 
+struct api_selection {
+    const struct api_selectors *selectors; /* none: ERROR_BAD_DATA */
+    int64_t start_ms, end_ms;
+};
+
+/* The series that any of the selectors means, with samples in the range; each once, by labels. */
+MUST_USE int api_select(struct store *store, const struct api_selection *selection,
+                        struct arena *arena, struct store_selection *out, struct error *err);
+
 /* --- envelopes --- */
 
 /* {"status":"success","data": */
@@ -66,8 +75,11 @@ void api_get_alertmanagers(const struct http_request *request, struct http_reply
 /* prometheus_delete.c */
 void api_delete_series(const struct http_request *request, struct http_reply *reply);
 void api_clean_tombstones(const struct http_request *request, struct http_reply *reply);
-/* prometheus_status.c */
-/* Targets' metadata, exemplars: what is always empty here. */
+/* prometheus_remote.c */
+void api_remote_read(const struct http_request *request, struct http_reply *reply);
+/* prometheus_federate.c */
+void api_get_federate(const struct http_request *request, struct http_reply *reply);
+/* prometheus_status.c: targets' metadata, exemplars: what is always empty here. */
 void api_get_empty_list(const struct http_request *request, struct http_reply *reply);
 
 #endif

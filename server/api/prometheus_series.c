@@ -65,26 +65,35 @@ static int merge_selections(struct arena *arena, struct store_selection *all,
     return 0;
 }
 
+int api_select(struct store *store, const struct api_selection *selection, struct arena *arena,
+               struct store_selection *out, struct error *err)
+{
+    struct store_selection one;
+    *out = (struct store_selection){NULL, 0};
+    if (selection->selectors->count == 0)
+        return error_set(err, ERROR_BAD_DATA, "no match[] parameter provided");
+    for (size_t i = 0; i < selection->selectors->count; i++) {
+        const struct plan *plan = selection->selectors->at[i];
+        struct store_query query = {.matchers = plan->selector.matchers,
+                                    .matcher_count = plan->selector.matcher_count,
+                                    .start_ms = selection->start_ms,
+                                    .end_ms = selection->end_ms};
+        if (store_select(store, &query, arena, &one, err) < 0 ||
+            merge_selections(arena, out, &one, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int list_series(const struct http_request *request, struct http_reply *reply,
                        struct listing *listing, struct error *err)
 {
-    int64_t start_ms = -API_TIME_MAX_MS, end_ms = API_TIME_MAX_MS;
-    struct store_selection all = {NULL, 0}, one;
-    if (listing->selectors.count == 0)
-        return error_set(err, ERROR_BAD_DATA, "no match[] parameter provided");
-    if (api_optional_time(request, "start", &start_ms, err) < 0 ||
-        api_optional_time(request, "end", &end_ms, err) < 0)
+    struct api_selection range = {&listing->selectors, -API_TIME_MAX_MS, API_TIME_MAX_MS};
+    struct store_selection all;
+    if (api_optional_time(request, "start", &range.start_ms, err) < 0 ||
+        api_optional_time(request, "end", &range.end_ms, err) < 0 ||
+        api_select(listing->api->store, &range, &listing->arena, &all, err) < 0)
         return -1;
-    for (size_t i = 0; i < listing->selectors.count; i++) {
-        const struct plan *plan = listing->selectors.at[i];
-        struct store_query query = {.matchers = plan->selector.matchers,
-                                    .matcher_count = plan->selector.matcher_count,
-                                    .start_ms = start_ms,
-                                    .end_ms = end_ms};
-        if (store_select(listing->api->store, &query, &listing->arena, &one, err) < 0 ||
-            merge_selections(&listing->arena, &all, &one, err) < 0)
-            return -1;
-    }
     bool cut = listing->limit && all.count > listing->limit;
     api_begin(reply);
     buffer_append_char(&reply->body, '[');

@@ -213,3 +213,13 @@ bool encoding_gzip(struct slice body, struct buffer *out)
     deflateEnd(&stream);
     return done;
 }
+
+bool encoding_snappy(struct slice body, struct buffer *out)
+{
+    size_t size = snappy_max_compressed_length(body.len);
+    char *room = buffer_reserve(out, size);
+    if (!room || snappy_compress(body.at, body.len, room, &size) != SNAPPY_OK)
+        return false;
+    out->len += size;
+    return true;
+}

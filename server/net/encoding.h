@@ -15,5 +15,7 @@ MUST_USE int encoding_inflate(struct slice name, struct slice body, struct buffe
                               struct error *err);
 /* Appends the body as gzip; false when that does not fit out->limit. */
 MUST_USE bool encoding_gzip(struct slice body, struct buffer *out);
+/* The same as one snappy block, which is what remote read answers with. */
+MUST_USE bool encoding_snappy(struct slice body, struct buffer *out);
 
 #endif

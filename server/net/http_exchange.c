@@ -285,11 +285,19 @@ static bool accepts_gzip(const struct http_request *request)
     return false;
 }
 
+static bool is_encoded(const struct http_reply *reply)
+{
+    for (size_t i = 0; i < reply->header_count; i++)
+        if (slice_equal_nocase(reply->headers[i].name, SLICE("Content-Encoding")))
+            return true;
+    return false;
+}
+
 static void compress_reply(struct exchange *exchange)
 {
     struct http_reply *reply = &exchange->reply;
     struct buffer packed;
-    if (reply->body.len <= GZIP_BYTES_MIN || !accepts_gzip(&exchange->request) ||
+    if (reply->body.len <= GZIP_BYTES_MIN || is_encoded(reply) || !accepts_gzip(&exchange->request) ||
         reply->header_count + 2 > sizeof reply->headers / sizeof reply->headers[0])
         return;
     buffer_init(&packed, REPLY_BYTES_MAX);

@@ -37,6 +37,32 @@ static inline int64_t protobuf_zigzag(uint64_t value)
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
+/* Appends a field. A message within a message is bytes. */
+static inline void protobuf_put_varint(struct buffer *out, uint64_t number, uint64_t value)
+{
+    buffer_append_varint(out, number << 3 | PROTOBUF_VARINT);
+    buffer_append_varint(out, value);
+}
+
+static inline void protobuf_put_double(struct buffer *out, uint64_t number, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    buffer_append_varint(out, number << 3 | PROTOBUF_FIXED64);
+    buffer_append_u64le(out, bits);
+}
+
+static inline void protobuf_put_bytes(struct buffer *out, uint64_t number, struct slice bytes)
+{
+    buffer_append_varint(out, number << 3 | PROTOBUF_BYTES);
+    buffer_append_prefixed(out, bytes);
+}
+
+static inline uint64_t protobuf_unzigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+}
+
 static inline double protobuf_double(uint64_t bits)
 {
     double value;

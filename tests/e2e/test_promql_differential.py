@@ -15,16 +15,12 @@ import math
 import os
 import pathlib
 import random
-import shutil
-import socket
 import subprocess
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import pytest
 
-from conftest import Server, await_
+from conftest import Server
+from peers import Prometheus, ask
 
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", 20261121))
 QUERIES = int(os.environ.get("DIFFERENTIAL_QUERIES", 1000))
@@ -367,45 +363,12 @@ class Queries:
 
 # --- the two servers ---
 
-def ask(url, path, params):
-    """(status, body), whatever the status."""
-    data = urllib.parse.urlencode(params).encode()
-    try:
-        with urllib.request.urlopen(f"{url}/api/v1/{path}", data=data, timeout=60) as reply:
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as reply:
-        return reply.code, json.load(reply)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def start_prometheus(directory, text):
-    assert shutil.which("prometheus") and shutil.which("promtool"), "install prometheus"
     (directory / "samples.om").write_text(text)
-    (directory / "prometheus.yml").write_text("global: {}\n")
     subprocess.run(["promtool", "tsdb", "create-blocks-from", "openmetrics",
                     str(directory / "samples.om"), str(directory / "tsdb")],
                    check=True, capture_output=True)
-    port = free_port()
-    log = (directory / "prometheus.log").open("w")
-    process = subprocess.Popen(
-        ["prometheus", f"--config.file={directory}/prometheus.yml",
-         f"--storage.tsdb.path={directory}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-         "--storage.tsdb.retention.time=50y", "--query.lookback-delta=5m"],
-        stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready():
-        try:
-            return urllib.request.urlopen(url + "/-/ready").status == 200
-        except OSError:
-            return False
-    await_(ready, 60, "prometheus")
-    return process, url
+    return Prometheus(directory)
 
 
 class Pair:
@@ -413,7 +376,7 @@ class Pair:
         self.start = START
         self.data = fill(Data(random.Random(SEED), self.start))
         text = self.data.text()
-        self.prometheus, self.prometheus_url = start_prometheus(directory, text)
+        self.prometheus = start_prometheus(directory, text)
         self.server = Server(directory, "retention: {raw: 50y}").start()
         reply = self.server.http("/api/v1/import", text)
         assert reply.status == 200, reply.text
@@ -422,11 +385,10 @@ class Pair:
         assert report["rejected"] == 0 and report["out_of_order"] == 0, report
 
     def both(self, path, params):
-        return ask(self.prometheus_url, path, params), ask(self.server.url, path, params)
+        return ask(self.prometheus.url, path, params), ask(self.server.url, path, params)
 
     def close(self):
-        self.prometheus.terminate()
-        self.prometheus.wait(30)
+        self.prometheus.close()
         self.server.close()
 
 

@@ -1,4 +1,4 @@
-/* Remote write requests: what a message becomes, and why a series is refused. */
+/* Remote write and remote read: what a message becomes, and why a series is refused. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "server/wire/remote_read.h"
 #include "server/wire/remote_write.h"
 #include "storage/store.h"
 
@@ -281,6 +282,97 @@ static void test_reading_ends_at_a_broken_message(void **state)
     buffer_release(&body);
 }
 
+/* --- remote read --- */
+
+static void test_read_request(void **state)
+{
+    (void)state;
+    struct buffer body = fresh(), query = fresh(), matcher = fresh();
+    struct remote_queries queries = {.count = 0};
+    struct error err;
+    put_varint(&matcher, 1, 3);
+    put_bytes(&matcher, 2, SLICE("job"));
+    put_bytes(&matcher, 3, SLICE("a.*"));
+    put_varint(&query, 1, 1000);
+    put_varint(&query, 2, 2000);
+    put_message(&query, 3, &matcher);
+    put_message(&body, 1, &query);
+    arena_reset(&arena);
+    assert_int_equal(remote_read_parse(buffer_slice(&body), &arena, &queries, &err), 0);
+    assert_int_equal(queries.count, 1);
+    assert_int_equal(queries.at[0].start_ms, 1000);
+    assert_int_equal(queries.at[0].end_ms, 2000);
+    assert_int_equal(queries.at[0].matcher_count, 1);
+    assert_false(matcher_accepts(&queries.at[0].matchers[0], SLICE("api")));
+    remote_queries_release(&queries);
+    assert_int_equal(remote_read_parse(SLICE("\x0a\x03"), &arena, &queries, &err), -1);
+    assert_int_equal(err.kind, ERROR_BAD_DATA);
+    remote_queries_release(&queries);
+    buffer_release(&body);
+}
+
+static void random_side(struct histogram_side *side, struct histogram_bucket *at, bool whole)
+{
+    int32_t index = rand() % 40 - 20;
+    side->at = at;
+    side->count = (size_t)(rand() % 12);
+    for (size_t i = 0; i < side->count; i++) {
+        at[i] = (struct histogram_bucket){index, rand() % 1000 + (whole ? 1 : 0.5)};
+        index += 1 + (rand() % 3 ? 0 : rand() % 50);
+    }
+}
+
+static void same_side(const struct histogram_side *a, const struct histogram_side *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) {
+        assert_int_equal(a->at[i].index, b->at[i].index);
+        assert_true(a->at[i].count == b->at[i].count);
+    }
+}
+
+/* What is answered reads back as what is written: both sides speak of the same TimeSeries. */
+static void test_answers_read_back(void **state)
+{
+    (void)state;
+    srand(7);
+    for (int round = 0; round < 200; round++) {
+        bool whole = round % 2;
+        struct histogram_bucket positive[12], negative[12];
+        struct histogram histogram = {.schema = rand() % 13 - 4,
+                                      .count = whole ? 40 : 2.25,
+                                      .sum = -3.5,
+                                      .zero_count = whole ? 7 : 0.25,
+                                      .zero_threshold = 1e-9};
+        random_side(&histogram.positive, positive, whole);
+        random_side(&histogram.negative, negative, whole);
+        const struct histogram *at[] = {&histogram, NULL};
+        const int64_t times[] = {5, 6};
+        struct store_column column = {.count = 2, .times = times, .histograms = at};
+        struct label labels[] = {{SLICE(LABEL_NAME), SLICE("h")}, {SLICE("x"), SLICE("y")}};
+        struct buffer out = fresh(), scratch = fresh();
+        struct remote_write reader;
+        struct remote_series series;
+        enum remote_reject reject;
+        remote_put_series(&out, &scratch, (struct labels){labels, 2}, &column);
+        arena_reset(&arena);
+        remote_write_init(&reader, buffer_slice(&out));
+        assert_true(remote_write_next(&reader, &arena, &series, &reject));
+        assert_int_equal(reject, REMOTE_OK);
+        assert_int_equal(series.count, 2);
+        const struct histogram *back = series.samples[0].histogram;
+        assert_int_equal(back->schema, histogram.schema);
+        assert_true(back->count == histogram.count && back->sum == histogram.sum);
+        assert_true(back->zero_count == histogram.zero_count);
+        same_side(&back->positive, &histogram.positive);
+        same_side(&back->negative, &histogram.negative);
+        assert_true(series.samples[0].time_ms == 5 && series.samples[1].time_ms == 6);
+        assert_true(is_stale_nan(series.samples[1].value));
+        buffer_release(&out);
+        buffer_release(&scratch);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +382,8 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_buckets_that_do_not_fit),
         cmocka_unit_test(test_reading_ends_at_a_broken_message),
+        cmocka_unit_test(test_read_request),
+        cmocka_unit_test(test_answers_read_back),
     };
     arena_init(&arena, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
