@@ -145,6 +145,7 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
 static void free_kv(struct kv *kv)
 {
     kv_gate_release(kv);
+    damages_release(&kv->damages);
     free(kv->path);
     for (int i = 0; i < KV_FAMILY_COUNT; i++)
         rocksdb_options_destroy(kv->options[i]);
@@ -177,23 +178,28 @@ int kv_open_database(struct kv *kv, struct error *err)
         names[i] = families[i].name;
         options[i] = kv->options[i];
     }
-    if (check_room(kv->path, err))
+    if (!kv->read_only && check_room(kv->path, err))
         return -1;
-    kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT, names,
-                                          options, kv->handles, &message);
+    if (kv->read_only)
+        kv->db = rocksdb_open_for_read_only_column_families(kv->options[KV_DEFAULT], kv->path,
+                                                            KV_FAMILY_COUNT, names, options,
+                                                            kv->handles, 0, &message);
+    else
+        kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT,
+                                              names, options, kv->handles, &message);
     if (!message)
         return 0;
     kv->db = NULL;
     return explain_open_failure(kv->path, message, err);
 }
 
-int kv_open(const char *path, struct kv **out, struct error *err)
+static int open_kv(const char *path, bool read_only, struct kv **out, struct error *err)
 {
-    if (make_directories(path, err))
-        return -1;
     struct kv *kv = alloc_zeroed(1, sizeof *kv);
     kv_gate_init(kv);
+    damages_init(&kv->damages);
     kv->path = alloc_string(path);
+    kv->read_only = read_only;
     kv->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
     kv->read = rocksdb_readoptions_create();
     kv->write = rocksdb_writeoptions_create();
@@ -207,6 +213,16 @@ int kv_open(const char *path, struct kv **out, struct error *err)
     }
     *out = kv;
     return 0;
+}
+
+int kv_open(const char *path, struct kv **out, struct error *err)
+{
+    return make_directories(path, err) ? -1 : open_kv(path, false, out, err);
+}
+
+int kv_open_read_only(const char *path, struct kv **out, struct error *err)
+{
+    return open_kv(path, true, out, err);
 }
 
 void kv_close_database(struct kv *kv)

@@ -8,6 +8,7 @@
 
 #include "storage/base/buffer.h"
 #include "storage/base/error.h"
+#include "storage/damage.h"
 
 enum kv_family {
     KV_DEFAULT,  /* unused; RocksDB insists on it */
@@ -27,6 +28,8 @@ struct kv_iterator;
 
 /* Creates the directory (parents too) and missing families. */
 MUST_USE int kv_open(const char *path, struct kv **out, struct error *err);
+/* For looking at a directory that no process has open; changes nothing in it, and writing fails. */
+MUST_USE int kv_open_read_only(const char *path, struct kv **out, struct error *err);
 void kv_close(struct kv *kv);
 
 /* --- writing --- */
@@ -75,7 +78,23 @@ struct slice kv_value(const struct kv_iterator *it);
 /* -1 when iteration stopped on an error rather than at the end. */
 MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 
+/* Visits the readable rows of [from, to) in order; a visitor that returns false ends it. Damaged
+ * blocks are noted (kv_damages) and passed over. Returns how many there were; -1: nothing can be
+ * read now. */
+struct kv_range {
+    enum kv_family family;
+    struct slice from, to; /* empty: from the beginning, to the end */
+};
+MUST_USE int kv_each(struct kv *kv, const struct kv_range *range,
+                     bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
+                     struct error *err);
+
 /* --- looking after it --- */
+/* What is known to be damaged; for readers to add to. */
+struct damages *kv_damages(struct kv *kv);
+/* Any thread: a copy of the state now, made of links where the disk is the same, in a directory
+ * that must not exist. */
+MUST_USE int kv_checkpoint(struct kv *kv, const char *path, struct error *err);
 /* Writer thread, holding no iterator: opens the database again after a failed write. Waits some
  * seconds for readers to end; new ones wait for it. -1: refused as before; try again later. */
 MUST_USE int kv_reopen(struct kv *kv, struct error *err);

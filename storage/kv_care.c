@@ -1,4 +1,4 @@
-/* kv_care: compaction and facts.
+/* kv_care: compaction, checkpoints and facts.
  *
  * Compacting by hand rewrites every family down to its last level, so that deleted data is gone and
  * what remains has the bottom's compression. The C API reports no errors of it; RocksDB counts them.
@@ -37,6 +37,26 @@ int kv_compact(struct kv *kv, struct error *err)
     return error_set(err, ERROR_INTERNAL,
                      "RocksDB could not compact all tables; run lapwing check-data to see which "
                      "are damaged, and look at the free disk space");
+}
+
+struct damages *kv_damages(struct kv *kv)
+{
+    return &kv->damages;
+}
+
+int kv_checkpoint(struct kv *kv, const char *path, struct error *err)
+{
+    char *message = NULL;
+    if (kv_enter(kv, err))
+        return -1;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(kv->db, &message);
+    if (!message) {
+        /* 0: memtables become tables first, so that no log has to be copied. */
+        rocksdb_checkpoint_create(checkpoint, path, 0, &message);
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    }
+    kv_leave(kv);
+    return kv_check(message, "cannot copy the tables", err);
 }
 
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)

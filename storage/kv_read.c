@@ -135,13 +135,19 @@ struct slice kv_value(const struct kv_iterator *it)
     return slice_make(at, len);
 }
 
+int kv_iterator_refused(const struct kv_iterator *it, struct error *err)
+{
+    if (it->it)
+        return 0;
+    *err = it->refused;
+    return -1;
+}
+
 int kv_iterator_check(const struct kv_iterator *it, struct error *err)
 {
     char *message = NULL;
-    if (!it->it) {
-        *err = it->refused;
+    if (kv_iterator_refused(it, err))
         return -1;
-    }
     rocksdb_iter_get_error(it->it, &message);
     return kv_check(message, "cannot read from the data directory", err);
 }

@@ -2,7 +2,7 @@
  *
  *   kv.c        open, close, options              kv_write.c   batches, dropping ranges
  *   kv_gate.c   who is inside; opening it again   kv_read.c    gets and iterators
- *   kv_care.c   compaction, properties
+ *   kv_each.c   all readable rows              kv_care.c    compaction, checkpoints, properties
  *
  * Whoever uses the database from another thread than the writer's is inside between kv_enter and
  * kv_leave, so that the writer can close it and open it again when nobody is.
@@ -25,6 +25,8 @@ struct kv {
     rocksdb_writeoptions_t *write;
     rocksdb_writeoptions_t *write_sync;
     char *path;
+    bool read_only;
+    struct damages damages;
 
     pthread_mutex_t gate;
     pthread_cond_t gate_changed; /* on the monotonic clock */
@@ -52,5 +54,8 @@ void kv_gate_release(struct kv *kv);
  * inside already never waits. Each 0 is answered by a kv_leave of the same thread. */
 MUST_USE int kv_enter(struct kv *kv, struct error *err);
 void kv_leave(struct kv *kv);
+
+/* kv_read.c: -1 with the reason when the gate kept the iterator out: nothing can be read now. */
+MUST_USE int kv_iterator_refused(const struct kv_iterator *it, struct error *err);
 
 #endif
