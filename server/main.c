@@ -1,6 +1,7 @@
 /* main: the table of contents.
  *
  *     flags ─▶ print something (--version, --print-config, ...)        exit 0
+ *           ├▶ --check-data, --restore (server/offline.c)              exit 0, 1 damaged
  *           └▶ server_open ─▶ server_run ─▶ server_close               exit 0
  *     A mistake in a flag: exit 2; in the configuration or at start: exit 1; one sentence on stderr.
  */
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "server/alert/manager.h"
+#include "server/offline.h"
 #include "server/server.h"
 #include "server/version.h"
 #include "storage/base/log.h"
@@ -17,7 +19,16 @@
 #define TEXT_MAX         ((size_t)1 << 20)
 #define CONFIG_ARENA_MAX ((size_t)32 << 20)
 
-enum action { SERVE, CHECK_CONFIG, PRINT_CONFIG, DOCUMENT_CONFIG, VERSION, HELP };
+enum action {
+    SERVE,
+    CHECK_CONFIG,
+    PRINT_CONFIG,
+    DOCUMENT_CONFIG,
+    CHECK_DATA,
+    RESTORE,
+    VERSION,
+    HELP
+};
 
 struct flag {
     const char *name;
@@ -33,6 +44,10 @@ static const struct flag flags[] = {
      "read the configuration and the rules, and say what is wrong"},
     {"--print-config", NULL, PRINT_CONFIG, "print the configuration with all defaults filled in"},
     {"--document-config", NULL, DOCUMENT_CONFIG, "print docs/CONFIG.md"},
+    {"--check-data", NULL, CHECK_DATA,
+     "read every row of the data or a backup in --data DIR, and say what is damaged"},
+    {"--restore", "BACKUP", RESTORE, "check the backup in BACKUP and put it into --data DIR"},
+    {"--force", NULL, RESTORE, "restore: keep what is in --data DIR aside instead of refusing"},
     {"--version", NULL, VERSION, "print the version"},
     {"--help", NULL, HELP, "print this"},
 };
@@ -61,7 +76,8 @@ static const struct flag *find_flag(char **argv, int *i, const char **value)
 }
 
 /* 0, or the exit status after a mistake. */
-static int read_flags(char **argv, struct server_options *options, enum action *action)
+static int read_flags(char **argv, struct server_options *options, struct offline *offline,
+                      enum action *action)
 {
     for (int i = 1; argv[i]; i++) {
         const char *value = NULL, *argument = argv[i];
@@ -78,6 +94,9 @@ static int read_flags(char **argv, struct server_options *options, enum action *
             options->data_dir = value;
         else
             *action = flag->action;
+        if (strcmp(flag->name, "--restore") == 0)
+            offline->backup = value;
+        offline->force |= strcmp(flag->name, "--force") == 0;
     }
     return 0;
 }
@@ -96,7 +115,7 @@ static int print_help(void)
     buffer_append_string(&text, "usage: lapwingd [options]\n\n"
                                 "One daemon for metrics, logs, errors and alerts. Options:\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
-        buffer_append_format(&text, "  %-17s %-5s %s\n", flags[i].name,
+        buffer_append_format(&text, "  %-17s %-6s %s\n", flags[i].name,
                              flags[i].value ? flags[i].value : "", flags[i].help);
     buffer_append_string(&text, "\nSIGTERM stops it without loss, SIGHUP reads the rules again.\n");
     return print_text(&text);
@@ -138,6 +157,21 @@ static int show_config(const struct server_options *options, enum action action)
     return status != 0 ? status : print_text(&text);
 }
 
+static int work_offline(const struct server_options *options, struct offline *offline,
+                        enum action action)
+{
+    struct arena arena;
+    struct config config;
+    struct error err = {0};
+    arena_init(&arena, CONFIG_ARENA_MAX);
+    int status = server_configure(options, &arena, &config, &err);
+    offline->data = config.data_dir;
+    if (status == 0)
+        status = action == RESTORE ? offline_restore(offline, &err) : offline_check(offline, &err);
+    arena_release(&arena);
+    return status < 0 ? report(&err) : status;
+}
+
 static int serve(const struct server_options *options)
 {
     struct server *server;
@@ -154,12 +188,13 @@ static int serve(const struct server_options *options)
 int main(int argc, char **argv)
 {
     struct server_options options = {0};
+    struct offline offline = {0};
     enum action action = SERVE;
     (void)argc;
     /* glibc gives each thread an arena of its own, and each keeps what its thread once used; two
      * are plenty for the few threads here that allocate often. */
     mallopt(M_ARENA_MAX, 2);
-    int status = read_flags(argv, &options, &action);
+    int status = read_flags(argv, &options, &offline, &action);
     if (status != 0)
         return status;
     switch (action) {
@@ -173,6 +208,9 @@ int main(int argc, char **argv)
     case CHECK_CONFIG:
     case PRINT_CONFIG:
         return show_config(&options, action);
+    case CHECK_DATA:
+    case RESTORE:
+        return work_offline(&options, &offline, action);
     case SERVE:
         break;
     }

@@ -124,7 +124,8 @@ static void add_routes(struct server *server)
     server->import_api = (struct import_api){server->store, server->writer, config};
     server->logs_api =
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
-    server->admin_api = (struct admin_api){.store = server->store, .writer = server->writer};
+    server->admin_api = (struct admin_api){
+        .store = server->store, .data_dir = config->data_dir, .writer = server->writer};
     server->loki_api = (struct loki_api){server->store, config};
     import_init();
     sentry_init();

@@ -79,11 +79,13 @@ struct slice kv_value(const struct kv_iterator *it);
 MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
 
 /* Visits the readable rows of [from, to) in order; a visitor that returns false ends it. Damaged
- * blocks are noted (kv_damages) and passed over. Returns how many there were; -1: nothing can be
+ * blocks are noted (kv_damages) or told, and passed over. Returns how many there were; -1: nothing can be
  * read now. */
 struct kv_range {
     enum kv_family family;
     struct slice from, to; /* empty: from the beginning, to the end */
+    /* Called for each damaged place with visit's arg; NULL: it is noted. */
+    void (*on_damage)(void *arg, const struct error *err);
 };
 MUST_USE int kv_each(struct kv *kv, const struct kv_range *range,
                      bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
@@ -102,6 +104,8 @@ MUST_USE int kv_reopen(struct kv *kv, struct error *err);
 MUST_USE int kv_compact(struct kv *kv, struct error *err);
 /* Any thread: ends a kv_compact under way soon, and all to come at once. */
 void kv_hurry(struct kv *kv);
+/* True from then on. */
+const _Atomic bool *kv_hurried(const struct kv *kv);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

@@ -17,6 +17,11 @@ void kv_hurry(struct kv *kv)
     kv_leave(kv);
 }
 
+const _Atomic bool *kv_hurried(const struct kv *kv)
+{
+    return &kv->hurried;
+}
+
 int kv_compact(struct kv *kv, struct error *err)
 {
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();

@@ -80,42 +80,65 @@ static bool pass_damage(struct kv_iterator *it, struct slice last)
     return kv_seek(it, number_slice(&good));
 }
 
-/* Notes why the iterator stopped. False: it has come to its end. */
-static bool note_damage(struct kv *kv, const struct kv_iterator *it)
+/* One walk. */
+struct walk {
+    struct kv *kv;
+    const struct kv_range *range;
+    bool (*visit)(void *arg, struct slice key, struct slice value);
+    void *arg;
+    struct kv_iterator *it;
+    struct buffer last; /* key of the row read last */
+};
+
+/* Visits the rows up to the next damage or the end. False: the visitor wants no more. */
+static bool visit_sound(struct walk *walk, bool more)
+{
+    for (; more; more = kv_next(walk->it)) {
+        buffer_reset(&walk->last);
+        buffer_append_slice(&walk->last, kv_key(walk->it));
+        if (!walk->visit(walk->arg, kv_key(walk->it), kv_value(walk->it)))
+            return false;
+    }
+    return true;
+}
+
+/* Tells why the iterator stopped. False: it has come to its end. */
+static bool tell_damage(const struct walk *walk)
 {
     struct error err = {0};
-    if (kv_iterator_check(it, &err) == 0)
+    if (kv_iterator_check(walk->it, &err) == 0)
         return false;
-    damage_note(&kv->damages, DAMAGE_TABLE, "%s", err.text);
+    if (walk->range->on_damage)
+        walk->range->on_damage(walk->arg, &err);
+    else
+        damage_note(&walk->kv->damages, DAMAGE_TABLE, "%s", err.text);
     return true;
+}
+
+static int run_walk(struct walk *walk)
+{
+    int places = 0;
+    bool more = kv_seek_first(walk->it);
+    while (visit_sound(walk, more) && tell_damage(walk)) {
+        more = ++places < PLACES_MAX && pass_damage(walk->it, buffer_slice(&walk->last));
+        if (!more)
+            break;
+    }
+    return places;
 }
 
 int kv_each(struct kv *kv, const struct kv_range *range,
             bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
             struct error *err)
 {
-    struct buffer last;
-    struct kv_iterator *it = kv_iterate(kv, range->family, range->from, range->to);
-    int places = 0;
-    int status = kv_iterator_refused(it, err);
-    buffer_init(&last, SIZE_MAX);
-    buffer_append_slice(&last, range->from);
-    bool more = !status && kv_seek_first(it);
-    while (!status) {
-        while (more) {
-            buffer_reset(&last);
-            buffer_append_slice(&last, kv_key(it));
-            if (!visit(arg, kv_key(it), kv_value(it)))
-                break;
-            more = kv_next(it);
-        }
-        if (more || !note_damage(kv, it))
-            break;
-        more = ++places < PLACES_MAX && pass_damage(it, buffer_slice(&last));
-        if (!more)
-            break;
-    }
-    buffer_release(&last);
-    kv_iterator_free(it);
-    return status ? -1 : places;
+    struct walk walk = {.kv = kv, .range = range, .visit = visit, .arg = arg};
+    walk.it = kv_iterate(kv, range->family, range->from, range->to);
+    int places = kv_iterator_refused(walk.it, err);
+    buffer_init(&walk.last, SIZE_MAX);
+    buffer_append_slice(&walk.last, range->from);
+    if (!places)
+        places = run_walk(&walk);
+    buffer_release(&walk.last);
+    kv_iterator_free(walk.it);
+    return places;
 }

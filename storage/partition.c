@@ -255,6 +255,14 @@ static bool load_row(struct partitions *partitions, uint32_t day, struct slice v
     return value.len == 0;
 }
 
+bool partitions_check_row(struct slice value)
+{
+    struct partitions scratch = {.count = 0};
+    bool sound = load_row(&scratch, 0, value);
+    partitions_release(&scratch);
+    return sound;
+}
+
 int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err)
 {
     struct kv_iterator *it = kv_iterate(kv, KV_POSTINGS, SLICE(""), SLICE(""));

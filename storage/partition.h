@@ -35,6 +35,8 @@ struct partitions {
 void partitions_release(struct partitions *partitions);
 /* Those of partitions->resolution. */
 MUST_USE int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err);
+/* Is this a sound value of KV_POSTINGS? */
+MUST_USE bool partitions_check_row(struct slice value);
 /* Notes a chunk of the samples [start, end] ms, which lie on one day: call it before the chunk is
  * written. Makes the partition if need be; buckets the samples fall into become stale. */
 void partitions_mark(struct partitions *partitions, uint32_t series, int64_t start_ms,

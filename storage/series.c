@@ -224,14 +224,28 @@ static int load_next(struct series *series, struct kv *kv, struct error *err)
     return status;
 }
 
+/* Leaves the labels in *value. */
+static bool cut_row(struct slice key, struct slice *value, uint32_t *id, uint8_t *kind)
+{
+    return bytes_cut_u32be(&key, id) && key.len == 0 && *id < UINT32_MAX / 2 &&
+           bytes_cut_u8(value, kind) && *kind >= SERIES_COUNTER && *kind <= SERIES_SET &&
+           value->len < UINT32_MAX;
+}
+
+bool series_check_row(struct slice key, struct slice value, struct arena *arena, uint32_t *id)
+{
+    uint8_t kind;
+    struct labels labels;
+    return cut_row(key, &value, id, &kind) && labels_decode(value, arena, &labels);
+}
+
 /* One row of KV_SERIES. */
 static bool load_row(struct series *series, struct slice key, struct slice value)
 {
     uint32_t id;
     uint8_t kind;
-    return bytes_cut_u32be(&key, &id) && key.len == 0 && id < UINT32_MAX / 2 &&
-           bytes_cut_u8(&value, &kind) && kind >= SERIES_COUNTER && kind <= SERIES_SET &&
-           value.len < UINT32_MAX && series_put(series, id, value, (enum series_kind)kind);
+    return cut_row(key, &value, &id, &kind) &&
+           series_put(series, id, value, (enum series_kind)kind);
 }
 
 int series_load(struct series *series, struct kv *kv, struct error *err)

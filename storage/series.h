@@ -30,6 +30,9 @@ struct series {
 
 void series_init(struct series *series, size_t series_max);
 void series_release(struct series *series);
+/* Is this a sound row of KV_SERIES? *id is its series as far as the key says. */
+MUST_USE bool series_check_row(struct slice key, struct slice value, struct arena *arena,
+                               uint32_t *id);
 /* Reads all of KV_SERIES, and the next id. */
 MUST_USE int series_load(struct series *series, struct kv *kv, struct error *err);
 

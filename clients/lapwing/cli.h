@@ -21,6 +21,8 @@ struct cli {
     const char *limit;
     const char *project;
     bool log;         /* send: lines are JSON logs */
+    const char *data; /* restore: the data directory */
+    bool force;       /* restore: even where there is something */
     char **arguments; /* behind the command */
     int argument_count;
 };
@@ -38,6 +40,9 @@ int command_logs(const struct cli *cli);
 int command_issues(const struct cli *cli);
 int command_send(const struct cli *cli);
 int command_compact(const struct cli *cli);
+int command_backup(const struct cli *cli);
+int command_restore(const struct cli *cli);
+int command_check_data(const struct cli *cli);
 
 /* --- http.c --- */
 struct parameter {
@@ -48,7 +53,7 @@ struct parameter {
 int http_get(const struct cli *cli, const char *path, const struct parameter *parameters,
              size_t count, char **body);
 int http_post(const struct cli *cli, const char *path, const char *data, char **body);
-/* As http_post, for what may take hours. */
+/* As http_post, with JSON, for what may take hours. */
 int http_post_patiently(const struct cli *cli, const char *path, const char *data, char **body);
 /* The body parsed; NULL after a complaint when it is no JSON. Delete with cJSON_Delete. */
 cJSON *json_of(const char *body);

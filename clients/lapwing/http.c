@@ -111,16 +111,17 @@ int http_get(const struct cli *cli, const char *path, const struct parameter *pa
     return status;
 }
 
-static int post(const struct cli *cli, const char *path, const char *data, long seconds,
+static int post(const struct cli *cli, const char *path, const char *data, bool patiently,
                 char **body)
 {
     CURL *curl = must(curl_easy_init());
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/x-ndjson");
+    struct curl_slist *headers = curl_slist_append(
+        NULL, patiently ? "Content-Type: application/json" : "Content-Type: application/x-ndjson");
     char *url = build_url(cli, curl, path, NULL, 0);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, data);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(data));
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, seconds);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, patiently ? 0L : REQUEST_SECONDS);
     int status = perform(cli, curl, url, body);
     free(url);
     curl_slist_free_all(headers);
@@ -130,12 +131,12 @@ static int post(const struct cli *cli, const char *path, const char *data, long 
 
 int http_post(const struct cli *cli, const char *path, const char *data, char **body)
 {
-    return post(cli, path, data, REQUEST_SECONDS, body);
+    return post(cli, path, data, false, body);
 }
 
 int http_post_patiently(const struct cli *cli, const char *path, const char *data, char **body)
 {
-    return post(cli, path, data, 0, body);
+    return post(cli, path, data, true, body);
 }
 
 cJSON *json_of(const char *body)

@@ -15,6 +15,12 @@ static const struct command commands[] = {
     {"send", "LINE...", "send statsd lines (or, with --log, JSON logs); - reads stdin",
      command_send},
     {"compact", "", "seal, apply retention and rewrite the tables now", command_compact},
+    {"backup", "DIR", "have the server write a backup to DIR, which must not exist",
+     command_backup},
+    {"restore", "DIR", "check a backup and put it into --data (stop lapwingd first)",
+     command_restore},
+    {"check-data", "[DIR]", "read every row of the server's data, or of DIR, and list damage",
+     command_check_data},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -28,6 +34,8 @@ enum {
     OPTION_LIMIT,
     OPTION_PROJECT,
     OPTION_LOG,
+    OPTION_DATA,
+    OPTION_FORCE,
     OPTION_VERSION
 };
 
@@ -49,6 +57,9 @@ static const struct option_row {
      "N          at most so many lines or issues"},
     {{"project", required_argument, NULL, OPTION_PROJECT}, "NAME       issues of one project"},
     {{"log", no_argument, NULL, OPTION_LOG}, "           send: the lines are JSON logs"},
+    {{"data", required_argument, NULL, OPTION_DATA}, "DIR        restore: the data directory"},
+    {{"force", no_argument, NULL, OPTION_FORCE},
+     "           restore: keep what is in --data aside instead of refusing"},
     {{"version", no_argument, NULL, OPTION_VERSION}, "           the version"},
     {{"help", no_argument, NULL, 'h'}, "           this text"},
 };
@@ -114,6 +125,12 @@ static int apply(struct cli *cli, int code)
         return 0;
     case OPTION_LOG:
         cli->log = true;
+        return 0;
+    case OPTION_DATA:
+        cli->data = optarg;
+        return 0;
+    case OPTION_FORCE:
+        cli->force = true;
         return 0;
     case 'o':
         return parse_output(optarg, &cli->output);

@@ -193,6 +193,24 @@ def lapwing(tmp_path):
 
 
 @pytest.fixture
+def small_disk(tmp_path):
+    """small_disk(mib) mounts a file system of that size, once, and returns its path; None where
+    that is not allowed: tests/unit/full_disk_test.c shows the same without one."""
+    path = tmp_path / "small"
+
+    def mount(mib):
+        if not path.is_mount():
+            path.mkdir(exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", str(path)],
+                           capture_output=True, check=False)
+        return path if path.is_mount() else None
+
+    yield mount
+    if path.is_mount():
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.fixture
 def node():
     """node(script, env) runs a script that may require() the npm clients; returns its output."""
     assert NODE_MODULES.is_dir(), "run tests/npm.sh first"
