@@ -80,6 +80,12 @@ bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
 	@$(BUILD)/bench/query_bench
 	@$(BUILD)/bench/store_bench
 
+bench-store: ## bytes on disk, CPU, restart and reads, beside VictoriaMetrics and Prometheus
+	@tests/deps.sh bench
+	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
+	@$(PYTHON) bench/run_store.py
+	@$(BUILD)/bench/encode_bench
+
 install: binaries ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd
 	install -D $(BUILD)/lapwing $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwing
@@ -90,5 +96,5 @@ format: ## rewrite the sources with clang-format
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: help deps build run binaries bench install format clean
+.PHONY: help deps build run binaries bench bench-store install format clean
 -include $(shell find $(BUILD) build/fuzz -name "*.d" 2>/dev/null)

@@ -2,8 +2,8 @@
  *
  *   build/release/bench/dataset_dump FORMAT START_MS SERIES SAMPLES [NAME=VALUE]
  *
- *   json  a line a series and day: {"metric":{...},"values":[...],"timestamps":[ms,...]}
- *   text  OpenMetrics, a sample a line, times in seconds
+ *   json         a line a series and day: {"metric":{...},"values":[...],"timestamps":[ms,...]}
+ *   openmetrics  a sample a line, times in seconds
  *
  * NAME=VALUE becomes one more label of every series.
  */
@@ -79,8 +79,9 @@ static void dump_text(size_t series, const char *labels, int64_t start_ms, size_
 
 int main(int argc, char **argv)
 {
-    if (argc < 5 || (strcmp(argv[1], "json") != 0 && strcmp(argv[1], "text") != 0)) {
-        fprintf(stderr, "usage: dataset_dump json|text START_MS SERIES SAMPLES [NAME=VALUE]\n");
+    if (argc < 5 || (strcmp(argv[1], "json") != 0 && strcmp(argv[1], "openmetrics") != 0)) {
+        fprintf(stderr,
+                "usage: dataset_dump json|openmetrics START_MS SERIES SAMPLES [NAME=VALUE]\n");
         return 2;
     }
     bool json = strcmp(argv[1], "json") == 0;

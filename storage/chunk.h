@@ -10,6 +10,9 @@
 #include "storage/histogram.h"
 
 #define CHUNK_SAMPLES_MAX COLUMN_COUNT_MAX
+/* What makes a good chunk of histograms, of which one tick may take as much memory as an hour of
+ * values: four hours at 10 s. */
+#define CHUNK_HISTOGRAMS_MAX 1440
 
 /* Over the samples that are not stale markers. A counter rose by last - first + drop. */
 struct chunk_summary {

@@ -40,9 +40,9 @@ enum form { FORM_PACKED, FORM_SPLIT, FORM_SPLIT_DELTA, FORM_RUNS };
 
 #define ZSTD_LEVEL      19
 #define ESCAPE          255
-#define ESCAPE_BITS     48  /* about what one costs */
-#define SYMBOL_BITS     5   /* what a symbol costs in the table */
-#define PROBES          256 /* values looked at to find the range */
+#define ESCAPE_BITS     48 /* about what one costs */
+#define SYMBOL_BITS     5  /* what a symbol costs in the table */
+#define PROBES          64 /* values looked at to find the range */
 #define SHIFT_MAX       63
 #define SHIFTS_TRIED    5
 #define RUNS_SHARE      3 /* runs are tried where a third as many do */
@@ -50,12 +50,15 @@ enum form { FORM_PACKED, FORM_SPLIT, FORM_SPLIT_DELTA, FORM_RUNS };
 #define SPLIT_BYTES_MIN 24 /* a smaller column has nothing to gain */
 #define MATCH_MIN       7
 
-/* What is tried; no smoothing of differences by the one before: it never won. */
+/* What is tried: for small noise, like the counts of a histogram's buckets, only the first two. No
+ * smoothing of differences by the one before: it never won. */
 static const struct predictor {
     uint8_t smooth; /* 0, or 1 + k */
     bool delta;
-} predictors[] = {{0, false}, {3, false}, {5, false}, {0, true}, {3, true}, {5, true}, {7, true}};
-#define PREDICTORS (sizeof predictors / sizeof *predictors)
+} predictors[] = {{0, false}, {0, true}, {3, false}, {5, false}, {3, true}, {5, true}, {7, true}};
+#define PREDICTORS       (sizeof predictors / sizeof *predictors)
+#define PREDICTORS_SMALL 2
+#define SMALL_BITS       4
 
 /* --- a zstd context a thread, for making one costs as much as a column --- */
 
@@ -237,12 +240,13 @@ static void append_split(struct buffer *out, const struct split *split, const ui
             buffer_append_varint(out, (residuals[i] - split->base) >> split->shift);
 }
 
-static void append_best_split(struct buffer *out, const int64_t *values, size_t count)
+static void append_best_split(struct buffer *out, const int64_t *values, size_t count,
+                              size_t predictors_tried)
 {
     uint64_t residuals[DENSE_COUNT_MAX], firsts[STEPS_MAX];
     struct split best = {.cost = INFINITY};
     size_t steps;
-    for (size_t i = 0; i < PREDICTORS; i++) {
+    for (size_t i = 0; i < predictors_tried; i++) {
         memcpy(residuals, values, count * sizeof *residuals);
         steps = apply(predictors[i], residuals, count, firsts);
         plan_split(&best, predictors[i], residuals, count - steps, 1);
@@ -277,7 +281,8 @@ static void append_plain(struct buffer *out, const int64_t *values, size_t count
     size_t packed = out->len;
     if (packed - start <= SPLIT_BYTES_MIN || count <= STEPS_MAX)
         return;
-    append_best_split(out, values, count);
+    bool small = (packed - start) * 8 < count * SMALL_BITS;
+    append_best_split(out, values, count, small ? PREDICTORS_SMALL : PREDICTORS);
     keep_shorter(out, start, packed);
 }
 

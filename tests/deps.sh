@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the Debian 12 packages that `make run` (build) and `make test` (build + test) need.
+# Installs the Debian 12 packages that `make run` (build), `make test` (build + test) and
+# `make bench-store` (bench: another store to compare with) need.
 # Does nothing, quickly, when all of them are there.
 set -eu
 
@@ -7,13 +8,15 @@ BUILD="gcc g++ libc6-dev make pkg-config librocksdb-dev libevent-dev libmsgpack-
     libcurl4-openssl-dev libyaml-dev libzstd-dev zlib1g-dev libxxhash-dev libroaring-dev libssl-dev
     libsimdjson-dev libcjson-dev libsnappy-dev"
 TEST="libcmocka-dev perl python3 python3-pytest curl prometheus prometheus-alertmanager git"
+BENCH="victoria-metrics"
 LINT="clang-14 libclang-rt-14-dev clang-format clang-tidy"
 
 case "${1:-build}" in
 build) packages=$BUILD ;;
 test) packages="$BUILD $TEST" ;;
+bench) packages="$BUILD $TEST $BENCH" ;;
 lint) packages="$BUILD $TEST $LINT" ;;
-*) echo "usage: tests/deps.sh build|test|lint" >&2; exit 2 ;;
+*) echo "usage: tests/deps.sh build|test|bench|lint" >&2; exit 2 ;;
 esac
 
 # Node.js may be there from elsewhere; Debian's would then clash with it.
