@@ -249,6 +249,15 @@ static const struct option config_options[] = {
         .help = "Time that one query may take.",
     },
     {
+        .path = "limits.slow_query",
+        .type = OPTION_DURATION,
+        .offset = AT(limits.slow_query_ms),
+        .fallback = "5s",
+        .min = 0,
+        .max = HOUR,
+        .help = "Queries that take longer are logged; 0 logs none.",
+    },
+    {
         .path = "retention.raw",
         .type = OPTION_DURATION,
         .offset = AT(retention.raw_ms),

@@ -76,6 +76,7 @@ struct server {
 
     struct admin_api admin_api;
     struct health_api health_api;
+    struct active_queries active;
     struct prometheus_api prometheus_api;
     struct import_api import_api;
     struct logs_api logs_api;
@@ -119,6 +120,7 @@ static void add_routes(struct server *server)
     server->health_api.start_ns = clock_monotonic_ns();
     server->prometheus_api = (struct prometheus_api){.store = server->store,
                                                      .writer = server->writer,
+                                                     .active = &server->active,
                                                      .config = config,
                                                      .start_ms = clock_real_ms()};
     server->import_api = (struct import_api){server->store, server->writer, config};
@@ -126,12 +128,14 @@ static void add_routes(struct server *server)
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
     server->admin_api = (struct admin_api){
         .store = server->store, .data_dir = config->data_dir, .writer = server->writer};
-    server->loki_api = (struct loki_api){server->store, config};
+    server->loki_api = (struct loki_api){server->store, &server->active, config};
+    active_init(&server->active, config->limits.slow_query_ms);
     import_init();
     sentry_init();
 
     http_add_routes(http, health_routes, health_route_count, &server->health_api);
     http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
+    http_add_routes(http, active_routes, active_route_count, &server->active);
     http_add_routes(http, import_routes, import_route_count, &server->import_api);
     http_add_routes(http, alert_routes, alert_route_count, server->alerts);
     http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
@@ -406,6 +410,7 @@ void server_close(struct server *server)
     stats_free(server->stats);
     if (server->store)
         store_close(server->store);
+    active_release(&server->active);
     event_base_free(server->base);
     arena_release(&server->arena);
     free(server);

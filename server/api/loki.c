@@ -37,6 +37,7 @@ struct work {
     struct arena arena;
     struct logql_query queries[SELECTORS_MAX];
     size_t query_count;
+    struct slice text; /* of the query */
     struct logql_request run;
 };
 
@@ -151,9 +152,8 @@ static int read_limit(struct work *work, struct error *err)
 
 static int read_query(struct work *work, struct error *err)
 {
-    struct slice text = SLICE("");
-    http_get_param(work->request, "query", &text);
-    if (logql_parse(text, &work->arena, &work->queries[0], err))
+    http_get_param(work->request, "query", &work->text);
+    if (logql_parse(work->text, &work->arena, &work->queries[0], err))
         return -1;
     work->query_count = 1;
     work->run.query = &work->queries[0];
@@ -167,7 +167,16 @@ static int answer_query(struct work *work, bool instant, struct http_reply *repl
 {
     struct logql_result result;
     int64_t start_ns = clock_monotonic_ns();
-    if (logql_run(store_logs(work->api->store), &work->run, &work->arena, &result, err))
+    struct active_query active = {.language = "logql",
+                                  .text = work->text,
+                                  .request = work->request,
+                                  .start_ms = work->run.start_ns / NS_PER_MS,
+                                  .end_ms = work->run.end_ns / NS_PER_MS,
+                                  .step_ms = work->run.step_ns / NS_PER_MS};
+    active_begin(work->api->active, &active);
+    int status = logql_run(store_logs(work->api->store), &work->run, &work->arena, &result, err);
+    active_end(work->api->active, &active, status ? err->text : NULL);
+    if (status)
         return -1;
     begin(reply);
     logql_render_data(&result, instant, clock_monotonic_ns() - start_ns, &reply->body);

@@ -6,6 +6,7 @@
 #ifndef SERVER_API_LOKI_H
 #define SERVER_API_LOKI_H
 
+#include "server/api/active.h"
 #include "server/config.h"
 #include "server/net/http.h"
 #include "storage/store.h"
@@ -13,6 +14,7 @@
 /* The context of the routes. */
 struct loki_api {
     struct store *store;
+    struct active_queries *active;
     const struct config *config; /* limits.query_* */
 };
 

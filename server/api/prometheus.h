@@ -7,6 +7,7 @@
 #ifndef SERVER_API_PROMETHEUS_H
 #define SERVER_API_PROMETHEUS_H
 
+#include "server/api/active.h"
 #include "server/config.h"
 #include "server/net/http.h"
 #include "server/writer.h"
@@ -16,6 +17,7 @@
 struct prometheus_api {
     struct store *store;
     struct writer *writer;       /* for deletions */
+    struct active_queries *active;
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */
 };

@@ -41,7 +41,7 @@ struct http_request {
     struct slice body;             /* decompressed (gzip, deflate, zstd, snappy) */
     struct slice peer;             /* "127.0.0.1" */
     struct arena *arena;           /* lives until the reply is sent */
-    const _Atomic bool *cancelled; /* nobody waits for the reply any more; for long queries */
+    _Atomic bool *cancelled;       /* nobody waits for the reply any more: end the work */
     void *context;                 /* as given to http_add_routes */
 };
 

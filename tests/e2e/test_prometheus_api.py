@@ -1,6 +1,7 @@
 """The Prometheus HTTP API as its clients use it: promtool, curl, Grafana's habits."""
 import gzip
 import json
+import threading
 import time
 
 import pytest
@@ -253,3 +254,30 @@ def test_large_answer_and_large_query(server):
                         {"Content-Type": "application/x-www-form-urlencoded"})
     assert reply.status == 400
     assert "bytes long" in reply.json()["error"]
+
+
+def test_stats_on_request(server):
+    reply = server.get("/api/v1/query", query="sum(requests_total)", time=END, stats="all").json()
+    assert reply["data"]["result"] and reply["data"]["stats"]["timings"]["evalTotalTime"] > 0
+    assert reply["data"]["stats"]["samples"]["totalQueryableSamples"] > 0
+    assert "stats" not in server.get("/api/v1/query", query="1").json()["data"]
+
+
+def test_active_queries_are_listed_and_ended(lapwing):
+    server = lapwing("limits: {slow_query: 100ms}")
+    endless = "max_over_time(sum_over_time(vector(1)[6h:1s])[6h:1s])"
+    replies = []
+    asking = threading.Thread(
+        target=lambda: replies.append(server.get("/api/v1/query", query=endless, time=1e9)))
+    asking.start()
+    active = await_(lambda: server.get("/api/v1/status/active_queries").json()["data"])
+    assert [query["query"] for query in active] == [endless], active
+    assert active[0]["language"] == "promql" and active[0]["end_ms"] == 10**12, active
+    await_(lambda: server.get("/api/v1/status/active_queries").json()["data"][0]["duration_ms"] > 100)
+    ended = server.http(f"/api/v1/status/active_queries/{active[0]['id']}", method="DELETE")
+    assert ended.status == 204, ended.text
+    asking.join(20)
+    assert replies[0].status == 499 and replies[0].json()["errorType"] == "canceled", replies[0].text
+    assert server.get("/api/v1/status/active_queries").json()["data"] == []
+    assert server.http("/api/v1/status/active_queries/1", method="DELETE").status == 404
+    await_(lambda: "slow_query" in server.log() and endless in server.log())
