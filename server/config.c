@@ -258,6 +258,35 @@ static const struct option config_options[] = {
         .help = "Queries that take longer are logged; 0 logs none.",
     },
     {
+        .path = "memory.head",
+        .type = OPTION_BYTES,
+        .offset = AT(memory.head_bytes),
+        .fallback = "384MiB",
+        .min = MIB,
+        .max = 256 * GIB,
+        .help =
+            "Memory for samples that are not in chunks yet; beyond it series are written early, "
+            "in shorter chunks. A series itself takes some 500 bytes on top: limits.series.",
+    },
+    {
+        .path = "memory.block_cache",
+        .type = OPTION_BYTES,
+        .offset = AT(memory.block_cache_bytes),
+        .fallback = "64MiB",
+        .min = MIB,
+        .max = 256 * GIB,
+        .help = "Memory for blocks read from disk.",
+    },
+    {
+        .path = "memory.memtables",
+        .type = OPTION_BYTES,
+        .offset = AT(memory.memtable_bytes),
+        .fallback = "64MiB",
+        .min = 4 * MIB,
+        .max = 16 * GIB,
+        .help = "Memory for what is on its way into tables on disk.",
+    },
+    {
         .path = "retention.raw",
         .type = OPTION_DURATION,
         .offset = AT(retention.raw_ms),

@@ -47,6 +47,11 @@ struct config {
         int64_t slow_query_ms; /* 0 = none is logged */
     } limits;
     struct {
+        int64_t head_bytes;
+        int64_t block_cache_bytes;
+        int64_t memtable_bytes;
+    } memory;
+    struct {
         int64_t raw_ms;
         int64_t rollup_5m_ms; /* read and checked; no effect before rollups exist */
         int64_t rollup_1h_ms;

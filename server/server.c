@@ -154,6 +154,9 @@ static int open_store(struct server *server, struct error *err)
     struct store_options options = {
         .path = config->data_dir,
         .series_max = config->limits.series,
+        .head_bytes = config->memory.head_bytes,
+        .block_cache_bytes = config->memory.block_cache_bytes,
+        .memtable_bytes = config->memory.memtable_bytes,
         .retention_raw_ms = config->retention.raw_ms,
         .retention_logs_ms = config->retention.logs_ms,
     };

@@ -24,9 +24,10 @@
 #include "storage/merge.h"
 #include "storage/store_state.h"
 
-#define BATCH_ARENA_BYTES ((size_t)1 << 30)
-#define RECORD_ROWS_MAX   ((size_t)1 << 20) /* samples in one head log record */
-#define PUBLISH_ROWS      ((size_t)8192)    /* samples appended under one hold of the lock */
+#define BATCH_ARENA_BYTES   ((size_t)1 << 30)
+#define RECORD_ROWS_MAX     ((size_t)1 << 20) /* samples in one head log record */
+#define SERIES_IN_BATCH_MAX 50000
+#define PUBLISH_ROWS        ((size_t)8192) /* samples appended under one hold of the lock */
 
 struct sample {
     int64_t time_ms;
@@ -426,10 +427,27 @@ static void take_back(struct store_batch *batch)
                (int64_t)(admitted ? admitted : batch->count));
 }
 
+/* Writes new series beforehand where they are so many that the batch would become large: one
+ * without samples does no harm. */
+static int save_series(struct store *store, struct error *err)
+{
+    struct kv_batch *batch = kv_batch_new();
+    int status = 0;
+    while (!status && store->series.count - store->series.saved > SERIES_IN_BATCH_MAX) {
+        uint32_t end = store->series.saved + SERIES_IN_BATCH_MAX;
+        series_stage(&store->series, end, store->kv, batch);
+        status = kv_write(store->kv, batch, false, err);
+        if (!status)
+            store->series.saved = end;
+    }
+    kv_batch_free(batch);
+    return status;
+}
+
 static int write_batch(struct store_batch *batch, bool sync, struct error *err)
 {
     struct store *store = batch->store;
-    if (store_check_disk(store, err))
+    if (store_check_disk(store, err) || save_series(store, err))
         return -1;
     admit(batch);
     turn_late(batch);
@@ -438,7 +456,7 @@ static int write_batch(struct store_batch *batch, bool sync, struct error *err)
     struct headlog_rows late = {batch->late, batch->late_count, codes};
     uint64_t records = stage_headlog(batch, HEADLOG_SAMPLES, open, store->headlog_next);
     records += stage_headlog(batch, HEADLOG_LATE, late, store->headlog_next + records);
-    series_stage(&store->series, store->kv, batch->kv);
+    series_stage(&store->series, store->series.count, store->kv, batch->kv);
     if (!kv_batch_is_empty(batch->kv) && kv_write(store->kv, batch->kv, sync, err))
         return -1;
     publish(batch);

@@ -34,10 +34,15 @@ void head_release(struct head *head)
     head_init(head);
 }
 
+size_t head_sample_bytes(const struct head *head)
+{
+    return head->blocks.used * RUN_BLOCK_BYTES + head->code_bytes;
+}
+
 size_t head_bytes(const struct head *head)
 {
-    return head->entries.used * sizeof(struct head_series) + head->blocks.used * RUN_BLOCK_BYTES +
-           head->code_bytes + head->capacity * sizeof *head->at;
+    return head->entries.used * sizeof(struct head_series) + head_sample_bytes(head) +
+           head->capacity * sizeof *head->at;
 }
 
 struct head_series *head_make(struct head *head, uint32_t id)

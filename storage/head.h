@@ -53,6 +53,8 @@ void head_init(struct head *head);
 void head_release(struct head *head);
 /* Bytes of entries, runs and codes in use. */
 size_t head_bytes(const struct head *head);
+/* Of that, those that sealing frees: runs and codes. */
+size_t head_sample_bytes(const struct head *head);
 static inline struct head_series *head_get(const struct head *head, uint32_t id)
 {
     return id < head->capacity ? head->at[id] : NULL;

@@ -25,7 +25,7 @@
 
 #define BLOCK_CACHE_BYTES   ((size_t)64 << 20)
 #define MEMTABLE_BYTES_ALL  ((size_t)64 << 20)
-#define MEMTABLE_BYTES      ((size_t)16 << 20)
+#define MEMTABLE_PARTS      4 /* one family's memtable is full at this part of all */
 #define WAL_BYTES_ALL       ((uint64_t)128 << 20)
 #define OPEN_BYTES_MIN      ((uint64_t)4 << 20)
 #define BLOCK_BYTES         ((size_t)16 << 10)
@@ -128,8 +128,8 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
     rocksdb_options_set_create_missing_column_families(options, 1);
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS_MAX);
     rocksdb_options_set_max_open_files(options, OPEN_FILES_MAX);
-    rocksdb_options_set_db_write_buffer_size(options, MEMTABLE_BYTES_ALL);
-    rocksdb_options_set_write_buffer_size(options, MEMTABLE_BYTES);
+    rocksdb_options_set_db_write_buffer_size(options, kv->memtable_bytes);
+    rocksdb_options_set_write_buffer_size(options, kv->memtable_bytes / MEMTABLE_PARTS);
     rocksdb_options_set_max_write_buffer_number(options, 2);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_ALL);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
@@ -193,14 +193,18 @@ int kv_open_database(struct kv *kv, struct error *err)
     return explain_open_failure(kv->path, message, err);
 }
 
-static int open_kv(const char *path, bool read_only, struct kv **out, struct error *err)
+int kv_open_with(const struct kv_options *options, struct kv **out, struct error *err)
 {
+    size_t cache = options->block_cache_bytes ? options->block_cache_bytes : BLOCK_CACHE_BYTES;
+    if (!options->read_only && make_directories(options->path, err))
+        return -1;
     struct kv *kv = alloc_zeroed(1, sizeof *kv);
     kv_gate_init(kv);
     damages_init(&kv->damages);
-    kv->path = alloc_string(path);
-    kv->read_only = read_only;
-    kv->cache = rocksdb_cache_create_lru(BLOCK_CACHE_BYTES);
+    kv->path = alloc_string(options->path);
+    kv->read_only = options->read_only;
+    kv->memtable_bytes = options->memtable_bytes ? options->memtable_bytes : MEMTABLE_BYTES_ALL;
+    kv->cache = rocksdb_cache_create_lru(cache);
     kv->read = rocksdb_readoptions_create();
     kv->write = rocksdb_writeoptions_create();
     kv->write_sync = rocksdb_writeoptions_create();
@@ -217,12 +221,12 @@ static int open_kv(const char *path, bool read_only, struct kv **out, struct err
 
 int kv_open(const char *path, struct kv **out, struct error *err)
 {
-    return make_directories(path, err) ? -1 : open_kv(path, false, out, err);
+    return kv_open_with(&(struct kv_options){.path = path}, out, err);
 }
 
 int kv_open_read_only(const char *path, struct kv **out, struct error *err)
 {
-    return open_kv(path, true, out, err);
+    return kv_open_with(&(struct kv_options){.path = path, .read_only = true}, out, err);
 }
 
 void kv_close_database(struct kv *kv)

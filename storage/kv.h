@@ -30,6 +30,13 @@ struct kv_iterator;
 MUST_USE int kv_open(const char *path, struct kv **out, struct error *err);
 /* For looking at a directory that no process has open; changes nothing in it, and writing fails. */
 MUST_USE int kv_open_read_only(const char *path, struct kv **out, struct error *err);
+struct kv_options {
+    const char *path;
+    bool read_only;
+    size_t block_cache_bytes; /* 0 = 64 MiB */
+    size_t memtable_bytes;    /* of all families; 0 = 64 MiB */
+};
+MUST_USE int kv_open_with(const struct kv_options *options, struct kv **out, struct error *err);
 void kv_close(struct kv *kv);
 
 /* --- writing --- */

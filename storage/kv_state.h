@@ -27,6 +27,7 @@ struct kv {
     char *path;
     bool read_only;
     struct damages damages;
+    size_t memtable_bytes;
 
     pthread_mutex_t gate;
     pthread_cond_t gate_changed; /* on the monotonic clock */

@@ -2,8 +2,13 @@
  *
  *   names["service"] -> { all: ids with any service, values["api"] -> {1, 2, 7}, ... }
  *
- * Most values of a high-cardinality label (a host, a path) belong to few series, so a set of one
- * lives in the table entry itself (id * 2 + 1); the second id makes it a roaring bitmap.
+ * Most values of a high-cardinality label (a host, a path) belong to few series: a set of one lives
+ * in the table entry itself, one of up to 32 is a plain array, and only more make a roaring bitmap,
+ * which would spend some 60 bytes on an id that is alone in its range of 65,536.
+ *
+ *   entry   id << 1 | 1        one
+ *           few * | 2          up to FEW_MAX, ascending or not
+ *           bitmap *           more
  *
  * A missing label equals the empty string. A matcher that refuses the empty string keeps the union
  * of the values it accepts; one that accepts it removes the union of the values it refuses, which
@@ -17,9 +22,16 @@
 #include "storage/base/alloc.h"
 
 #define VALUES_MAX ((size_t)1 << 31)
+#define FEW_MAX    32
+#define FEW_TAG    ((uint64_t)2)
+
+struct few {
+    uint32_t count; /* > 0; there is room up to the next power of two */
+    uint32_t ids[];
+};
 
 struct postings_label {
-    struct table values; /* value -> id * 2 + 1, or a bitmap */
+    struct table values; /* value -> its set */
     roaring_bitmap_t *all;
 };
 
@@ -39,12 +51,29 @@ static uint32_t single_id(const struct table_entry *entry)
     return (uint32_t)(entry->value.number >> 1);
 }
 
+static bool is_few(const struct table_entry *entry)
+{
+    return (entry->value.number & 3) == FEW_TAG;
+}
+
+static struct few *few_of(const struct table_entry *entry)
+{
+    return (struct few *)(uintptr_t)(entry->value.number - FEW_TAG);
+}
+
+static void set_free(const struct table_entry *entry)
+{
+    if (is_few(entry))
+        free(few_of(entry));
+    else if (!is_single(entry))
+        roaring_bitmap_free(entry->value.pointer);
+}
+
 static void label_free(struct postings_label *label)
 {
     size_t cursor = 0;
     for (struct table_entry *entry; (entry = table_next(&label->values, &cursor));)
-        if (!is_single(entry))
-            roaring_bitmap_free(entry->value.pointer);
+        set_free(entry);
     table_release(&label->values);
     roaring_bitmap_free(label->all);
     free(label);
@@ -75,6 +104,24 @@ static struct postings_label *label_make(struct postings *postings, struct slice
     return entry->value.pointer;
 }
 
+/* An array that is full becomes a bitmap. */
+static void few_add(struct table_entry *entry, uint32_t id)
+{
+    struct few *few = few_of(entry);
+    if (few->count == FEW_MAX) {
+        roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(few->count, few->ids);
+        roaring_bitmap_add(bitmap, id);
+        free(few);
+        entry->value.pointer = bitmap;
+        return;
+    }
+    if (few->count >= 2 && (few->count & (few->count - 1)) == 0) {
+        few = alloc_resize(few, sizeof *few + 2 * few->count * sizeof few->ids[0], 1);
+        entry->value.number = (uint64_t)(uintptr_t)few + FEW_TAG;
+    }
+    few->ids[few->count++] = id;
+}
+
 static void entry_add(struct table_entry *entry, bool fresh, uint32_t id)
 {
     if (fresh) {
@@ -82,11 +129,15 @@ static void entry_add(struct table_entry *entry, bool fresh, uint32_t id)
         return;
     }
     if (is_single(entry)) {
-        roaring_bitmap_t *bitmap = roaring_bitmap_create();
-        roaring_bitmap_add(bitmap, single_id(entry));
-        entry->value.pointer = bitmap;
+        struct few *few = alloc_resize(NULL, sizeof *few + 2 * sizeof few->ids[0], 1);
+        few->count = 1;
+        few->ids[0] = single_id(entry);
+        entry->value.number = (uint64_t)(uintptr_t)few + FEW_TAG;
     }
-    roaring_bitmap_add(entry->value.pointer, id);
+    if (is_few(entry))
+        few_add(entry, id);
+    else
+        roaring_bitmap_add(entry->value.pointer, id);
 }
 
 void postings_add(struct postings *postings, uint32_t id, struct labels labels)
@@ -101,11 +152,28 @@ void postings_add(struct postings *postings, uint32_t id, struct labels labels)
     }
 }
 
+/* True when it became empty, and is freed. The room stays that of a larger count. */
+static bool few_remove(struct few *few, uint32_t id)
+{
+    uint32_t place = 0;
+    while (place < few->count && few->ids[place] != id)
+        place++;
+    if (place == few->count)
+        return false;
+    few->ids[place] = few->ids[--few->count];
+    if (few->count)
+        return false;
+    free(few);
+    return true;
+}
+
 /* True when the entry's set became empty. */
 static bool entry_remove(struct table_entry *entry, uint32_t id)
 {
     if (is_single(entry))
         return single_id(entry) == id;
+    if (is_few(entry))
+        return few_remove(few_of(entry), id);
     roaring_bitmap_remove(entry->value.pointer, id);
     if (!roaring_bitmap_is_empty(entry->value.pointer))
         return false;
@@ -140,6 +208,8 @@ static void collect(roaring_bitmap_t *into, const struct table_entry *entry)
         return;
     if (is_single(entry))
         roaring_bitmap_add(into, single_id(entry));
+    else if (is_few(entry))
+        roaring_bitmap_add_many(into, few_of(entry)->count, few_of(entry)->ids);
     else
         roaring_bitmap_or_inplace(into, entry->value.pointer);
 }
@@ -223,12 +293,22 @@ roaring_bitmap_t *postings_select(const struct postings *postings, const struct 
 
 /* --- listing --- */
 
+static bool few_occur(const struct few *few, const roaring_bitmap_t *ids)
+{
+    for (uint32_t i = 0; i < few->count; i++)
+        if (roaring_bitmap_contains(ids, few->ids[i]))
+            return true;
+    return false;
+}
+
 static bool occurs(const struct table_entry *entry, const roaring_bitmap_t *ids)
 {
     if (!ids)
         return true;
-    return is_single(entry) ? roaring_bitmap_contains(ids, single_id(entry))
-                            : roaring_bitmap_intersect(ids, entry->value.pointer);
+    if (is_single(entry))
+        return roaring_bitmap_contains(ids, single_id(entry));
+    return is_few(entry) ? few_occur(few_of(entry), ids)
+                         : roaring_bitmap_intersect(ids, entry->value.pointer);
 }
 
 void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
@@ -254,4 +334,29 @@ void postings_values(const struct postings *postings, struct slice name,
     for (struct table_entry *entry; (entry = table_next(&of->values, &cursor));)
         if (occurs(entry, ids))
             visit(arg, table_key(entry));
+}
+
+/* --- counting bytes --- */
+
+static size_t set_bytes(const struct table_entry *entry)
+{
+    if (is_single(entry))
+        return 0;
+    if (is_few(entry))
+        return sizeof(struct few) + few_of(entry)->count * sizeof(uint32_t);
+    return roaring_bitmap_size_in_bytes(entry->value.pointer);
+}
+
+size_t postings_bytes(const struct postings *postings)
+{
+    size_t bytes = roaring_bitmap_size_in_bytes(postings->all), cursor = 0;
+    for (struct table_entry *name; (name = table_next(&postings->names, &cursor));) {
+        const struct postings_label *label = name->value.pointer;
+        size_t at = 0;
+        bytes += roaring_bitmap_size_in_bytes(label->all);
+        bytes += label->values.capacity * sizeof *label->values.entries;
+        for (struct table_entry *entry; (entry = table_next(&label->values, &at));)
+            bytes += entry->key_len + 1 + set_bytes(entry);
+    }
+    return bytes;
 }

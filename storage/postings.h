@@ -20,6 +20,8 @@ void postings_init(struct postings *postings);
 void postings_release(struct postings *postings);
 void postings_add(struct postings *postings, uint32_t id, struct labels labels);
 void postings_remove(struct postings *postings, uint32_t id, struct labels labels);
+/* Bytes held. Walks all values. */
+size_t postings_bytes(const struct postings *postings);
 /* The ids that all matchers accept; the caller frees it. */
 roaring_bitmap_t *postings_select(const struct postings *postings, const struct matcher *matchers,
                                   size_t count);

@@ -282,7 +282,7 @@ int store_sweep(struct store *store, int64_t now_ms, struct error *err)
     return soon ? 0 : sweep(store, now_ms, err);
 }
 
-static void make_due(struct store *store, uint32_t id)
+void store_make_due(struct store *store, uint32_t id)
 {
     struct head_series *series = head_get(&store->head, id);
     if (!series || series->count == 0 || series->due)
@@ -293,7 +293,7 @@ static void make_due(struct store *store, uint32_t id)
 
 int store_seal_one(struct store *store, uint32_t id, struct error *err)
 {
-    make_due(store, id);
+    store_make_due(store, id);
     return seal_until(store, INT64_MAX, err);
 }
 
@@ -305,7 +305,7 @@ int store_seal_some(struct store *store, const roaring_bitmap_t *ids, struct tim
         const struct head_series *series = head_get(&store->head, it.current_value);
         if (series && series->count && series->first_ms <= range.end_ms &&
             series->last_ms >= range.start_ms)
-            make_due(store, it.current_value);
+            store_make_due(store, it.current_value);
     }
     return seal_until(store, INT64_MAX, err);
 }
@@ -313,7 +313,7 @@ int store_seal_some(struct store *store, const roaring_bitmap_t *ids, struct tim
 void store_mark_due(struct store *store)
 {
     for (uint32_t id = 0; id < store->head.capacity; id++)
-        make_due(store, id);
+        store_make_due(store, id);
 }
 
 int store_seal(struct store *store, struct error *err)

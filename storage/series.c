@@ -178,11 +178,11 @@ void series_remove(struct series *series, uint32_t id)
         pack_text(series);
 }
 
-void series_stage(const struct series *series, struct kv *kv, struct kv_batch *batch)
+void series_stage(const struct series *series, uint32_t end, struct kv *kv, struct kv_batch *batch)
 {
     struct buffer value;
     buffer_init(&value, SIZE_MAX);
-    for (uint32_t id = series->saved; id < series->count; id++) {
+    for (uint32_t id = series->saved; id < end; id++) {
         const struct series_row *row = series_row(series, id);
         if (!row)
             continue;

@@ -46,8 +46,8 @@ void series_remove(struct series *series, uint32_t id);
 size_t series_bytes(const struct series *series);
 /* Puts the next id into the batch: with it, ids of rows that go stay unused. */
 void series_stage_next(const struct series *series, struct kv *kv, struct kv_batch *batch);
-/* Puts the rows of ids >= saved into the batch. */
-void series_stage(const struct series *series, struct kv *kv, struct kv_batch *batch);
+/* Puts the rows of ids >= saved and below `end` into the batch. */
+void series_stage(const struct series *series, uint32_t end, struct kv *kv, struct kv_batch *batch);
 
 static inline const struct series_row *series_row(const struct series *series, uint32_t id)
 {

@@ -22,11 +22,13 @@
 #include "storage/base/lock.h"
 #include "storage/base/log.h"
 #include "storage/chunk.h"
+#include "storage/memory.h"
 #include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define FORMAT_VERSION        1
 #define CHUNK_SAMPLES_DEFAULT 360
+#define HEAD_BYTES_DEFAULT    ((size_t)384 << 20)
 #define DISK_RESERVE_DEFAULT  ((uint64_t)128 << 20) /* what memtables in flight may still need */
 #define DISK_CHECK_NS         ((int64_t)1000000000)
 #define LABELS_BYTES_MAX      ((size_t)1 << 16)
@@ -126,7 +128,10 @@ static void build_postings(struct store *store)
 static int load(struct store *store, const struct store_options *options, struct error *err)
 {
     struct logstore_options logs = {.retention_ms = options->retention_logs_ms};
-    if (kv_open(options->path, &store->kv, err) || check_format(store->kv, err) ||
+    struct kv_options kv = {.path = options->path,
+                            .block_cache_bytes = (size_t)options->block_cache_bytes,
+                            .memtable_bytes = (size_t)options->memtable_bytes};
+    if (kv_open_with(&kv, &store->kv, err) || check_format(store->kv, err) ||
         series_load(&store->series, store->kv, err) ||
         partitions_load(&store->partitions, store->kv, err) ||
         tombstones_load(&store->tombstones, store->kv, err))
@@ -142,10 +147,12 @@ int store_open(const struct store_options *options, struct store **out, struct e
     struct store *store = alloc_zeroed(1, sizeof *store);
     int64_t start = clock_monotonic_ns();
     metric_register(store_metrics, STORE_METRIC_COUNT);
+    memory_register();
     store->retention_ms = options->retention_raw_ms;
     store->chunk_samples =
         options->chunk_samples ? (size_t)options->chunk_samples : CHUNK_SAMPLES_DEFAULT;
     assert(store->chunk_samples > 1 && store->chunk_samples <= CHUNK_SAMPLES_MAX);
+    store->head_bytes_max = options->head_bytes ? (size_t)options->head_bytes : HEAD_BYTES_DEFAULT;
     store->path = alloc_string(options->path);
     store->disk_reserve =
         options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
@@ -221,9 +228,10 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
         return -1;
     if (store_clean_tombstones(store, err) < 0)
         return -1;
-    if (store_seal_due(store, err) || store_merge_due(store, now_ms, err) ||
-        store_sweep(store, now_ms, err))
+    if (store_seal_due(store, err) || memory_relieve_head(store, err) ||
+        store_merge_due(store, now_ms, err) || store_sweep(store, now_ms, err))
         return error_wrap(err, "cannot seal chunks");
+    memory_measure(store, now_ms);
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.live);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);

@@ -28,6 +28,9 @@ struct store_options {
     int64_t retention_raw_ms;  /* samples older than this are dropped */
     int64_t retention_logs_ms; /* and records */
     int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
+    int64_t head_bytes;        /* of open samples; beyond it series are sealed early; 0 = 384 MiB */
+    int64_t block_cache_bytes; /* 0 = 64 MiB */
+    int64_t memtable_bytes;    /* in all; 0 = 64 MiB */
     /* With less disk space left commits are refused, while reads go on; 0 = 128 MiB. */
     int64_t disk_reserve_bytes;
 };

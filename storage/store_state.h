@@ -2,7 +2,8 @@
  *
  *   store.c         open, close, documents, facts           select.c     index -> selection
  *   commit.c        batch -> head log -> head               read.c       head + chunks -> columns
- *   recover.c       head log -> head                        seal.c       head -> chunks
+ *   recover.c       head log -> head, by replay.c           seal.c       head -> chunks
+ *   memory.c        what is held in memory, and sealing early under pressure
  *   retention.c     days leave, and the series that lived only in them
  *   rewrite.c       one day of a series out of its chunks and back
  *   compact.c       all maintenance at once
@@ -84,6 +85,9 @@ struct store {
     struct buffer labels;       /* scratch: canonical labels of a series looked for */
     struct id_list due;         /* series whose open samples fill a chunk */
     int64_t swept_ms;           /* when stragglers were last looked for */
+    int64_t walked_ms;          /* when the postings were last measured */
+    size_t head_bytes_max;      /* of open samples */
+    uint32_t relieved;          /* the id where the next walk to relieve the head begins */
     roaring_bitmap_t *doubtful; /* series that may have no data left */
     roaring_bitmap_t *held;     /* not to be forgotten: see store_hold */
 
@@ -101,7 +105,8 @@ void store_note_due(struct store *store, uint32_t id, struct head_series *series
 MUST_USE int store_recover_head(struct store *store, struct error *err);
 /* read.c: the newest sealed sample time of a series, or TIME_NONE. */
 int64_t store_sealed_until(struct store *store, uint32_t id);
-/* seal.c */
+/* seal.c: puts the series on the due list if it has open samples and is not there. */
+void store_make_due(struct store *store, uint32_t id);
 void store_mark_due(struct store *store); /* every series that has open samples */
 MUST_USE int store_seal_due(struct store *store, struct error *err);
 /* Seals the open samples of this series (and what else is due). */

@@ -25,13 +25,15 @@ static void make_labels(uint32_t id)
 {
     static const char *const jobs[] = {"api", "web", "batch", "a.c", "abc"};
     static const char *const environments[] = {"prod", "staging"};
-    struct label pairs[4];
+    struct label pairs[5];
     size_t count = 0;
     if (lrand48() % 10)
         pairs[count++] = (struct label){SLICE("env"), pick(environments, 2)};
     pairs[count++] = (struct label){SLICE("id"), arena_format(&arena, "%u", id)};
     if (lrand48() % 3)
         pairs[count++] = (struct label){SLICE("job"), pick(jobs, 5)};
+    /* about as many as fit into the array of a few */
+    pairs[count++] = (struct label){SLICE("rack"), arena_format(&arena, "%u", id % 15)};
     if (lrand48() % 40 == 0)
         pairs[count++] = (struct label){SLICE("rare"), SLICE("x")};
     all[id] = labels_copy(&arena, (struct labels){pairs, count});
@@ -50,7 +52,7 @@ static void assert_selects(const struct postings *postings, const struct matcher
     roaring_bitmap_free(got);
 }
 
-static const char *const names[] = {"job", "env", "id", "rare", "absent"};
+static const char *const names[] = {"job", "env", "id", "rare", "absent", "rack"};
 static const char *const plain[] = {"", "api", "prod", "x", "7", "a.c", "nothing"};
 static const char *const patterns[] = {"",      "api",      "api|web", "api|",  ".*",   ".+",
                                        "a.c",   "a\\.c",    "[a-b].*", "1.*",   "x?",   "prod|",
@@ -64,7 +66,7 @@ static struct matcher random_matcher(void)
     bool regex = type == MATCH_REGEX || type == MATCH_NOT_REGEX;
     struct slice value = regex ? pick(patterns, sizeof patterns / sizeof *patterns)
                                : pick(plain, sizeof plain / sizeof *plain);
-    if (matcher_init(&matcher, type, pick(names, 5), value, &err))
+    if (matcher_init(&matcher, type, pick(names, 6), value, &err))
         fail_msg("%s", err.text);
     return matcher;
 }
