@@ -286,17 +286,6 @@ static int compare_documents(const struct comparison *c)
     return 0;
 }
 
-int64_t compare_commits(struct store *store, struct error *err)
-{
-    struct buffer value;
-    buffer_init(&value, 64);
-    int status = store_get(store, SLICE("commits"), &value, err);
-    buffer_append(&value, "", 1);
-    int64_t commits = status == 1 ? strtoll(value.at, NULL, 10) : status;
-    buffer_release(&value);
-    return commits;
-}
-
 int compare(const struct model *model, struct store *store, struct error *err)
 {
     struct comparison c = {.model = model,

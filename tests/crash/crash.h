@@ -74,6 +74,9 @@ struct model {
 };
 
 void model_init(struct model *model);
+/* A copy of its own. */
+void model_copy(const struct model *model, struct model *out);
+void model_release(struct model *model);
 /* Makes the histogram that `bits` stands for; release it. Each bucket grows with them. */
 void model_histogram(uint64_t bits, struct histogram *out);
 double bits_double(uint64_t bits);
@@ -98,7 +101,14 @@ enum op_kind {
     OP_COMPACT,
     OP_DELETE,
     OP_CLEAN, /* carries deletions out to their end */
+    OP_BACKUP,
     OP_KINDS,
+};
+
+#define JOURNAL_MAX 65536
+struct entry {
+    uint64_t seed;
+    enum op_kind kind;
 };
 
 struct birth {
@@ -175,8 +185,15 @@ int differs(const struct comparison *c, const char *kind, const struct slot *slo
 int compare_buckets(struct comparison *c, const struct slot *slot, uint32_t id);
 /* compare.c: 0 when the store holds what the model says, else -1 and what differs. */
 int compare(const struct model *model, struct store *store, struct error *err);
-/* The number of commits that the store has; -1 when it cannot be read. */
-int64_t compare_commits(struct store *store, struct error *err);
+/* prefix.c: the store must be what the model becomes by a number of the operations that follow: by
+ * `needed` of them at least. Applies that many and returns how many; -1 and what differs. */
+struct prefix {
+    const struct entry *at;
+    size_t count, needed;
+    int64_t now_ms; /* until then retention may have been carried out */
+};
+int64_t compare_prefix(struct model *model, struct store *store, const struct prefix *prefix,
+                       struct error *err);
 
 /* --- who dies when --- */
 
@@ -194,16 +211,16 @@ enum phase {
     PHASE_COMPACT,
     PHASE_DELETE,
     PHASE_CLEAN,
+    PHASE_BACKUP, /* while others go on */
     PHASE_STOP,
     PHASE_COUNT,
 };
 extern const char *const phase_names[PHASE_COUNT];
 
-#define JOURNAL_MAX 65536
-struct entry {
-    uint64_t seed;
-    enum op_kind kind;
-};
+/* backup.c: a backup in a thread of its own, while operations go on. `path` must be absolute. */
+void backup_start(struct store *store, const char *path, const struct model *model);
+/* Once it is finished it is opened and compared. -1 and what differs. */
+int backup_look(struct error *err);
 
 /* Between the one that dies and the one that remembers. */
 struct shared {
@@ -213,6 +230,8 @@ struct shared {
     _Atomic int64_t now_ms; /* of the last one begun */
     _Atomic bool compared;  /* the store was as it must be, after `kept` pending entries */
     _Atomic int phase;
+    _Atomic bool backing_up;
+    uint64_t backups; /* compared */
     size_t kept;
     uint64_t samples, buckets, lines; /* compared */
     /* What the longest visit of a phase was so far: calls that change a file, microseconds. */

@@ -24,6 +24,7 @@ const char *const phase_names[PHASE_COUNT] = {
     [PHASE_COMPACT] = "compact",
     [PHASE_DELETE] = "delete",
     [PHASE_CLEAN] = "carrying out",
+    [PHASE_BACKUP] = "backup",
     [PHASE_STOP] = "stop",
 };
 
@@ -213,6 +214,7 @@ void op_execute(struct store *store, const struct model *model, const struct op 
     case OP_CLEAN:
         clean_tombstones(store);
         break;
+    case OP_BACKUP: /* the caller's */
     case OP_KINDS:
         break;
     }
@@ -225,7 +227,7 @@ enum op_kind op_of_phase(enum phase phase)
         [PHASE_MAINTAIN] = OP_MAINTAIN, [PHASE_RETENTION] = OP_MAINTAIN,
         [PHASE_CLOSING] = OP_MAINTAIN,  [PHASE_SEAL] = OP_SEAL,
         [PHASE_COMPACT] = OP_COMPACT,   [PHASE_DELETE] = OP_DELETE,
-        [PHASE_CLEAN] = OP_CLEAN,
+        [PHASE_CLEAN] = OP_CLEAN,       [PHASE_BACKUP] = OP_BACKUP,
     };
     return kinds[phase];
 }

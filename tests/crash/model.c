@@ -15,6 +15,29 @@ void model_init(struct model *model)
     *model = (struct model){.now_ms = START_MS, .exact_from_ms = 0};
 }
 
+void model_copy(const struct model *model, struct model *out)
+{
+    *out = *model;
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *slot = &out->slots[i];
+        slot->capacity = slot->count;
+        slot->at = alloc_zeroed(slot->count + 1, sizeof *slot->at);
+        if (slot->count)
+            memcpy(slot->at, model->slots[i].at, slot->count * sizeof *slot->at);
+    }
+    out->line_capacity = out->line_count;
+    out->lines = alloc_zeroed(out->line_count + 1, sizeof *out->lines);
+    if (out->line_count)
+        memcpy(out->lines, model->lines, out->line_count * sizeof *out->lines);
+}
+
+void model_release(struct model *model)
+{
+    for (int i = 0; i < SLOTS; i++)
+        free(model->slots[i].at);
+    free(model->lines);
+}
+
 uint64_t random_next(uint64_t *state)
 {
     *state ^= *state >> 12;

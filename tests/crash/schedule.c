@@ -11,8 +11,9 @@
 #include "tests/crash/crash.h"
 
 static const int weights[OP_KINDS] = {
-    [OP_TICK] = 1000,    [OP_DOCUMENT] = 60, [OP_RECORD] = 100, [OP_LATE] = 60,   [OP_BULK] = 10,
-    [OP_MAINTAIN] = 240, [OP_SEAL] = 6,      [OP_COMPACT] = 2,  [OP_DELETE] = 14, [OP_CLEAN] = 4,
+    [OP_TICK] = 1000, [OP_DOCUMENT] = 60,  [OP_RECORD] = 100, [OP_LATE] = 60,
+    [OP_BULK] = 10,   [OP_MAINTAIN] = 240, [OP_SEAL] = 6,     [OP_COMPACT] = 2,
+    [OP_DELETE] = 14, [OP_CLEAN] = 4,      [OP_BACKUP] = 6,
 };
 
 enum op_kind op_choose(uint64_t *random, enum op_kind favourite)

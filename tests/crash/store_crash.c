@@ -74,26 +74,6 @@ static void apply(struct harness *h, struct entry entry)
     model_apply(&h->model, &h->op);
 }
 
-/* How many pending entries are there for certain, judged by the number of the last commit. */
-static size_t find_kept(struct harness *h, struct store *store)
-{
-    struct error err = {0};
-    size_t kept = 0;
-    int64_t commits = compare_commits(store, &err);
-    if (commits < (int64_t)h->model.commits) {
-        error_set(&err, ERROR_INTERNAL, "lost: commits %lld to %llu, seen by an earlier comparison",
-                  (long long)commits + 1, (unsigned long long)h->model.commits);
-        fail(&err);
-    }
-    while ((int64_t)h->model.commits < commits && kept < h->pending.count)
-        apply(h, h->pending.at[kept++]);
-    if ((int64_t)h->model.commits != commits) {
-        error_set(&err, ERROR_INTERNAL, "wrong: commit %lld was never begun", (long long)commits);
-        fail(&err);
-    }
-    return kept;
-}
-
 /* Time never goes back, even where the operation that was told it is gone. */
 static void move_clock(struct harness *h)
 {
@@ -102,49 +82,41 @@ static void move_clock(struct harness *h)
     model_expect_retention(&h->model, h->pending.now_ms);
 }
 
-/* The store must be what the model becomes by a number of pending entries: all that were
- * acknowledged, and those behind the last commit that are no commits may be there or not. */
 static void compare_after_death(struct harness *h, struct store *store)
 {
-    struct error first = {0}, err = {0};
-    size_t kept = find_kept(h, store);
-    for (;; kept++) {
-        bool commits = false;
-        if (kept < h->pending.count) {
-            op_make(&h->model, h->pending.at[kept].kind, h->pending.at[kept].seed, &h->op);
-            commits = h->op.commits;
-        }
-        model_expect_retention(&h->model, h->pending.now_ms);
-        if (kept >= h->pending.needed && compare(&h->model, store, &err) == 0)
-            break;
-        if (kept < h->pending.needed && commits)
-            error_set(&err, ERROR_INTERNAL, "lost: commit %llu, which was acknowledged",
-                      (unsigned long long)h->model.commits + 1);
-        first = first.text[0] ? first : err;
-        if (kept >= h->pending.count || commits)
-            fail(&first);
-        model_apply(&h->model, &h->op);
-    }
+    struct error err = {0};
+    struct prefix prefix = {h->pending.at, h->pending.count, h->pending.needed, h->pending.now_ms};
+    int64_t kept = compare_prefix(&h->model, store, &prefix, &err);
+    if (kept < 0)
+        fail(&err);
     move_clock(h);
-    shared->kept = kept;
+    shared->kept = (size_t)kept;
     atomic_store(&shared->compared, true);
 }
 
 static void live(struct harness *h, struct store *store, uint64_t random, enum op_kind favourite)
 {
     size_t most = (size_t)random_below(&random, 2000);
+    struct error err = {0};
+    char backup[PATH_BYTES + 8];
+    snprintf(backup, sizeof backup, "%s/backup", h->directory);
     for (size_t i = 0; i < JOURNAL_MAX && i < most; i++) {
         struct entry entry = {random_next(&random), op_choose(&random, favourite)};
         shared->journal[i] = entry;
         op_make(&h->model, entry.kind, entry.seed, &h->op);
         atomic_store(&shared->now_ms, h->op.now_ms);
         atomic_store(&shared->begun, i + 1);
-        op_execute(store, &h->model, &h->op);
+        if (entry.kind == OP_BACKUP)
+            backup_start(store, backup, &h->model);
+        else
+            op_execute(store, &h->model, &h->op);
         phase_enter(PHASE_READY);
         atomic_store(&shared->done, i + 1);
         if (h->op.sync)
             atomic_store(&shared->synced, i + 1);
         model_apply(&h->model, &h->op);
+        if (backup_look(&err))
+            fail(&err);
     }
 }
 
@@ -169,9 +141,11 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
         fail(&err);
     phase_enter(PHASE_COMPARE);
     compare_after_death(h, store);
-    death_at(LIFE_US + random_below(&random, LIFE_US));
+    death_at(random_below(&random, LIFE_US) + (death.phase == PHASE_BACKUP ? 4 : 1) * LIFE_US);
     phase_enter(PHASE_READY);
     live(h, store, random, op_of_phase(death.phase));
+    while (shared->backing_up) /* the store must outlive it */
+        usleep(1000);
     phase_enter(PHASE_STOP);
     store_close(store);
     _exit(0);
@@ -187,7 +161,7 @@ static struct death choose_death(uint64_t *random)
         PHASE_BULK,    PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_MAINTAIN, PHASE_RETENTION,
         PHASE_CLOSING, PHASE_CLOSING,  PHASE_SEAL,     PHASE_SEAL,     PHASE_COMPACT,
         PHASE_COMPACT, PHASE_DELETE,   PHASE_DELETE,   PHASE_DELETE,   PHASE_CLEAN,
-        PHASE_CLEAN,   PHASE_STOP,
+        PHASE_CLEAN,   PHASE_BACKUP,   PHASE_BACKUP,   PHASE_BACKUP,   PHASE_STOP,
     };
     size_t count = sizeof targets / sizeof *targets;
     struct death death = {.phase = targets[random_below(random, (int64_t)count)]};
@@ -199,8 +173,8 @@ static struct death choose_death(uint64_t *random)
     /* The longest is far from what is common. */
     longest = random_below(random, longest + 1);
     death.after = random_below(random, longest + (death.kind == DEATH_INSTANT ? 100 : 2));
-    if (death.phase == PHASE_READY)
-        death.after = random_below(random, LIFE_US);
+    if (death.phase == PHASE_READY || death.phase == PHASE_BACKUP)
+        death.after = random_below(random, death.kind == DEATH_INSTANT ? LIFE_US : 60);
     if (death.phase == PHASE_COMMIT || death.phase == PHASE_MAINTAIN)
         death.visit = (int)random_below(random, 40);
     if (death.phase == PHASE_SEAL || death.phase == PHASE_LATE || death.phase == PHASE_BULK)
@@ -283,7 +257,7 @@ static void reset_shared(void)
 {
     shared->begun = shared->done = shared->synced = 0;
     shared->now_ms = 0;
-    shared->compared = false;
+    shared->compared = shared->backing_up = false;
     shared->kept = 0;
     shared->log_inode = shared->log_synced = 0;
 }
@@ -304,7 +278,7 @@ static bool one_round(struct harness *h, int number)
         child(h, death, random);
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         return false;
-    enum phase phase = (enum phase)shared->phase;
+    enum phase phase = shared->backing_up ? PHASE_BACKUP : (enum phase)shared->phase;
     if (h->verbose)
         printf("%d: planned %s %s visit %d after %lld; died in %s with %zu of %zu done\n", number,
                phase_names[death.phase], kinds[death.kind], death.visit, (long long)death.after,
@@ -330,13 +304,14 @@ static int report(const struct harness *h, double seconds)
     const char *comma = "";
     for (int i = 0; i < PHASE_COUNT; i++)
         kills += h->kills[i];
-    printf("%llu operations; %llu samples, %llu buckets, %llu lines compared; unanswered at the "
-           "kill: %llu kept, %llu gone; %d losses of power, %d proper stops; %.0f s, %.1f kills a "
-           "second\n",
-           (unsigned long long)h->operations, (unsigned long long)shared->samples,
-           (unsigned long long)shared->buckets, (unsigned long long)shared->lines,
-           (unsigned long long)h->kept, (unsigned long long)h->gone, h->cuts, h->stops, seconds,
-           kills / seconds);
+    printf(
+        "%llu operations; %llu samples, %llu buckets, %llu lines compared; unanswered at the "
+        "kill: %llu kept, %llu gone; %llu backups compared, %d losses of power, %d proper stops; "
+        "%.0f s, %.1f kills a second\n",
+        (unsigned long long)h->operations, (unsigned long long)shared->samples,
+        (unsigned long long)shared->buckets, (unsigned long long)shared->lines,
+        (unsigned long long)h->kept, (unsigned long long)h->gone,
+        (unsigned long long)shared->backups, h->cuts, h->stops, seconds, kills / seconds);
     printf("crash: %d kills (", kills);
     for (int i = 0; i < PHASE_COUNT; i++) {
         if (h->kills[i] == 0)
