@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "storage/backup.h"
+#include "storage/base/clock.h"
 #include "tests/crash/crash.h"
 #include "tests/unit/scratch_dir.h"
 
@@ -30,10 +31,12 @@ static struct {
 static void *run(void *arg)
 {
     struct scrub_report report = {0};
+    int64_t start_ns = clock_monotonic_ns();
     (void)arg;
     backup.status = backup_create(backup.store, backup.path, &report, &backup.err);
     backup.prefix.count = shared->begun - backup.from;
     backup.prefix.now_ms = shared->now_ms;
+    phase_note(PHASE_BACKUP, (clock_monotonic_ns() - start_ns) / 1000, 100);
     atomic_store(&backup.finished, true);
     atomic_store(&shared->backing_up, false);
     return NULL;

@@ -168,6 +168,8 @@ static int compare_pieces(struct comparison *c, const struct slot *slot, uint32_
 {
     struct store_buckets pieces;
     int64_t range = c->model->now_ms - c->model->exact_from_ms + 1;
+    if (range <= 0)
+        return 0; /* a backup from before time leapt */
     int64_t start = c->model->exact_from_ms + random_below(&c->random, range);
     int64_t end = start + random_below(&c->random, range);
     uint64_t count = 0;

@@ -259,6 +259,8 @@ void death_plan(struct death death);
 void death_at(int64_t us);
 /* The operation that has this phase, or OP_TICK. */
 enum op_kind op_of_phase(enum phase phase);
+/* A phase took so long and so many calls; what later deaths are planned by. */
+void phase_note(enum phase phase, int64_t us, int64_t calls);
 /* Announces a phase. */
 void phase_enter(enum phase phase);
 

@@ -54,10 +54,8 @@ void death_plan(struct death death)
     plan.visit++;
 }
 
-/* Remembers what the phase that ends took. */
-static void note_longest(enum phase phase, int64_t now_ns)
+void phase_note(enum phase phase, int64_t us, int64_t spent)
 {
-    int64_t spent = atomic_load(&calls) - entered_calls, us = (now_ns - entered_ns) / 1000;
     if (spent > shared->longest_calls[phase])
         shared->longest_calls[phase] = spent;
     if (us > shared->longest_us[phase])
@@ -68,7 +66,8 @@ void phase_enter(enum phase phase)
 {
     int64_t now_ns = clock_monotonic_ns();
     if (entered_ns)
-        note_longest((enum phase)atomic_load(&shared->phase), now_ns);
+        phase_note((enum phase)atomic_load(&shared->phase), (now_ns - entered_ns) / 1000,
+                   atomic_load(&calls) - entered_calls);
     entered_ns = now_ns;
     entered_calls = atomic_load(&calls);
     atomic_store(&shared->phase, (int)phase);
@@ -105,12 +104,14 @@ ssize_t write(int fd, const void *at, size_t len)
     return syscall(SYS_write, fd, at, len);
 }
 
+/* A log of the store, not of a backup. */
 static bool is_log(int fd)
 {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t len = readlink(link, path, sizeof path);
-    return len > 4 && memcmp(path + len - 4, ".log", 4) == 0;
+    return len > 4 && memcmp(path + len - 4, ".log", 4) == 0 &&
+           memmem(path, (size_t)len, "/data/", 6);
 }
 
 static int sync_file(int fd, long call)

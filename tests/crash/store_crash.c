@@ -141,7 +141,7 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
         fail(&err);
     phase_enter(PHASE_COMPARE);
     compare_after_death(h, store);
-    death_at(random_below(&random, LIFE_US) + (death.phase == PHASE_BACKUP ? 4 : 1) * LIFE_US);
+    death_at(random_below(&random, LIFE_US) + (death.phase == PHASE_BACKUP ? 6 : 1) * LIFE_US);
     phase_enter(PHASE_READY);
     live(h, store, random, op_of_phase(death.phase));
     while (shared->backing_up) /* the store must outlive it */
@@ -173,8 +173,10 @@ static struct death choose_death(uint64_t *random)
     /* The longest is far from what is common. */
     longest = random_below(random, longest + 1);
     death.after = random_below(random, longest + (death.kind == DEATH_INSTANT ? 100 : 2));
-    if (death.phase == PHASE_READY || death.phase == PHASE_BACKUP)
-        death.after = random_below(random, death.kind == DEATH_INSTANT ? LIFE_US : 60);
+    if (death.phase == PHASE_READY)
+        death.after = random_below(random, LIFE_US);
+    if (death.phase == PHASE_BACKUP && random_below(random, 2))
+        death.after = LIFE_US * 10; /* after it, if any */
     if (death.phase == PHASE_COMMIT || death.phase == PHASE_MAINTAIN)
         death.visit = (int)random_below(random, 40);
     if (death.phase == PHASE_SEAL || death.phase == PHASE_LATE || death.phase == PHASE_BULK)
