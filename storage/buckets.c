@@ -1,14 +1,85 @@
-/* buckets: summaries of a series over a range. */
+/* buckets: summaries of a series over a range, from what is cheapest.
+ *
+ *   bucket days    | raw gone | closed  | closed, stale | open    | head
+ *   read from      | rollup   | rollup  | samples       | samples | samples
+ *
+ * Each day of buckets, (midnight, next midnight], is read from one source, chosen under the lock;
+ * days in a row that are read from samples are read at once. A closed day whose value is missing (5m
+ * buckets are made later than 1h ones) is read from samples.
+ *
+ * The iterator over rollups is another one than that over chunks, so that either keeps its place.
+ * Like that it is renewed, under the lock, when the series was rolled or rewritten after it was
+ * made: a day that is not stale then has its present buckets in the snapshot.
+ *
+ * Where samples have left before their buckets, reading samples answers with the first and the last
+ * one of each bucket, from the finest tier there is: fewer, but real ones. A stale marker lies between
+ * the last sample and the border; it is taken to follow the sample at once.
+ */
 #include <assert.h>
+#include <stdlib.h>
 
+#include "storage/base/alloc.h"
+#include "storage/base/log.h"
 #include "storage/key.h"
-#include "storage/rollup.h"
-#include "storage/store_state.h"
+#include "storage/read.h"
+#include "storage/rollup_code.h"
 
-static const int64_t tier_width_ms[STORE_TIER_COUNT] = {
-    [STORE_5M] = STORE_5M_MS,
-    [STORE_1H] = STORE_1H_MS,
+enum source {
+    SOURCE_NONE,   /* no samples */
+    SOURCE_RAW,    /* samples */
+    SOURCE_EITHER, /* buckets that are up to date; samples too */
+    SOURCE_ROLLUP, /* buckets only */
 };
+
+struct bucket_reader {
+    struct kv_iterator *it; /* over KV_CHUNK; made when first needed */
+    uint64_t seal_count;    /* when it was made */
+    struct rollup rollup, pieces;
+    struct bucket_reader *thin; /* for samples that have left: their read may be part of another */
+    uint8_t *sources;           /* enum source of each day from first_day on */
+    uint32_t first_day;
+    size_t days;
+    size_t capacity;
+};
+
+/* One read under way. */
+struct bucket_read {
+    struct store_reader *reader;
+    struct bucket_reader *buckets;
+    struct store_span span; /* (start, end] */
+    enum store_tier tier;
+    struct arena *arena;
+    bool thin;   /* only days whose samples have left */
+    bool within; /* less than whole buckets: only samples will do */
+    bool histograms;
+    enum store_tier placed; /* of what the iterator was asked for last; STORE_RAW: of nothing */
+    bool more;              /* it stands on a key */
+    int64_t raw_from, raw_until; /* days to be read from samples, (from, until]; none when equal */
+    unsigned tiers;
+    int64_t coarse_ms;
+};
+
+void bucket_reader_free(struct bucket_reader *buckets)
+{
+    if (!buckets)
+        return;
+    bucket_reader_free(buckets->thin);
+    kv_iterator_free(buckets->it);
+    rollup_release(&buckets->rollup);
+    rollup_release(&buckets->pieces);
+    free(buckets->sources);
+    free(buckets);
+}
+
+static struct bucket_reader *made(struct bucket_reader **at)
+{
+    if (!*at) {
+        *at = alloc_zeroed(1, sizeof **at);
+        rollup_init(&(*at)->rollup);
+        rollup_init(&(*at)->pieces);
+    }
+    return *at;
+}
 
 static int exhausted(struct error *err)
 {
@@ -17,60 +88,470 @@ static int exhausted(struct error *err)
                      "range, a larger step or a narrower selector");
 }
 
-/* Folds the raw samples of (start, end] behind what is there. */
-static int fold_raw(struct store_reader *reader, struct store_span span, struct arena *arena,
-                    struct rollup *rollup, struct error *err)
+/* --- which days from where (under the lock) --- */
+
+static bool has_rollup(const struct store *store, uint32_t series, uint32_t day)
 {
-    struct store_column column;
-    span.start_ms++;
-    if (store_read(reader, span, arena, &column, err))
-        return -1;
-    rollup_reset(rollup, column.histograms != NULL, rollup->width_ms);
-    return rollup_add_column(rollup, &column, arena) ? 0 : exhausted(err);
+    const struct partition *partition =
+        partitions_get(&store->rollups[STORE_1H], day / ROLLUP_DAYS);
+    return partition && roaring_bitmap_contains(partition->active, series);
 }
 
-static int read_folded(struct store_reader *reader, struct store_span span, int64_t width_ms,
-                       struct arena *arena, struct store_buckets *out, struct error *err)
+/* True when the samples that fall into buckets of the day have left. */
+static bool samples_left(const struct store *store, uint32_t series, uint32_t day)
 {
-    struct rollup rollup;
-    rollup_init(&rollup);
-    rollup.width_ms = width_ms;
-    int status = fold_raw(reader, span, arena, &rollup, err);
-    if (!status && !rollup_copy(&rollup, arena, out))
-        status = exhausted(err);
-    out->tiers = 1u << STORE_RAW;
-    rollup_release(&rollup);
-    return status;
+    const struct partitions *partitions = &store->partitions;
+    const struct partition *partition = partitions_get(partitions, day);
+    if (partition)
+        return roaring_bitmap_contains(partition->thinned, series);
+    return (partitions->count == 0 || day < partitions->at[0].day) &&
+           has_rollup(store, series, day);
+}
+
+static enum source source_of(const struct store *store, uint32_t series, uint32_t day)
+{
+    const struct head_series *head = head_get(&store->head, series);
+    const struct partition *partition = partitions_get(&store->partitions, day);
+    int64_t from_ms = partition_start(day) + (day > 0), to_ms = partition_start(day + 1);
+    if ((head && head->count && head->first_ms <= to_ms && head->last_ms >= from_ms) ||
+        late_overlaps(late_find(&store->late, series), from_ms, to_ms))
+        return SOURCE_RAW;
+    if (samples_left(store, series, day))
+        return SOURCE_ROLLUP;
+    if (!partition)
+        return SOURCE_NONE;
+    bool active = roaring_bitmap_contains(partition->active, series);
+    if (partition_is_current(partition, series))
+        return active                           ? SOURCE_EITHER
+               : has_rollup(store, series, day) ? SOURCE_ROLLUP
+                                                : SOURCE_NONE;
+    return active || roaring_bitmap_contains(partition->stale, series) ? SOURCE_RAW : SOURCE_NONE;
+}
+
+struct day_range {
+    uint32_t from, to; /* both included; none when from > to */
+};
+
+static void widen(struct day_range *range, uint32_t from, uint32_t to)
+{
+    range->from = from < range->from ? from : range->from;
+    range->to = to > range->to ? to : range->to;
+}
+
+/* The days of buckets that may have anything of the series. */
+static struct day_range known_days(const struct store *store, uint32_t series)
+{
+    struct day_range range = {UINT32_MAX, 0};
+    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
+    const struct head_series *head = head_get(&store->head, series);
+    const struct late_run *late = late_find(&store->late, series);
+    if (days->count)
+        widen(&range, days->at[0].day, days->at[days->count - 1].day);
+    if (months->count)
+        widen(&range, months->at[0].day * ROLLUP_DAYS,
+              months->at[months->count - 1].day * ROLLUP_DAYS + ROLLUP_DAYS - 1);
+    if (head && head->count)
+        widen(&range, bucket_day_of(head->first_ms), bucket_day_of(head->last_ms));
+    if (late)
+        widen(&range, bucket_day_of(late->times[0]), bucket_day_of(late->times[late->count - 1]));
+    return range;
+}
+
+static enum source source_in(const struct bucket_read *read, uint32_t day)
+{
+    const struct store *store = reader_store(read->reader);
+    if (!read->thin)
+        return source_of(store, read->span.series, day);
+    return samples_left(store, read->span.series, day) ? SOURCE_ROLLUP : SOURCE_NONE;
+}
+
+static void choose_sources(struct bucket_read *read)
+{
+    struct bucket_reader *buckets = read->buckets;
+    const struct store *store = reader_store(read->reader);
+    struct day_range range = known_days(store, read->span.series);
+    uint32_t from = bucket_day_of(read->span.start_ms + 1), to = bucket_day_of(read->span.end_ms);
+    range.from = from > range.from ? from : range.from;
+    range.to = to < range.to ? to : range.to;
+    buckets->first_day = range.from;
+    buckets->days = range.from <= range.to ? range.to - range.from + 1 : 0;
+    if (buckets->days > buckets->capacity) {
+        buckets->capacity = buckets->days;
+        buckets->sources = alloc_resize(buckets->sources, buckets->capacity, 1);
+    }
+    for (size_t i = 0; i < buckets->days; i++)
+        buckets->sources[i] = (uint8_t)source_in(read, range.from + (uint32_t)i);
+}
+
+/* Makes sure that the snapshot has what is known of this series. */
+static void refresh_snapshot(struct bucket_read *read)
+{
+    struct bucket_reader *buckets = read->buckets;
+    struct store *store = reader_store(read->reader);
+    const struct head_series *head = head_get(&store->head, read->span.series);
+    uint64_t changed_at = head ? head->sealed_at : store->seal_count;
+    if (buckets->it && changed_at <= buckets->seal_count)
+        return;
+    kv_iterator_free(buckets->it);
+    buckets->it = kv_iterate(store->kv, KV_CHUNK, SLICE(""), SLICE(""));
+    buckets->seal_count = store->seal_count;
+}
+
+static void begin(struct bucket_read *read)
+{
+    struct store *store = reader_store(read->reader);
+    bool rollups = false;
+    read->buckets = made(reader_buckets(read->reader));
+    if (read->thin)
+        read->buckets = made(&read->buckets->thin);
+    pthread_rwlock_rdlock(&store->lock);
+    const struct series_row *row = series_row(&store->series, read->span.series);
+    read->histograms = row && row->kind == SERIES_HISTOGRAM;
+    choose_sources(read);
+    for (size_t i = 0; i < read->buckets->days && !rollups; i++)
+        rollups = read->buckets->sources[i] >= SOURCE_EITHER;
+    if (rollups)
+        refresh_snapshot(read);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+/* --- one day from a rollup --- */
+
+/* Moves the iterator to that day's value. Within a read, days of one tier are asked for in order. */
+static bool find_day(struct bucket_read *read, enum store_tier tier, uint32_t day)
+{
+    struct kv_iterator *it = read->buckets->it;
+    struct rollup_key want = {reader_store(read->reader)->rollups[tier].resolution, day,
+                              read->span.series};
+    struct rollup_key at;
+    struct key_bytes key = key_of_rollup(want);
+    bool more = read->placed == tier && read->more;
+    if (more && slice_compare(kv_key(it), key_slice(&key)) < 0) {
+        bool near = key_parse_rollup(kv_key(it), &at) && at.series == want.series &&
+                    at.day / ROLLUP_DAYS == day / ROLLUP_DAYS;
+        while (near && more && slice_compare(kv_key(it), key_slice(&key)) < 0)
+            more = kv_next(it);
+        if (!near)
+            more = kv_seek(it, key_slice(&key));
+    } else if (read->placed != tier) {
+        more = kv_seek(it, key_slice(&key));
+    }
+    read->placed = tier;
+    read->more = more;
+    return more && slice_compare(kv_key(it), key_slice(&key)) == 0;
+}
+
+/* Takes the buckets from `at` on that are not in the span away again. */
+static void keep_in_span(const struct bucket_read *read, struct rollup *rollup, size_t at)
+{
+    size_t from = at;
+    while (from < rollup->count && rollup->end_ms[from] <= read->span.start_ms)
+        from++;
+    while (rollup->count > from && rollup->end_ms[rollup->count - 1] > read->span.end_ms)
+        rollup->count--;
+    rollup_remove(rollup, at, from - at);
+}
+
+/* Appends the day's buckets of that tier. 1: done, 0: there is no readable value, -1: failed. */
+static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day,
+                    struct rollup *rollup, struct error *err)
+{
+    if (!find_day(read, tier, day))
+        return kv_iterator_check(read->buckets->it, err);
+    if (rollup_code_read(kv_value(read->buckets->it), partition_start(day), rollup, read->arena)) {
+        read->tiers |= 1u << tier;
+        return 1;
+    }
+    if (read->arena->exhausted)
+        return exhausted(err);
+    metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
+    log_error("damaged_buckets", "series=%u day=%u tier=%d", read->span.series, day, (int)tier);
+    return 0;
+}
+
+/* --- samples that have left --- */
+
+/* What is left of them, in order. */
+struct thin {
+    struct arena *arena;
+    struct store_span span; /* both included */
+    int64_t *times;
+    double *values;
+    const struct histogram **histograms;
+    size_t count;
+};
+
+static void thin_push(struct thin *thin, int64_t time_ms, double value,
+                      const struct histogram *histogram)
+{
+    if (time_ms < thin->span.start_ms || time_ms > thin->span.end_ms)
+        return;
+    thin->times[thin->count] = time_ms;
+    if (thin->histograms)
+        thin->histograms[thin->count++] = histogram;
+    else
+        thin->values[thin->count++] = value;
+}
+
+static void thin_bucket(struct thin *thin, const struct rollup *rollup, size_t i)
+{
+    int64_t first_ms = rollup->first_ms[i], last_ms = rollup->last_ms[i];
+    bool any = rollup->counts[i] > 0;
+    if (any)
+        thin_push(thin, first_ms, rollup->first[i], rollup->first_histogram[i]);
+    if (any && last_ms > first_ms)
+        thin_push(thin, last_ms, rollup->last[i], rollup->last_histogram[i]);
+    if (rollup->ended[i])
+        thin_push(thin, any ? last_ms + 1 : last_ms, stale_nan(), NULL);
+}
+
+static bool thin_rollup(struct thin *thin, const struct rollup *rollup)
+{
+    size_t most = rollup->count * 3;
+    thin->count = 0;
+    thin->times = arena_alloc(thin->arena, most * sizeof *thin->times);
+    thin->values = NULL;
+    thin->histograms = NULL;
+    if (rollup->histograms)
+        thin->histograms = arena_alloc(thin->arena, most * sizeof *thin->histograms);
+    else
+        thin->values = arena_alloc(thin->arena, most * sizeof *thin->values);
+    if (!thin->times || (!thin->values && !thin->histograms))
+        return false;
+    for (size_t i = 0; i < rollup->count; i++)
+        thin_bucket(thin, rollup, i);
+    return true;
+}
+
+/* Appends the day's buckets from the finest tier there is. */
+static int read_finest(struct bucket_read *read, uint32_t day, struct rollup *rollup,
+                       struct error *err)
+{
+    int status = 0;
+    for (int tier = STORE_5M; tier < STORE_TIER_COUNT && status == 0; tier++) {
+        rollup->width_ms = rollup_tier_ms[tier];
+        read->placed = STORE_RAW;
+        status = read_day(read, (enum store_tier)tier, day, rollup, err);
+        if (status == 1 && read->coarse_ms < rollup->width_ms)
+            read->coarse_ms = rollup->width_ms;
+    }
+    return status < 0 ? -1 : 0;
+}
+
+bool buckets_replace(const struct store *store, struct store_span span)
+{
+    const struct partitions *partitions = &store->partitions;
+    uint32_t from = bucket_day_of(span.start_ms), to = bucket_day_of(span.end_ms);
+    const struct partitions *months = &store->rollups[STORE_1H];
+    size_t i = partitions_find(partitions, from);
+    for (; i < partitions->count && partitions->at[i].day <= to; i++)
+        if (roaring_bitmap_contains(partitions->at[i].thinned, span.series))
+            return true;
+    uint32_t oldest = partitions->count ? partitions->at[0].day : UINT32_MAX;
+    if (from >= oldest)
+        return false;
+    for (i = partitions_find(months, from / ROLLUP_DAYS);
+         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
+        if (roaring_bitmap_contains(months->at[i].active, span.series))
+            return true;
+    return false;
+}
+
+int buckets_read_thin(struct store_reader *reader, struct store_span span, struct arena *arena,
+                      struct store_column *out, struct error *err)
+{
+    struct bucket_read read = {.reader = reader, .span = span, .arena = arena, .thin = true};
+    read.span.start_ms = span.start_ms > 0 ? span.start_ms - 1 : 0;
+    begin(&read);
+    struct thin thin = {.arena = arena, .span = span};
+    struct rollup *rollup = &read.buckets->rollup; /* of buckets of both widths */
+    rollup_reset(rollup, read.histograms, STORE_1H_MS);
+    for (size_t i = 0; i < read.buckets->days; i++)
+        if (read.buckets->sources[i] == SOURCE_ROLLUP &&
+            read_finest(&read, read.buckets->first_day + (uint32_t)i, rollup, err))
+            return -1;
+    if (!thin_rollup(&thin, rollup))
+        return exhausted(err);
+    *out = (struct store_column){.count = thin.count,
+                                 .times = thin.times,
+                                 .values = thin.values,
+                                 .histograms = thin.histograms,
+                                 .damaged = rollup->damaged,
+                                 .coarse_ms = read.coarse_ms};
+    return 0;
+}
+
+/* --- buckets of a range --- */
+
+/* Folds the samples that are waiting to be read. */
+static int flush_raw(struct bucket_read *read, struct error *err)
+{
+    struct store_column column;
+    struct store_span span = {read->span.series, read->raw_from + 1, read->raw_until};
+    if (read->raw_from == read->raw_until)
+        return 0;
+    read->raw_from = read->raw_until;
+    if (store_read(read->reader, span, read->arena, &column, err))
+        return -1;
+    if (column.coarse_ms > read->coarse_ms)
+        read->coarse_ms = column.coarse_ms;
+    read->tiers |= 1u << STORE_RAW;
+    return rollup_add_column(&read->buckets->rollup, &column, read->arena) ? 0 : exhausted(err);
+}
+
+/* The day's samples are to be read, together with those before if they border on them. */
+static int want_raw(struct bucket_read *read, uint32_t day, struct error *err)
+{
+    int64_t from = partition_start(day), until = partition_start(day + 1);
+    if (day == 0)
+        from = -1;
+    if (from < read->span.start_ms)
+        from = read->span.start_ms;
+    if (until > read->span.end_ms)
+        until = read->span.end_ms;
+    if (read->raw_from == read->raw_until) {
+        read->raw_from = from;
+    } else if (read->raw_until != from) {
+        if (flush_raw(read, err))
+            return -1;
+        read->raw_from = from;
+    }
+    read->raw_until = until;
+    return 0;
+}
+
+/* Where not even the tier asked for is left: samples in their place, from a wider one. */
+static int read_coarser(struct bucket_read *read, uint32_t day, struct error *err)
+{
+    if (read->tier == STORE_1H)
+        return 0;
+    read->placed = STORE_RAW;
+    return want_raw(read, day, err) || flush_raw(read, err) ? -1 : 0;
+}
+
+static int read_bucket_day(struct bucket_read *read, size_t i, struct error *err)
+{
+    struct bucket_reader *buckets = read->buckets;
+    uint32_t day = buckets->first_day + (uint32_t)i;
+    enum source source = (enum source)buckets->sources[i];
+    if (source == SOURCE_NONE)
+        return 0;
+    if (source == SOURCE_RAW || read->within)
+        return want_raw(read, day, err);
+    bool there = find_day(read, read->tier, day);
+    if (there && flush_raw(read, err))
+        return -1;
+    size_t at = buckets->rollup.count;
+    int status = read_day(read, read->tier, day, &buckets->rollup, err);
+    if (status == 1)
+        keep_in_span(read, &buckets->rollup, at);
+    if (status)
+        return status < 0 ? -1 : 0;
+    if (source == SOURCE_EITHER)
+        return want_raw(read, day, err);
+    if (there)
+        buckets->rollup.damaged++;
+    return flush_raw(read, err) || read_coarser(read, day, err) ? -1 : 0;
+}
+
+/* Reads the buckets of (start, end] into buckets->rollup. */
+static int read_buckets(struct bucket_read *read, struct error *err)
+{
+    begin(read);
+    read->raw_from = read->raw_until = 0;
+    read->placed = STORE_RAW;
+    rollup_reset(&read->buckets->rollup, read->histograms, rollup_tier_ms[read->tier]);
+    for (size_t i = 0; i < read->buckets->days; i++)
+        if (read_bucket_day(read, i, err))
+            return -1;
+    return flush_raw(read, err);
 }
 
 int store_read_buckets(struct store_reader *reader, struct store_span span, enum store_tier tier,
                        struct arena *arena, struct store_buckets *out, struct error *err)
 {
-    int64_t width_ms = tier_width_ms[tier];
+    struct bucket_read read = {.reader = reader, .span = span, .tier = tier, .arena = arena};
+    assert(tier != STORE_RAW && span.start_ms % rollup_tier_ms[tier] == 0 &&
+           span.end_ms % rollup_tier_ms[tier] == 0);
     *out = (struct store_buckets){0};
-    assert(width_ms && span.start_ms % width_ms == 0 && span.end_ms % width_ms == 0);
-    return read_folded(reader, span, width_ms, arena, out, err);
+    if (read_buckets(&read, err))
+        return -1;
+    if (!rollup_copy(&read.buckets->rollup, arena, out))
+        return exhausted(err);
+    out->tiers = read.tiers;
+    out->coarse_ms = read.coarse_ms;
+    return 0;
 }
 
-/* One piece for each day. */
+/* --- one long window --- */
+
+/* Appends the buckets of (start, end] as pieces. */
+static int read_part(struct bucket_read *read, enum store_tier tier, int64_t start_ms,
+                     int64_t end_ms, struct error *err)
+{
+    if (start_ms >= end_ms)
+        return 0;
+    read->tier = tier;
+    read->within = start_ms % rollup_tier_ms[tier] || end_ms % rollup_tier_ms[tier];
+    read->span.start_ms = start_ms;
+    read->span.end_ms = end_ms;
+    if (read_buckets(read, err))
+        return -1;
+    struct rollup *pieces = &read->buckets->pieces, *part = &read->buckets->rollup;
+    if (pieces->count == 0)
+        pieces->histograms = part->histograms;
+    pieces->damaged += part->damaged;
+    for (size_t i = 0; i < part->count; i++)
+        if (!rollup_add_bucket(pieces, part, i, read->arena))
+            return exhausted(err);
+    return 0;
+}
+
+static int64_t clamp(int64_t at, int64_t low, int64_t high)
+{
+    return at < low ? low : at > high ? high : at;
+}
+
+/* Samples | 5m | 1h buckets | 5m | samples: each as far as whole buckets reach. */
 int store_read_pieces(struct store_reader *reader, struct store_span span, struct arena *arena,
                       struct store_buckets *out, struct error *err)
 {
+    struct bucket_read read = {.reader = reader, .span = span, .arena = arena};
+    int64_t start = clamp(span.start_ms, -1, TIME_MS_MAX);
+    int64_t end = clamp(span.end_ms, start, TIME_MS_MAX);
+    int64_t first_5m = clamp(bucket_end(start, STORE_5M_MS), start, end);
+    int64_t last_5m = clamp(end / STORE_5M_MS * STORE_5M_MS, first_5m, end);
+    int64_t first_1h = clamp(bucket_end(start, STORE_1H_MS), first_5m, last_5m);
+    int64_t last_1h = clamp(end / STORE_1H_MS * STORE_1H_MS, first_1h, last_5m);
+    struct rollup *pieces = &made(reader_buckets(reader))->pieces;
+    rollup_reset(pieces, false, 1);
     *out = (struct store_buckets){0};
-    if (read_folded(reader, span, PARTITION_MS, arena, out, err))
+    if (read_part(&read, STORE_5M, start, first_5m, err) ||
+        read_part(&read, STORE_5M, first_5m, first_1h, err) ||
+        read_part(&read, STORE_1H, first_1h, last_1h, err) ||
+        read_part(&read, STORE_5M, last_1h, last_5m, err) ||
+        read_part(&read, STORE_5M, last_5m, end, err))
         return -1;
+    if (!rollup_copy(pieces, arena, out))
+        return exhausted(err);
     out->end_ms = out->last_ms;
+    out->tiers = read.tiers;
+    out->coarse_ms = read.coarse_ms;
     return 0;
 }
 
 bool store_has_rollup(struct store *store, int64_t start_ms, int64_t end_ms)
 {
+    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
     uint32_t from = bucket_day_of(start_ms), to = bucket_day_of(end_ms);
     bool found = false;
     pthread_rwlock_rdlock(&store->lock);
-    for (size_t i = partitions_find(&store->partitions, from);
-         i < store->partitions.count && store->partitions.at[i].day <= to && !found; i++)
-        found = store->partitions.at[i].closed;
+    size_t i = partitions_find(days, from);
+    for (; i < days->count && days->at[i].day <= to && !found; i++)
+        found = days->at[i].closed;
+    i = partitions_find(months, from / ROLLUP_DAYS);
+    if ((days->count == 0 || from < days->at[0].day) && i < months->count)
+        found |= months->at[i].day <= to / ROLLUP_DAYS;
     pthread_rwlock_unlock(&store->lock);
     return found;
 }

@@ -1,7 +1,7 @@
 /* compact: everything that maintenance would do in the course of days, now.
  *
- *   retention | seal | merge | deletions | sweep | logs  writer thread, a bounded step at a time
- *   tables                                               any thread: RocksDB rewrites every family
+ *   retention | seal | merge | deletions | close | sweep | logs  writer thread, in bounded steps
+ *   tables                                                       any thread: RocksDB rewrites all
  *
  * The steps leave the writer free in between, so flush ticks stay punctual. Nothing here is needed
  * for correctness: a crash or an error at any point leaves what maintenance would leave.
@@ -42,6 +42,13 @@ static int carry_out(struct store *store, int64_t now_ms, struct error *err)
     return store_clean_tombstones(store, err);
 }
 
+static int close_again(struct store *store, int64_t now_ms, struct error *err)
+{
+    (void)now_ms, (void)err;
+    store_close_again(store);
+    return 0;
+}
+
 static int cut_headlog(struct store *store, int64_t now_ms, struct error *err)
 {
     store->swept_ms = 0;
@@ -55,7 +62,8 @@ static int seal_logs(struct store *store, int64_t now_ms, struct error *err)
 
 /* Each is called until it returns 0; 1: there is more to do; -1: failed. Bounded. */
 static int (*const phases[])(struct store *store, int64_t now_ms, struct error *err) = {
-    retain, mark_open, seal_some, merge_late, carry_out, cut_headlog, seal_logs,
+    retain,      mark_open,        seal_some,   merge_late, carry_out,
+    close_again, store_close_some, cut_headlog, seal_logs,
 };
 #define PHASE_COUNT (sizeof phases / sizeof phases[0])
 

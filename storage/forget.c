@@ -1,7 +1,7 @@
 /* forget: series that have no data left leave the index and KV_SERIES.
  *
  * Whoever takes data away (retention, deletions) calls its series doubtful; at opening all are. Here
- * the doubtful ones are looked at: one with chunks on any day is no longer doubtful, one with open
+ * the doubtful ones are looked at: one with chunks or buckets on any day is no longer doubtful, one with open
  * samples neither. One that is held (the registry of pushed series keeps ids), one with late samples, or whose head entry is empty but young, stays doubtful: the former will get chunks, and whoever wrote the latter
  * may be about to go on.
  *
@@ -37,6 +37,8 @@ static roaring_bitmap_t *find_dead(struct store *store, uint32_t now_s)
     roaring_bitmap_and_inplace(store->doubtful, store->postings.all);
     for (size_t i = 0; i < store->partitions.count; i++)
         roaring_bitmap_andnot_inplace(store->doubtful, store->partitions.at[i].active);
+    for (size_t i = 0; i < store->rollups[STORE_1H].count; i++)
+        roaring_bitmap_andnot_inplace(store->doubtful, store->rollups[STORE_1H].at[i].active);
     roaring_bitmap_t *candidates = roaring_bitmap_andnot(store->doubtful, store->held);
     roaring_uint32_iterator_t it;
     size_t count = 0;

@@ -20,7 +20,7 @@
 #include "storage/base/log.h"
 #include "storage/chunk.h"
 #include "storage/key.h"
-#include "storage/store_state.h"
+#include "storage/read.h"
 
 struct store_reader {
     struct store *store;
@@ -39,7 +39,8 @@ struct store_reader {
     } * days;                /* that have chunks of it */
     size_t day_count;
     size_t day_capacity;
-    struct time_ranges deleted; /* of it, but still in chunks */
+    struct time_ranges deleted;    /* of it, but still in chunks */
+    struct bucket_reader *buckets; /* see read.h */
 };
 
 /* One store_read under way. */
@@ -53,6 +54,7 @@ struct reading {
     struct arena *arena;
     struct store_column open; /* of the head */
     struct store_column late; /* beside it */
+    bool thinned;             /* buckets took the place of some samples */
 };
 
 struct store_reader *store_reader_new(struct store *store)
@@ -66,6 +68,7 @@ void store_reader_free(struct store_reader *reader)
 {
     if (!reader)
         return;
+    bucket_reader_free(reader->buckets);
     kv_iterator_free(reader->chunks);
     free(reader->times);
     free(reader->values);
@@ -73,6 +76,16 @@ void store_reader_free(struct store_reader *reader)
     free(reader->days);
     time_ranges_release(&reader->deleted);
     free(reader);
+}
+
+struct store *reader_store(const struct store_reader *reader)
+{
+    return reader->store;
+}
+
+struct bucket_reader **reader_buckets(struct store_reader *reader)
+{
+    return &reader->buckets;
 }
 
 static int exhausted(struct error *err)
@@ -271,6 +284,7 @@ static bool read_head(struct reading *reading)
     struct store_span span = {reading->id, reading->start_ms, reading->end_ms};
     if (enough && late)
         enough = late_copy(late, &span, reading->arena, &reading->late);
+    reading->thinned = buckets_replace(store, span);
     find_days(reading, series);
     tombstones_of(&store->tombstones, reading->id,
                   (struct time_range){reading->start_ms, reading->chunk_end_ms},
@@ -314,6 +328,21 @@ static int join(const struct reading *reading, struct store_column *out, struct 
     return 0;
 }
 
+/* Lays the samples there are over those that took the place of others. */
+static int put_thinned(const struct reading *reading, struct store_column *column,
+                       struct error *err)
+{
+    struct store_span span = {reading->id, reading->start_ms, reading->end_ms};
+    struct store_column thin, all = *column;
+    if (buckets_read_thin(reading->reader, span, reading->arena, &thin, err))
+        return -1;
+    if (!column_overlay(&thin, &all, reading->arena, column))
+        return exhausted(err);
+    column->damaged = thin.damaged;
+    column->coarse_ms = thin.coarse_ms;
+    return 0;
+}
+
 int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
                struct store_column *out, struct error *err)
 {
@@ -332,9 +361,11 @@ int store_read(struct store_reader *reader, struct store_span span, struct arena
     *out = reading.open;
     if (reader->count && join(&reading, out, err))
         return -1;
+    if (reading.thinned && put_thinned(&reading, out, err))
+        return -1;
     if (reading.late.count && !column_overlay(out, &reading.late, arena, out))
         return exhausted(err);
-    out->damaged = reader->damaged;
+    out->damaged += reader->damaged;
     return 0;
 }
 

@@ -157,7 +157,7 @@ int rewrite_read(const struct rewrite_source *source, struct rewrite_day at, str
     *out = (struct day_samples){0};
     bool more = kv_seek(it, key_slice(&from));
     for (; more && key_parse_chunk(kv_key(it), &key) && key.series == at.series &&
-           key.partition == at.day;
+           key.partition == at.day && !(source->first_only && out->bytes);
          more = kv_next(it)) {
         bool sound =
             chunk_open(kv_value(it), chunk_key_time(key), &chunk) && load_chunk(&loading, &chunk);
@@ -187,7 +187,7 @@ int rewrite_load(struct store *store, struct rewrite_day at, struct arena *arena
     key.series++;
     struct key_bytes to = key_of_chunk(key);
     struct rewrite_source source = {
-        store, kv_iterate(store->kv, KV_CHUNK, key_slice(&from), key_slice(&to))};
+        store, kv_iterate(store->kv, KV_CHUNK, key_slice(&from), key_slice(&to)), false};
     int status = rewrite_read(&source, at, arena, out, err);
     kv_iterator_free(source.chunks);
     return status;

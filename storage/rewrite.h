@@ -41,6 +41,7 @@ struct rewrite_day {
 struct rewrite_source {
     struct store *store;
     struct kv_iterator *chunks;
+    bool first_only; /* only the first chunk of the day */
 };
 
 /* All sealed samples of the day but the deleted ones, in the arena; where chunks overlap the one with the later start

@@ -24,6 +24,11 @@
 
 #define CAPACITY_MIN 64
 
+const int64_t rollup_tier_ms[STORE_TIER_COUNT] = {
+    [STORE_5M] = STORE_5M_MS,
+    [STORE_1H] = STORE_1H_MS,
+};
+
 /* Every array of a rollup, by its place and the size of an entry. */
 static const struct array {
     size_t offset;
@@ -289,6 +294,16 @@ bool rollup_add_bucket(struct rollup *rollup, const struct rollup *finer, size_t
     note_extremes(rollup, b, finer->min[i], finer->max[i]);
     rollup->ended[b] = finer->ended[i];
     return enough;
+}
+
+void rollup_remove(struct rollup *rollup, size_t at, size_t count)
+{
+    rollup->count -= count;
+    for (size_t i = 0; i < ARRAYS && count; i++) {
+        char *array = array_get(rollup, i);
+        memmove(array + at * arrays[i].size, array + (at + count) * arrays[i].size,
+                (rollup->count - at) * arrays[i].size);
+    }
 }
 
 bool rollup_copy(const struct rollup *rollup, struct arena *arena, struct store_buckets *out)

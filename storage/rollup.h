@@ -12,6 +12,9 @@
 
 #include "storage/store.h"
 
+/* Width of the buckets of a tier; 0 for raw. */
+extern const int64_t rollup_tier_ms[STORE_TIER_COUNT];
+
 /* Columns, an entry a bucket. Of a bucket that has only a stale marker, counts is 0, the times are
  * the marker's and the numbers mean nothing. */
 struct rollup {
@@ -59,6 +62,8 @@ MUST_USE bool rollup_add_column(struct rollup *rollup, const struct store_column
  * arena is exhausted. */
 MUST_USE bool rollup_add_bucket(struct rollup *rollup, const struct rollup *finer, size_t i,
                                 struct arena *arena);
+/* Takes `count` buckets from `at` on away. */
+void rollup_remove(struct rollup *rollup, size_t at, size_t count);
 /* The buckets in the arena. False when it is exhausted. */
 MUST_USE bool rollup_copy(const struct rollup *rollup, struct arena *arena,
                           struct store_buckets *out);

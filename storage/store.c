@@ -22,6 +22,7 @@
 #include "storage/base/lock.h"
 #include "storage/base/log.h"
 #include "storage/chunk.h"
+#include "storage/key.h"
 #include "storage/memory.h"
 #include "storage/merge.h"
 #include "storage/store_state.h"
@@ -29,6 +30,7 @@
 #define FORMAT_VERSION        1
 #define CHUNK_SAMPLES_DEFAULT 360
 #define HEAD_BYTES_DEFAULT    ((size_t)384 << 20)
+#define FINE_AFTER_DEFAULT    ((int64_t)3 * 86400000)
 #define DISK_RESERVE_DEFAULT  ((uint64_t)128 << 20) /* what memtables in flight may still need */
 #define DISK_CHECK_NS         ((int64_t)1000000000)
 #define LABELS_BYTES_MAX      ((size_t)1 << 16)
@@ -66,6 +68,15 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
                             .help = "Time spent sealing chunks.",
                             .scale = 1e-9},
     [STORE_HEADLOG_BYTES] = COUNTER("headlog_bytes_total", "Bytes written to the head log."),
+    [STORE_DAYS_CLOSED] =
+        COUNTER("days_closed_total", "Times that all buckets of a day were brought up to date."),
+    [STORE_SERIES_ROLLED] =
+        COUNTER("series_rolled_total", "Times that the buckets of a series on a day were made."),
+    [STORE_ROLLUP_BYTES] = COUNTER("rollup_bytes_total", "Bytes of the buckets written."),
+    [STORE_CLOSE_SECONDS] = {.name = "lapwing_store_close_seconds_total",
+                             .kind = METRIC_COUNTER,
+                             .help = "Time spent making buckets and larger chunks.",
+                             .scale = 1e-9},
     [STORE_PARTITIONS_DROPPED] = COUNTER("partitions_dropped_total", "Days past retention."),
     [STORE_SERIES_REMOVED] = COUNTER("series_removed_total", "Series without data, forgotten."),
     [STORE_SERIES] = GAUGE("series", "Series known."),
@@ -125,6 +136,16 @@ static void build_postings(struct store *store)
     arena_release(&arena);
 }
 
+static int load_rollups(struct store *store, struct error *err)
+{
+    store->rollups[STORE_5M].resolution = RESOLUTION_5M;
+    store->rollups[STORE_1H].resolution = RESOLUTION_1H;
+    for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++)
+        if (partitions_load(&store->rollups[tier], store->kv, err))
+            return -1;
+    return 0;
+}
+
 static int load(struct store *store, const struct store_options *options, struct error *err)
 {
     struct logstore_options logs = {.retention_ms = options->retention_logs_ms};
@@ -133,7 +154,7 @@ static int load(struct store *store, const struct store_options *options, struct
                             .memtable_bytes = (size_t)options->memtable_bytes};
     if (kv_open_with(&kv, &store->kv, err) || check_format(store->kv, err) ||
         series_load(&store->series, store->kv, err) ||
-        partitions_load(&store->partitions, store->kv, err) ||
+        partitions_load(&store->partitions, store->kv, err) || load_rollups(store, err) ||
         tombstones_load(&store->tombstones, store->kv, err))
         return -1;
     build_postings(store);
@@ -149,6 +170,8 @@ int store_open(const struct store_options *options, struct store **out, struct e
     metric_register(store_metrics, STORE_METRIC_COUNT);
     memory_register();
     store->retention_ms = options->retention_raw_ms;
+    store->fine_after_ms =
+        options->rollup_5m_after_ms ? options->rollup_5m_after_ms : FINE_AFTER_DEFAULT;
     store->chunk_samples =
         options->chunk_samples ? (size_t)options->chunk_samples : CHUNK_SAMPLES_DEFAULT;
     assert(store->chunk_samples > 1 && store->chunk_samples <= CHUNK_SAMPLES_MAX);
@@ -183,6 +206,8 @@ void store_close(struct store *store)
     head_release(&store->head);
     late_release(&store->late);
     partitions_release(&store->partitions);
+    for (int tier = 0; tier < STORE_TIER_COUNT; tier++)
+        partitions_release(&store->rollups[tier]);
     postings_release(&store->postings);
     tombstones_release(&store->tombstones);
     roaring_bitmap_free(store->held);
@@ -232,6 +257,8 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
         store_merge_due(store, now_ms, err) || store_sweep(store, now_ms, err))
         return error_wrap(err, "cannot seal chunks");
     memory_measure(store, now_ms);
+    if (store_close_due(store, now_ms, err))
+        return error_wrap(err, "cannot roll up days that are over");
     metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.live);
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);

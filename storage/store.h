@@ -31,6 +31,7 @@ struct store_options {
     int64_t head_bytes;        /* of open samples; beyond it series are sealed early; 0 = 384 MiB */
     int64_t block_cache_bytes; /* 0 = 64 MiB */
     int64_t memtable_bytes;    /* in all; 0 = 64 MiB */
+    int64_t rollup_5m_after_ms; /* age of a day at which its 5m buckets are stored; 0 = 3 d */
     /* With less disk space left commits are refused, while reads go on; 0 = 128 MiB. */
     int64_t disk_reserve_bytes;
 };

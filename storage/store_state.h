@@ -5,6 +5,7 @@
  *   recover.c       head log -> head, by replay.c           seal.c       head -> chunks
  *   memory.c        what is held in memory, and sealing early under pressure
  *   retention.c     days leave, and the series that lived only in them
+ *   close.c         samples of days that are over -> buckets; larger chunks
  *   rewrite.c       one day of a series out of its chunks and back
  *   compact.c       all maintenance at once
  *   retention.c     days leave           delete.c     deletions, and the job behind them
@@ -44,6 +45,10 @@ enum store_metric {
     STORE_CHUNKS_DAMAGED,
     STORE_SEAL_SECONDS,
     STORE_HEADLOG_BYTES,
+    STORE_DAYS_CLOSED,
+    STORE_SERIES_ROLLED,
+    STORE_ROLLUP_BYTES,
+    STORE_CLOSE_SECONDS,
     STORE_PARTITIONS_DROPPED,
     STORE_SERIES_REMOVED,
     STORE_SERIES,
@@ -62,11 +67,20 @@ struct id_list {
 };
 void id_list_push(struct id_list *list, uint32_t id);
 
+/* How far the closing of days is; see close.c. */
+struct closing {
+    uint32_t day, series; /* where the pass under way goes on */
+    uint32_t leaving;     /* days below this are about to lose their samples */
+    bool under_way;
+    int64_t passed_ms; /* when the last pass was over */
+};
+
 struct store {
     struct kv *kv;
     struct logstore *logs;
     size_t chunk_samples;
-    int64_t retention_ms; /* 0 = for ever */
+    int64_t retention_ms;  /* 0 = for ever */
+    int64_t fine_after_ms; /* age of a day at which its 5m buckets are made */
     char *path;
     uint64_t disk_reserve;
 
@@ -74,16 +88,18 @@ struct store {
     struct series series;
     struct postings postings;
     struct partitions partitions;
+    struct partitions rollups[STORE_TIER_COUNT]; /* [STORE_RAW] is not used */
     struct head head;
     struct late late;
     struct tombstones tombstones;
     uint64_t seal_count; /* rises whenever samples move from the head to chunks */
 
     /* writer only */
-    uint64_t headlog_next;      /* sequence of the next record */
-    uint64_t headlog_low;       /* records below are gone */
-    struct buffer labels;       /* scratch: canonical labels of a series looked for */
-    struct id_list due;         /* series whose open samples fill a chunk */
+    uint64_t headlog_next; /* sequence of the next record */
+    uint64_t headlog_low;  /* records below are gone */
+    struct buffer labels;  /* scratch: canonical labels of a series looked for */
+    struct id_list due;    /* series whose open samples fill a chunk */
+    struct closing closing;
     int64_t swept_ms;           /* when stragglers were last looked for */
     int64_t walked_ms;          /* when the postings were last measured */
     size_t head_bytes_max;      /* of open samples */
@@ -115,6 +131,15 @@ MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err)
 /* Seals those of these series whose open samples reach into the range. */
 MUST_USE int store_seal_some(struct store *store, const roaring_bitmap_t *ids,
                              struct time_range range, struct error *err);
+/* close.c: makes buckets for a bounded time, once a tick; the other (1: there is more to do) not only
+ * when it is time for another pass. */
+MUST_USE int store_close_due(struct store *store, int64_t now_ms, struct error *err);
+MUST_USE int store_close_some(struct store *store, int64_t now_ms, struct error *err);
+/* The next store_close_some begins a pass. */
+void store_close_again(struct store *store);
+/* True when all buckets of the day are made, so that its samples may go while those stay. Else they
+ * will be made with priority: ask again. */
+bool store_day_may_leave(struct store *store, uint32_t day);
 /* retention.c */
 MUST_USE int store_retain(struct store *store, int64_t now_ms, struct error *err);
 /* Drops the raw chunks that these series have on that day, or those of a part of them: what is left
