@@ -357,6 +357,20 @@ bool buckets_replace(const struct store *store, struct store_span span)
     return false;
 }
 
+void buckets_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids)
+{
+    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
+    uint32_t from = bucket_day_of(range.start_ms), to = bucket_day_of(range.end_ms);
+    size_t i = partitions_find(days, from);
+    for (; i < days->count && days->at[i].day <= to; i++)
+        roaring_bitmap_or_inplace(ids, days->at[i].thinned);
+    if (days->count && from >= days->at[0].day)
+        return;
+    for (i = partitions_find(months, from / ROLLUP_DAYS);
+         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
+        roaring_bitmap_or_inplace(ids, months->at[i].active);
+}
+
 int buckets_read_thin(struct store_reader *reader, struct store_span span, struct arena *arena,
                       struct store_column *out, struct error *err)
 {

@@ -18,6 +18,8 @@ void bucket_reader_free(struct bucket_reader *buckets);
 /* Under the lock: true when the range has days whose samples of the series have left, and buckets
  * took their place. */
 bool buckets_replace(const struct store *store, struct store_span span);
+/* Under the lock: adds the series that may have buckets in place of samples there. */
+void buckets_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids);
 /* The first and the last sample of each bucket there, and a stale marker where it ended. */
 MUST_USE int buckets_read_thin(struct store_reader *reader, struct store_span span,
                                struct arena *arena, struct store_column *out, struct error *err);
