@@ -119,7 +119,14 @@ static int check_copy(const char *path, const struct scrub_options *options,
     struct kv *kv;
     if (kv_open_read_only(path, &kv, err))
         return -1;
+    char text[DAMAGE_TEXT_BYTES];
+    size_t known = damages_get(kv_damages(kv), 0, text); /* by opening it */
     int status = scrub_run(kv, options, report, err);
+    for (size_t i = 0; i < known && damages_get(kv_damages(kv), i, text) > i; i++) {
+        report->damaged++;
+        if (options->found)
+            options->found(options->arg, text);
+    }
     kv_close(kv);
     return status;
 }

@@ -14,6 +14,7 @@
  * and the first failure is remembered and answers all later writes, until the database has been
  * opened again (kv_gate.c); reads go on.
  */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -111,9 +112,8 @@ static int check_room(const char *path, struct error *err)
                      (unsigned long long)(needed >> 20));
 }
 
-static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *row)
+static void set_table_options(const struct kv *kv, rocksdb_options_t *options)
 {
-    rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, kv->cache);
     rocksdb_block_based_options_set_block_size(table, BLOCK_BYTES);
@@ -123,7 +123,30 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
     rocksdb_block_based_options_set_format_version(table, 5);
     rocksdb_options_set_block_based_table_factory(options, table);
     rocksdb_block_based_options_destroy(table);
+}
 
+/* Ids are not compared: where kv_salvage.c has put an empty table in the place of another, they do
+ * not match. */
+static rocksdb_options_t *create_options(void)
+{
+    rocksdb_options_t *base = rocksdb_options_create(), *options = rocksdb_options_create();
+    char *message = NULL;
+    rocksdb_get_options_from_string(base, "verify_sst_unique_id_in_manifest=false", options,
+                                    &message);
+    assert(!message);
+    rocksdb_options_destroy(base);
+    return options;
+}
+
+static rocksdb_options_t *make_options(const struct kv *kv, enum kv_family family)
+{
+    static const int wal_modes[] = {
+        [KV_WAL_SOUND] = rocksdb_tolerate_corrupted_tail_records_recovery,
+        [KV_WAL_PREFIX] = rocksdb_point_in_time_recovery,
+        [KV_WAL_ANY] = rocksdb_skip_any_corrupted_records_recovery,
+    };
+    rocksdb_options_t *options = create_options();
+    set_table_options(kv, options);
     rocksdb_options_set_create_if_missing(options, 1);
     rocksdb_options_set_create_missing_column_families(options, 1);
     rocksdb_options_set_max_background_jobs(options, BACKGROUND_JOBS_MAX);
@@ -133,13 +156,23 @@ static rocksdb_options_t *make_options(struct kv *kv, const struct family_row *r
     rocksdb_options_set_max_write_buffer_number(options, 2);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_ALL);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    rocksdb_options_set_compression(options, row->compression);
-    rocksdb_options_set_bottommost_compression(options, row->bottom_compression);
+    rocksdb_options_set_compression(options, families[family].compression);
+    rocksdb_options_set_bottommost_compression(options, families[family].bottom_compression);
+    rocksdb_options_set_disable_auto_compactions(options, kv->frozen[family]);
     rocksdb_options_set_info_log_level(options, INFO_LOG_FATAL);
     rocksdb_options_set_keep_log_file_num(options, 2);
     rocksdb_options_set_max_log_file_size(options, (size_t)4 << 20);
-    rocksdb_options_set_wal_recovery_mode(options, rocksdb_point_in_time_recovery);
+    rocksdb_options_set_wal_recovery_mode(options, wal_modes[kv->wal_care]);
     return options;
+}
+
+static void free_options(struct kv *kv)
+{
+    for (int i = 0; i < KV_FAMILY_COUNT; i++) {
+        if (kv->options[i])
+            rocksdb_options_destroy(kv->options[i]);
+        kv->options[i] = NULL;
+    }
 }
 
 static void free_kv(struct kv *kv)
@@ -147,8 +180,7 @@ static void free_kv(struct kv *kv)
     kv_gate_release(kv);
     damages_release(&kv->damages);
     free(kv->path);
-    for (int i = 0; i < KV_FAMILY_COUNT; i++)
-        rocksdb_options_destroy(kv->options[i]);
+    free_options(kv);
     rocksdb_cache_destroy(kv->cache);
     rocksdb_readoptions_destroy(kv->read);
     rocksdb_writeoptions_destroy(kv->write);
@@ -156,41 +188,103 @@ static void free_kv(struct kv *kv)
     free(kv);
 }
 
-static int explain_open_failure(const char *path, char *message, struct error *err)
+static int explain_open_failure(const char *path, const char *message, struct error *err)
 {
     if (strstr(message, "/LOCK: "))
-        error_set(err, ERROR_UNAVAILABLE,
-                  "the data directory %s is in use by another process; stop it or choose another "
-                  "one with --data",
-                  path);
-    else
-        error_set(err, ERROR_INTERNAL, "cannot open the data directory %s: %s", path, message);
-    rocksdb_free(message);
-    return -1;
+        return error_set(err, ERROR_UNAVAILABLE,
+                         "the data directory %s is in use by another process; stop it or choose "
+                         "another one with --data",
+                         path);
+    if (strstr(message, "Permission denied"))
+        return error_set(err, ERROR_BAD_DATA,
+                         "cannot open the data directory %s: %s; give the user lapwingd runs as "
+                         "access to it",
+                         path, message);
+    return error_set(err, ERROR_INTERNAL,
+                     "cannot open the data directory %s: %s; put the files back, or restore a "
+                     "backup with lapwing restore",
+                     path, message);
 }
 
-int kv_open_database(struct kv *kv, struct error *err)
+const char *kv_family_name(enum kv_family family)
 {
-    const char *names[KV_FAMILY_COUNT];
-    const rocksdb_options_t *options[KV_FAMILY_COUNT];
-    char *message = NULL;
+    return families[family].name;
+}
+
+static void list_families(const struct kv *kv, const char **names,
+                          const rocksdb_options_t **options)
+{
     for (int i = 0; i < KV_FAMILY_COUNT; i++) {
         names[i] = families[i].name;
         options[i] = kv->options[i];
     }
+}
+
+rocksdb_t *kv_open_leniently(struct kv *kv, rocksdb_column_family_handle_t **handles,
+                             char **message)
+{
+    const char *names[KV_FAMILY_COUNT];
+    const rocksdb_options_t *options[KV_FAMILY_COUNT];
+    list_families(kv, names, options);
+    rocksdb_options_set_paranoid_checks(kv->options[KV_DEFAULT], 0);
+    return rocksdb_open_for_read_only_column_families(
+        kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT, names, options, handles, 0, message);
+}
+
+static rocksdb_t *open_strictly(struct kv *kv, char **message)
+{
+    const char *names[KV_FAMILY_COUNT];
+    const rocksdb_options_t *options[KV_FAMILY_COUNT];
+    list_families(kv, names, options);
+    if (kv->read_only)
+        return rocksdb_open_for_read_only_column_families(kv->options[KV_DEFAULT], kv->path,
+                                                          KV_FAMILY_COUNT, names, options,
+                                                          kv->handles, 0, message);
+    return rocksdb_open_column_families(kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT, names,
+                                        options, kv->handles, message);
+}
+
+/* 1: opened; 0: worth another try; -1. */
+static int try_to_open(struct kv *kv, struct error *err)
+{
+    char *message = NULL;
+    free_options(kv);
+    for (int i = 0; i < KV_FAMILY_COUNT; i++)
+        kv->options[i] = make_options(kv, (enum kv_family)i);
+    kv->db = open_strictly(kv, &message);
+    if (!message)
+        return 1;
+    kv->db = NULL;
+    int measure = kv_salvage(kv, message, err);
+    if (measure == 0 && kv->read_only) {
+        damage_note(&kv->damages, DAMAGE_TABLE, "%s", message);
+        rocksdb_free(message);
+        message = NULL;
+        kv->db = kv_open_leniently(kv, kv->handles, &message);
+        if (!message)
+            return 1;
+        kv->db = NULL;
+    }
+    if (measure == 0)
+        measure = explain_open_failure(kv->path, message, err);
+    rocksdb_free(message);
+    return measure < 0 ? -1 : 0;
+}
+
+int kv_open_database(struct kv *kv, struct error *err)
+{
     if (!kv->read_only && check_room(kv->path, err))
         return -1;
-    if (kv->read_only)
-        kv->db = rocksdb_open_for_read_only_column_families(kv->options[KV_DEFAULT], kv->path,
-                                                            KV_FAMILY_COUNT, names, options,
-                                                            kv->handles, 0, &message);
-    else
-        kv->db = rocksdb_open_column_families(kv->options[KV_DEFAULT], kv->path, KV_FAMILY_COUNT,
-                                              names, options, kv->handles, &message);
-    if (!message)
-        return 0;
-    kv->db = NULL;
-    return explain_open_failure(kv->path, message, err);
+    kv->wal_care = KV_WAL_SOUND;
+    kv->tables_lost = 0;
+    int opened;
+    do
+        opened = try_to_open(kv, err);
+    while (opened == 0);
+    if (opened < 0)
+        return -1;
+    kv_note_lost(kv);
+    return 0;
 }
 
 int kv_open_with(const struct kv_options *options, struct kv **out, struct error *err)
@@ -209,8 +303,6 @@ int kv_open_with(const struct kv_options *options, struct kv **out, struct error
     kv->write = rocksdb_writeoptions_create();
     kv->write_sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(kv->write_sync, 1);
-    for (int i = 0; i < KV_FAMILY_COUNT; i++)
-        kv->options[i] = make_options(kv, &families[i]);
     if (kv_open_database(kv, err)) {
         free_kv(kv);
         return -1;

@@ -106,6 +106,7 @@ static void open_gate(struct kv *kv)
 
 static int open_again(struct kv *kv, struct error *err)
 {
+    kv_freeze_damaged(kv);
     kv_close_database(kv);
     if (kv_open_database(kv, err))
         return -1;

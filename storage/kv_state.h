@@ -2,6 +2,7 @@
  *
  *   kv.c        open, close, options              kv_write.c   batches, dropping ranges
  *   kv_gate.c   who is inside; opening it again   kv_read.c    gets and iterators
+ *   kv_salvage.c   what to do when it does not open
  *   kv_each.c   all readable rows              kv_care.c    compaction, checkpoints, properties
  *
  * Whoever uses the database from another thread than the writer's is inside between kv_enter and
@@ -16,6 +17,9 @@
 
 #include "storage/kv.h"
 
+/* How much of a damaged log is taken; see kv_salvage.c. */
+enum kv_wal_care { KV_WAL_SOUND, KV_WAL_PREFIX, KV_WAL_ANY };
+
 struct kv {
     rocksdb_t *db; /* NULL while it could not be opened again */
     rocksdb_options_t *options[KV_FAMILY_COUNT];
@@ -28,6 +32,9 @@ struct kv {
     bool read_only;
     struct damages damages;
     size_t memtable_bytes;
+    bool frozen[KV_FAMILY_COUNT]; /* not compacted by itself: a table of it is damaged */
+    int wal_care;                 /* enum kv_wal_care */
+    int tables_lost;              /* set aside since it was opened */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_changed; /* on the monotonic clock */
@@ -47,6 +54,19 @@ MUST_USE int kv_open_database(struct kv *kv, struct error *err);
 void kv_close_database(struct kv *kv);
 /* Turns RocksDB's message into ours and frees it. 0 when there was none. */
 MUST_USE int kv_check(char *message, const char *doing, struct error *err);
+
+const char *kv_family_name(enum kv_family family);
+/* Read-only and whatever is damaged; NULL with *message. */
+rocksdb_t *kv_open_leniently(struct kv *kv, rocksdb_column_family_handle_t **handles,
+                             char **message);
+
+/* kv_salvage.c */
+/* After a failure to open: 1, try again; 0, nothing can be done; -1, and that failed. */
+MUST_USE int kv_salvage(struct kv *kv, const char *message, struct error *err);
+/* After a failed write: keeps families with damaged tables from being compacted once reopened. */
+void kv_freeze_damaged(struct kv *kv);
+/* What lies in lost/ goes into the damages. */
+void kv_note_lost(struct kv *kv);
 
 /* kv_gate.c */
 void kv_gate_init(struct kv *kv);
