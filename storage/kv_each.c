@@ -48,38 +48,6 @@ static struct number number_add(struct number number, unsigned bit)
     return number;
 }
 
-static bool can_seek(struct kv_iterator *it, struct slice key)
-{
-    struct error unused;
-    return kv_seek(it, key) || kv_iterator_check(it, &unused) == 0;
-}
-
-/* Positions the iterator, which has failed behind `last`, on the next row that can be read. */
-static bool pass_damage(struct kv_iterator *it, struct slice last)
-{
-    struct number base = number_of(last), good;
-    unsigned bit = 0;
-    for (;; bit++) {
-        if (bit == NUMBER_BITS)
-            return false;
-        good = number_add(base, bit);
-        if (can_seek(it, number_slice(&good)))
-            break;
-    }
-    /* base + 2^(bit-1) failed: from there on, take each smaller step that still fails. */
-    struct number bad = bit ? number_add(base, bit - 1) : base;
-    while (bit-- > 0) {
-        struct number middle = number_add(bad, bit);
-        if (memcmp(middle.at, good.at, NUMBER_BYTES) >= 0)
-            continue;
-        if (can_seek(it, number_slice(&middle)))
-            good = middle;
-        else
-            bad = middle;
-    }
-    return kv_seek(it, number_slice(&good));
-}
-
 /* One walk. */
 struct walk {
     struct kv *kv;
@@ -89,6 +57,42 @@ struct walk {
     struct kv_iterator *it;
     struct buffer last; /* key of the row read last */
 };
+
+/* With a new iterator: one that has failed does not always say so again. False: it failed. */
+static bool can_seek(struct walk *walk, const struct number *to)
+{
+    struct error unused;
+    kv_iterator_free(walk->it);
+    walk->it = kv_iterate(walk->kv, walk->range->family, walk->range->from, walk->range->to);
+    return kv_seek(walk->it, number_slice(to)) || kv_iterator_check(walk->it, &unused) == 0;
+}
+
+/* Positions the iterator, which has failed behind `last`, on the next row that can be read. False:
+ * there is none. */
+static bool pass_damage(struct walk *walk)
+{
+    struct number base = number_of(buffer_slice(&walk->last)), good;
+    unsigned bit = 0;
+    for (;; bit++) {
+        if (bit == NUMBER_BITS)
+            return false;
+        good = number_add(base, bit);
+        if (can_seek(walk, &good))
+            break;
+    }
+    /* base + 2^(bit-1) failed: from there on, take each smaller step that still fails. */
+    struct number bad = bit ? number_add(base, bit - 1) : base;
+    while (bit-- > 0) {
+        struct number middle = number_add(bad, bit);
+        if (memcmp(middle.at, good.at, NUMBER_BYTES) >= 0)
+            continue;
+        if (can_seek(walk, &middle))
+            good = middle;
+        else
+            bad = middle;
+    }
+    return can_seek(walk, &good) && kv_seek(walk->it, number_slice(&good));
+}
 
 /* Visits the rows up to the next damage or the end. False: the visitor wants no more. */
 static bool visit_sound(struct walk *walk, bool more)
@@ -120,7 +124,7 @@ static int run_walk(struct walk *walk)
     int places = 0;
     bool more = kv_seek_first(walk->it);
     while (visit_sound(walk, more) && tell_damage(walk)) {
-        more = ++places < PLACES_MAX && pass_damage(walk->it, buffer_slice(&walk->last));
+        more = ++places < PLACES_MAX && pass_damage(walk);
         if (!more)
             break;
     }

@@ -245,10 +245,12 @@ static int set_table_aside(struct kv *kv, const char *name, const char *why, str
     if (join(from, kv, name, "") || join(to, kv, LOST "/", name) || !look_up(kv, name, &table) ||
         is_too_much(kv, &table))
         status = error_set(err, ERROR_INTERNAL,
-                           "cannot open the data directory %s: %s; restore a "
-                           "backup, or put the missing files back",
-                           kv->path, why);
-    if (!status && (make_lost(kv, err) || (rename(from, to) && errno != ENOENT)))
+                           "cannot read the table %s (%s), nor do without it; put the missing "
+                           "files back, or restore a backup with lapwing restore",
+                           from, why);
+    if (!status)
+        status = make_lost(kv, err);
+    if (!status && rename(from, to) && errno != ENOENT)
         status =
             error_set(err, ERROR_INTERNAL, "cannot move %s to %s: %s", from, to, strerror(errno));
     if (!status)
