@@ -28,19 +28,18 @@
 #include "storage/pack.h"
 #include "storage/store.h"
 
-#define CHUNK_VERSION   2
-#define VERSION_FIRST   1
-#define TYPE_HISTOGRAM  1
-#define TYPE_TIMES      2
-#define TYPE_DENSE      4
-#define TYPE_MAX        7
-#define HEADER_BYTES    6
-#define EXPONENT_RAW    31
-#define DROP_FOLLOWS    32
-#define DROP_ZERO       64
-#define SUM_RAW         128
-#define DENSE_COUNT_MIN 1024 /* as in column.c */
-#define FALLS_SHARE     16   /* what falls in a larger part of its samples is no counter */
+#define CHUNK_VERSION  2
+#define VERSION_FIRST  1
+#define TYPE_HISTOGRAM 1
+#define TYPE_TIMES     2
+#define TYPE_DENSE     4
+#define TYPE_MAX       7
+#define HEADER_BYTES   6
+#define EXPONENT_RAW   31
+#define DROP_FOLLOWS   32
+#define DROP_ZERO      64
+#define SUM_RAW        128
+#define FALLS_SHARE    16 /* what falls in a larger part of its samples is no counter */
 
 static uint32_t checksum(struct slice bytes, uint8_t version, uint8_t type)
 {

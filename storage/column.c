@@ -3,13 +3,15 @@
  *   mode u8 | payload
  *
  *   mode 0..6    value = k / 10^mode, k packed (storage/pack.c)
- *   mode 16..22  the same, then exceptions: count varint, (gap varint, bits u64) each;
- *                the k of an exception repeats its neighbour and costs nothing
+ *   mode 24..30  the same, then exceptions in runs of the same bits: runs varint, then for each
+ *                gap * 2 + 1 varint, length - 1 varint, bits u64; or gap * 2 with the bits of the run
+ *                before; the k of an exception repeats its neighbour and costs nothing
+ *   mode 16..22  as it was written before: count varint, (gap varint, bits u64) for each exception
  *   mode 32      XOR bits, least significant first:
  *                  0                                same bits as the value before
  *                  1 0 <meaningful bits>            in the window of the last XOR
  *                  1 1 <leading 6> <length-1 6> <meaningful bits>   a new window
- *   mode 64..86  as 0..22, but k is dense (storage/dense.c)
+ *   mode 64..94  as 0..30, but k is dense (storage/dense.c)
  *   mode 33      the bits of the doubles as integers, dense
  *   mode 34      quotients (storage/quotient.c)
  *
@@ -27,14 +29,15 @@
 #include "storage/pack.h"
 #include "storage/quotient.h"
 
-#define MODE_EXCEPTIONS 16
-#define MODE_XOR        32
-#define MODE_BITS       33
-#define MODE_QUOTIENT   34
-#define MODE_DENSE      64
-#define DENSE_COUNT_MIN 1024               /* shorter columns are read often, and gain little */
-#define QUOTIENTS_SHARE 8                  /* worth a try when so many are no decimals */
-#define INTEGER_LIMIT   9007199254740992.0 /* 2^53 */
+#define MODE_EXCEPTIONS     16
+#define MODE_EXCEPTION_RUNS 24
+#define EXPONENT_BITS       7
+#define MODE_XOR            32
+#define MODE_BITS           33
+#define MODE_QUOTIENT       34
+#define MODE_DENSE          64
+#define QUOTIENTS_SHARE     8                  /* worth a try when so many are no decimals */
+#define INTEGER_LIMIT       9007199254740992.0 /* 2^53 */
 
 static const double powers[COLUMN_EXPONENT_MAX + 1] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
 
@@ -74,17 +77,69 @@ static int find_exponent(const double *values, size_t count)
     return exponent;
 }
 
+/* The end of the run of exceptions of the same bits that begins at `from`. */
+static size_t run_end(const double *values, size_t count, size_t from, int exponent)
+{
+    int64_t k;
+    size_t end = from + 1;
+    while (end < count && double_bits(values[end]) == double_bits(values[from]) &&
+           !column_to_scaled(values[end], exponent, &k))
+        end++;
+    return end;
+}
+
 static void append_exceptions(struct buffer *out, const double *values, size_t count, int exponent)
 {
-    size_t last = 0;
+    struct buffer list;
+    size_t runs = 0, last = 0;
+    uint64_t known = 0; /* the bits of the run before */
     int64_t k;
-    for (size_t i = 0; i < count; i++) {
+    buffer_init(&list, SIZE_MAX);
+    for (size_t i = 0, end; i < count; i = end) {
+        end = i + 1;
         if (column_to_scaled(values[i], exponent, &k))
             continue;
-        buffer_append_varint(out, i - last);
-        buffer_append_u64le(out, double_bits(values[i]));
-        last = i;
+        end = run_end(values, count, i, exponent);
+        bool new = double_bits(values[i]) != known || runs == 0;
+        buffer_append_varint(&list, (i - last) * 2 + new);
+        buffer_append_varint(&list, end - i - 1);
+        if (new)
+            buffer_append_u64le(&list, double_bits(values[i]));
+        known = double_bits(values[i]);
+        last = end;
+        runs++;
     }
+    buffer_append_varint(out, runs);
+    buffer_append_slice(out, buffer_slice(&list));
+    buffer_release(&list);
+}
+
+/* Of two forms that end the buffer the shorter one stays. */
+static void keep_shorter(struct buffer *out, size_t first, size_t second)
+{
+    size_t size = out->len - second;
+    if (out->overflow || size >= second - first) {
+        out->len = second;
+        return;
+    }
+    memmove(out->at + first, out->at + second, size);
+    out->len = first + size;
+}
+
+static void append_integers(struct buffer *out, const int64_t *k, size_t count, uint8_t mode)
+{
+    size_t start = out->len, packed = start;
+    if (count < DENSE_COUNT_MIN) {
+        buffer_append_u8(out, mode);
+        pack_append(out, k, count);
+        if (!dense_has_runs(k, count))
+            return;
+        packed = out->len;
+    }
+    buffer_append_u8(out, mode | MODE_DENSE);
+    dense_append(out, k, count);
+    if (packed > start)
+        keep_shorter(out, start, packed);
 }
 
 /* Returns the number of exceptions. */
@@ -107,14 +162,9 @@ static size_t append_scaled(struct buffer *out, const double *values, size_t cou
         for (size_t i = 0; i < first && first < count; i++)
             k[i] = k[first];
     }
-    bool dense = count >= DENSE_COUNT_MIN;
-    buffer_append_u8(
-        out, (uint8_t)(exponent + (exceptions ? MODE_EXCEPTIONS : 0) + (dense ? MODE_DENSE : 0)));
-    (dense ? dense_append : pack_append)(out, k, count);
-    if (exceptions) {
-        buffer_append_varint(out, exceptions);
+    append_integers(out, k, count, (uint8_t)(exponent + (exceptions ? MODE_EXCEPTION_RUNS : 0)));
+    if (exceptions)
         append_exceptions(out, values, count, exponent);
-    }
     return exceptions;
 }
 
@@ -235,18 +285,6 @@ static void append_bits(struct buffer *out, const double *values, size_t count)
     dense_append(out, bits, count);
 }
 
-/* Of two forms that end the buffer the shorter one stays. */
-static void keep_shorter(struct buffer *out, size_t first, size_t second)
-{
-    size_t size = out->len - second;
-    if (out->overflow || size >= second - first) {
-        out->len = second;
-        return;
-    }
-    memmove(out->at + first, out->at + second, size);
-    out->len = first + size;
-}
-
 void column_append(struct buffer *out, const double *values, size_t count)
 {
     assert(count <= COLUMN_COUNT_MAX);
@@ -288,6 +326,25 @@ static bool cut_exceptions(struct slice *rest, double *out, size_t count)
     return true;
 }
 
+static bool cut_exception_runs(struct slice *rest, double *out, size_t count)
+{
+    uint64_t runs, gap, length, bits = 0;
+    size_t at = 0;
+    if (!bytes_cut_varint(rest, &runs) || runs > count)
+        return false;
+    for (uint64_t i = 0; i < runs; i++) {
+        if (!bytes_cut_varint(rest, &gap) || !bytes_cut_varint(rest, &length) ||
+            gap / 2 >= count - at || length >= count - at - gap / 2)
+            return false;
+        if (gap & 1 && !bytes_cut_u64le(rest, &bits))
+            return false;
+        at += (size_t)gap / 2;
+        for (size_t end = at + (size_t)length; at <= end; at++)
+            out[at] = double_of_bits(bits);
+    }
+    return true;
+}
+
 bool column_cut(struct slice *rest, double *out, size_t count)
 {
     uint8_t mode;
@@ -306,7 +363,7 @@ bool column_cut(struct slice *rest, double *out, size_t count)
     }
     if (mode == MODE_QUOTIENT)
         return quotient_cut(rest, out, count);
-    int exponent = mode & (MODE_EXCEPTIONS - 1);
+    int exponent = mode & EXPONENT_BITS;
     bool dense = mode & MODE_DENSE;
     mode &= MODE_DENSE - 1;
     if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX ||
@@ -320,7 +377,15 @@ bool column_cut(struct slice *rest, double *out, size_t count)
         for (size_t i = 0; i < count; i++)
             out[i] = (double)k[i] / power;
     }
-    return mode < MODE_EXCEPTIONS || cut_exceptions(rest, out, count);
+    switch (mode & MODE_EXCEPTION_RUNS) {
+    case 0:
+        return true;
+    case MODE_EXCEPTIONS:
+        return cut_exceptions(rest, out, count);
+    case MODE_EXCEPTION_RUNS:
+        return cut_exception_runs(rest, out, count);
+    }
+    return false;
 }
 
 /* --- single numbers: 0 equal, 1 raw bits follow, n > 1 zigzag difference + 1 --- */

@@ -273,20 +273,21 @@ static void keep_shorter(struct buffer *out, size_t first, size_t second)
     out->len = first + size;
 }
 
-static void append_plain(struct buffer *out, const int64_t *values, size_t count)
+/* Packed, or split if that is allowed and shorter. */
+static void append_plain(struct buffer *out, const int64_t *values, size_t count, bool split)
 {
     size_t start = out->len;
     buffer_append_u8(out, FORM_PACKED);
     pack_append(out, values, count);
     size_t packed = out->len;
-    if (packed - start <= SPLIT_BYTES_MIN || count <= STEPS_MAX)
+    if (!split || packed - start <= SPLIT_BYTES_MIN || count <= STEPS_MAX)
         return;
     bool small = (packed - start) * 8 < count * SMALL_BITS;
     append_best_split(out, values, count, small ? PREDICTORS_SMALL : PREDICTORS);
     keep_shorter(out, start, packed);
 }
 
-static void append_runs(struct buffer *out, const int64_t *values, size_t count)
+static void append_runs(struct buffer *out, const int64_t *values, size_t count, bool split)
 {
     int64_t lengths[DENSE_COUNT_MAX / RUNS_SHARE + 1], heads[DENSE_COUNT_MAX / RUNS_SHARE + 1];
     size_t runs = 0;
@@ -300,21 +301,28 @@ static void append_runs(struct buffer *out, const int64_t *values, size_t count)
     }
     buffer_append_u8(out, FORM_RUNS);
     buffer_append_varint(out, runs);
-    append_plain(out, lengths, runs);
-    append_plain(out, heads, runs);
+    append_plain(out, lengths, runs, split);
+    append_plain(out, heads, runs, split);
+}
+
+bool dense_has_runs(const int64_t *values, size_t count)
+{
+    size_t changes = 0;
+    for (size_t i = 1; i < count; i++)
+        changes += values[i] != values[i - 1];
+    return changes && changes < count / RUNS_SHARE;
 }
 
 void dense_append(struct buffer *out, const int64_t *values, size_t count)
 {
     assert(count > 0 && count <= DENSE_COUNT_MAX);
-    size_t start = out->len, changes = 0;
-    for (size_t i = 1; i < count; i++)
-        changes += values[i] != values[i - 1];
-    append_plain(out, values, count);
-    if (changes == 0 || changes >= count / RUNS_SHARE)
+    size_t start = out->len;
+    bool split = count >= DENSE_COUNT_MIN;
+    append_plain(out, values, count, split);
+    if (!dense_has_runs(values, count))
         return;
     size_t plain = out->len;
-    append_runs(out, values, count);
+    append_runs(out, values, count, split);
     keep_shorter(out, start, plain);
 }
 

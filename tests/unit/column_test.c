@@ -241,6 +241,19 @@ static void quotients_are_half_as_long(void **state)
     buffer_release(&bytes);
 }
 
+static void exceptions_in_their_first_form_are_read(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x10\x00\x04" /* three times 2, packed at width 0 */
+                                "\x01\x01\x00\x00\x00\x00\x00\x00\xf0\x7f"; /* [1] = +Inf */
+    struct slice rest = slice_make(bytes, sizeof bytes - 1);
+    double values[3];
+    assert_true(column_cut(&rest, values, 3) && rest.len == 0);
+    assert_true(values[0] == 2 && values[1] == INFINITY && values[2] == 2);
+    rest = slice_make("\x08\x00\x04", 3); /* no mode */
+    assert_false(column_cut(&rest, values, 3));
+}
+
 static void numbers_round_trip(void **state)
 {
     (void)state;
@@ -270,6 +283,7 @@ int main(void)
         cmocka_unit_test(long_columns_are_near_their_entropy),
         cmocka_unit_test(long_columns_of_doubles_round_trip),
         cmocka_unit_test(quotients_are_half_as_long),
+        cmocka_unit_test(exceptions_in_their_first_form_are_read),
         cmocka_unit_test(numbers_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
