@@ -163,7 +163,10 @@ static void refuse_waiting(struct http_server *http)
     struct error err;
     error_set(&err, ERROR_UNAVAILABLE, "the server is stopping; send the request again later");
     for (struct exchange *exchange; (exchange = queue_try_pop(http->jobs));) {
-        exchange_refuse(exchange, 503, &err);
+        if (exchange->begun)
+            exchange->broken = true; /* half of it is sent */
+        else
+            exchange_refuse(exchange, 503, &err);
         connection_take_back(http, exchange);
     }
     event_base_loop(http->base, EVLOOP_NONBLOCK);

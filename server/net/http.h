@@ -45,12 +45,25 @@ struct http_request {
     void *context;                 /* as given to http_add_routes */
 };
 
+/* What follows the body, made in parts while it is sent: the next part is asked for when the last one
+ * has left for the kernel, so that a reply of any length takes the memory of one. */
+struct http_stream {
+    /* A worker. Appends a part to *out, some hundred KB; 1: more follow, 0: that was the last one,
+     * -1: the connection is to be cut, which tells the client that the reply is not whole. NULL: the
+     * body is all there is. */
+    int (*next)(void *arg, struct buffer *out);
+    /* Exactly once, when no further part is wanted. Any thread. */
+    void (*free)(void *arg);
+    void *arg;
+};
+
 struct http_reply {
     int status;               /* 200 unless set */
     const char *content_type; /* "application/json" unless set; static string */
     struct buffer body;
     struct http_param headers[8]; /* extra; slices from the arena or literals */
     size_t header_count;
+    struct http_stream stream;
 };
 
 /* In http_route.methods: a form body is parameters, as it always is where GET works too. */

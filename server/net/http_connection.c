@@ -5,7 +5,8 @@
  *      ▲                    │ refused             │ refused              │ eventfd
  *      │ keep-alive         ▼                     ▼                      ▼
  *      └───────────────── WRITE ◀──────────────────────────────────── reply
- *                           │ close
+ *                           │ close                 STREAM ◀────────── part of a reply
+ *                           │                          └─── sent ────▶ HANDLE, for the next one
  *                           ▼
  *                         LINGER: our side is shut; what still comes is thrown away, so that a
  *                         client in the middle of a large upload reads the refusal, not a reset
@@ -67,7 +68,7 @@ struct metric http_metrics[HTTP_METRIC_COUNT] = {
                                 "Request bodies being held.", 0, 0},
 };
 
-enum state { READ_HEAD, READ_BODY, HANDLE, WRITE, LINGER };
+enum state { READ_HEAD, READ_BODY, HANDLE, STREAM, WRITE, LINGER };
 
 /* Thread: main. */
 struct connection {
@@ -110,9 +111,19 @@ static void drop_exchange(struct http_server *http, struct exchange *exchange)
     exchange_free(exchange);
 }
 
+static void count_flight(struct http_server *http, int change)
+{
+    http->in_flight += (size_t)change;
+    metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
+}
+
 static void connection_free(struct connection *c)
 {
     struct http_server *http = c->http;
+    if (c->state == STREAM) {
+        count_flight(http, -1);
+        metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
+    }
     if (c->state == HANDLE) {
         c->exchange->connection = NULL; /* a worker has it; on_done frees it */
         atomic_store(&c->exchange->cancelled, true);
@@ -153,34 +164,61 @@ static void free_reply_body(const void *at, size_t len, void *arg)
     free(arg);
 }
 
-/* Hands the reply to the socket; the body's memory goes with it. */
-static void send_reply(struct connection *c)
+/* Hands the body to the socket, its memory with it; of a stream as one chunk. */
+static void send_body(struct connection *c)
 {
     struct exchange *exchange = c->exchange;
     struct evbuffer *output = bufferevent_get_output(c->bev);
+    struct buffer *body = &exchange->reply.body;
+    bool chunked = exchange_is_chunked(exchange);
+    if (body->len) {
+        if (chunked)
+            evbuffer_add_printf(output, "%zx\r\n", body->len);
+        evbuffer_add_reference(output, body->at, body->len, free_reply_body, body->at);
+        if (chunked)
+            evbuffer_add(output, "\r\n", 2);
+        buffer_init(body, body->limit);
+    }
+    if (chunked && !exchange->more)
+        evbuffer_add(output, "0\r\n\r\n", 5);
+}
+
+static void send_reply(struct connection *c)
+{
+    struct exchange *exchange = c->exchange;
     struct buffer head;
     bool last = c->eof && evbuffer_get_length(bufferevent_get_input(c->bev)) == 0;
-    exchange->close = exchange->close || c->http->draining || last;
+    bool until_closed = exchange_is_stream(exchange) && !exchange_is_chunked(exchange);
+    exchange->close = exchange->close || c->http->draining || last || until_closed;
     buffer_init(&head, HTTP_HEAD_MAX + (64 << 10));
     bool has_body = exchange_print_head(exchange, &head);
     assert(!head.overflow);
-    evbuffer_add(output, head.at, head.len);
+    evbuffer_add(bufferevent_get_output(c->bev), head.at, head.len);
     buffer_release(&head);
-    if (has_body && exchange->reply.body.len) {
-        struct buffer *body = &exchange->reply.body;
-        evbuffer_add_reference(output, body->at, body->len, free_reply_body, body->at);
-        body->at = NULL;
-    }
+    exchange->begun = true;
+    exchange->more = exchange->more && has_body;
+    if (has_body)
+        send_body(c);
 }
 
-/* The exchange is answered: writes it and forgets it. */
+/* The exchange has an answer, or a part of it: writes that, and forgets the exchange when it was all. */
 static void reply(struct connection *c)
 {
-    int class = c->exchange->reply.status / 100;
-    assert(class >= 1 && class <= 5);
-    send_reply(c);
-    metric_add(&http_metrics[HTTP_METRIC_1XX + class - 1], 1);
-    metric_add(&http_metrics[HTTP_METRIC_SECONDS], clock_monotonic_ns() - c->started_ns);
+    if (c->exchange->begun) {
+        send_body(c);
+    } else {
+        int class = c->exchange->reply.status / 100;
+        assert(class >= 1 && class <= 5);
+        send_reply(c);
+        metric_add(&http_metrics[HTTP_METRIC_1XX + class - 1], 1);
+        metric_add(&http_metrics[HTTP_METRIC_SECONDS], clock_monotonic_ns() - c->started_ns);
+    }
+    if (c->exchange->more) {
+        c->state = STREAM;
+        evtimer_del(c->timer);
+        count_flight(c->http, 1); /* keeps its place with the workers */
+        return;
+    }
     c->close = c->exchange->close;
     drop_exchange(c->http, c->exchange);
     c->exchange = NULL;
@@ -209,13 +247,20 @@ static void submit(struct connection *c)
         reply(c);
         return;
     }
-    http->in_flight++;
-    metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
+    count_flight(http, 1);
     evtimer_del(c->timer);
     c->state = HANDLE;
     c->exchange->request.peer = arena_copy(&c->exchange->arena, slice_of_string(c->peer));
     int status = queue_try_push(http->jobs, c->exchange);
     assert(status == 0); /* it holds queue_max + workers */
+}
+
+/* The last part has left: a worker makes the next one. */
+static void ask_part(struct connection *c)
+{
+    c->state = HANDLE;
+    int status = queue_try_push(c->http->jobs, c->exchange);
+    assert(status == 0); /* it has been in flight all the time */
 }
 
 /* --- reading --- */
@@ -385,6 +430,8 @@ static void on_write(struct bufferevent *bev, void *arg)
 {
     struct connection *c = arg;
     (void)bev;
+    if (c->state == STREAM)
+        ask_part(c);
     if (c->state != WRITE)
         return;
     if (c->close) {
@@ -403,7 +450,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct connection *c = arg;
     (void)bev;
-    bool answering = c->state == HANDLE || c->state == WRITE;
+    bool answering = c->state == HANDLE || c->state == STREAM || c->state == WRITE;
     if ((what & BEV_EVENT_EOF) && answering) {
         c->eof = true; /* a half-closed client still reads its reply */
         return;
@@ -429,12 +476,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void connection_take_back(struct http_server *http, struct exchange *exchange)
 {
-    http->in_flight--;
-    metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
-    if (exchange->connection)
-        reply(exchange->connection);
-    else
+    struct connection *c = exchange->connection;
+    count_flight(http, -1);
+    if (!c) {
         drop_exchange(http, exchange);
+    } else if (exchange->broken) {
+        c->state = WRITE; /* the exchange is ours again */
+        connection_free(c);
+    } else {
+        reply(c);
+    }
 }
 
 void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len)

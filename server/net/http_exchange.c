@@ -4,6 +4,8 @@
  *     begin ─ read body ──▶ inflate ─ params ─ handle ─ gzip ──▶ print head, send
  *        └────────────── refuse ───────────────────────────────▶
  *
+ * A stream goes to a worker again for each part once the last one is sent; parts are not compressed.
+ *
  * A route table is searched in order, segment by segment; there are some sixty routes, so no index.
  * Whatever goes wrong before the handler is worded by the route's own `refuse`, because a Loki
  * client and a Sentry client read different shapes.
@@ -40,6 +42,8 @@ void exchange_free(struct exchange *exchange)
 {
     if (!exchange)
         return;
+    if (exchange->reply.stream.free)
+        exchange->reply.stream.free(exchange->reply.stream.arg);
     buffer_release(&exchange->body);
     buffer_release(&exchange->inflated);
     buffer_release(&exchange->reply.body);
@@ -324,13 +328,29 @@ static void handle(struct exchange *exchange)
                   REPLY_BYTES_MAX);
         exchange_refuse(exchange, http_status_of(err.kind), &err);
     }
-    compress_reply(exchange);
+    if (!exchange_is_stream(exchange))
+        compress_reply(exchange);
+}
+
+static void make_part(struct exchange *exchange)
+{
+    struct http_stream *stream = &exchange->reply.stream;
+    int status = stream->next(stream->arg, &exchange->reply.body);
+    exchange->more = status > 0;
+    exchange->broken = status < 0 || exchange->reply.body.overflow;
 }
 
 void exchange_run(struct exchange *exchange)
 {
     int64_t start_ns = clock_monotonic_ns();
-    handle(exchange);
+    if (!exchange->begun)
+        handle(exchange);
+    else
+        buffer_reset(&exchange->reply.body);
+    if (exchange_is_stream(exchange))
+        make_part(exchange);
+    if (exchange->begun)
+        return;
     /* The raw path: printable by the grammar of requests, so it cannot forge a log line. */
     log_debug("http", "method=" SLICE_FMT " path=" SLICE_FMT " status=%d took_ms=%.1f",
               SLICE_ARG(exchange->head.method_name), SLICE_ARG(exchange->head.raw_path),
@@ -415,9 +435,12 @@ bool exchange_print_head(const struct exchange *exchange, struct buffer *out)
     buffer_append_format(out, "HTTP/1.1 %d %s\r\n", reply->status, reason_of(reply->status));
     print_date(out);
     if (has_body)
-        buffer_append_format(out, "Content-Type: %s\r\nContent-Length: %zu\r\n",
-                             reply->content_type ? reply->content_type : "application/json",
-                             reply->body.len);
+        buffer_append_format(out, "Content-Type: %s\r\n",
+                             reply->content_type ? reply->content_type : "application/json");
+    if (exchange_is_chunked(exchange))
+        buffer_append_string(out, "Transfer-Encoding: chunked\r\n");
+    else if (has_body && !exchange_is_stream(exchange))
+        buffer_append_format(out, "Content-Length: %zu\r\n", reply->body.len);
     if (exchange->close)
         buffer_append_string(out, "Connection: close\r\n");
     if (exchange->route && exchange->route->cors)

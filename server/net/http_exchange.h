@@ -29,7 +29,10 @@ struct exchange {
     struct http_request request;
     struct http_reply reply;
     int64_t inflated_max;
-    bool close; /* the connection ends with this reply */
+    bool close;  /* the connection ends with this reply */
+    bool begun;  /* of a stream: its head is sent */
+    bool more;   /* parts follow the one in the body */
+    bool broken; /* no part could be made: the connection is cut */
     _Atomic bool cancelled;
 };
 
@@ -41,8 +44,18 @@ MUST_USE int exchange_begin(struct exchange *exchange, struct slice head,
                             const struct http_table *tables, size_t table_count);
 /* Makes the reply an error in the route's own shape. */
 void exchange_refuse(struct exchange *exchange, int status, const struct error *err);
-/* Worker: decompresses, reads parameters, runs the handler, compresses the reply. */
+/* Worker: decompresses, reads parameters, runs the handler, compresses the reply. Again, while `more`:
+ * makes the next part of a stream. */
 void exchange_run(struct exchange *exchange);
+static inline bool exchange_is_stream(const struct exchange *exchange)
+{
+    return exchange->reply.stream.next != NULL;
+}
+/* True when parts go out in chunked encoding; to a client of HTTP/1.0 they end with the connection. */
+static inline bool exchange_is_chunked(const struct exchange *exchange)
+{
+    return exchange_is_stream(exchange) && !exchange->head.version_10;
+}
 /* Status line and headers. The body follows unless the answer is false (HEAD, 204). */
 bool exchange_print_head(const struct exchange *exchange, struct buffer *out);
 

@@ -165,7 +165,9 @@ static int parse_request_line(struct slice line, struct http_head *head, struct 
         return bad(err, 400, "the request line must read: METHOD /path HTTP/1.1");
     if (slice_equal(line, SLICE("HTTP/1.1")))
         head->keep_alive = true;
-    else if (!slice_equal(line, SLICE("HTTP/1.0")))
+    else if (slice_equal(line, SLICE("HTTP/1.0")))
+        head->version_10 = true;
+    else
         return bad(err, 505, "speak HTTP/1.1 here");
     head->method = method_of(head->method_name);
     return parse_target(target, head, arena, err);

@@ -27,6 +27,7 @@ struct http_head {
     int64_t content_length; /* 0 when absent */
     bool chunked;
     bool keep_alive;
+    bool version_10; /* HTTP/1.0: knows no chunked encoding */
     bool expects_continue;
 };
 

@@ -1,0 +1,258 @@
+/* http_stream: replies made in parts while they are sent, over raw sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/net/http.h"
+#include "server/net/http_parse.h"
+
+#define PARTS      200
+#define PART_BYTES ((size_t)200000)
+
+static struct {
+    struct event_base *base;
+    struct http_server *http;
+    pthread_t thread;
+    int stop[2];
+    _Atomic int made, freed;
+    int fail_at; /* part that cannot be made */
+} server;
+
+static char letter(int part)
+{
+    return (char)('a' + part % 26);
+}
+
+static int next_part(void *arg, struct buffer *out)
+{
+    int *part = arg;
+    if (*part == server.fail_at)
+        return -1;
+    for (size_t i = 0; i < PART_BYTES; i++)
+        buffer_append_char(out, letter(*part));
+    server.made++;
+    return ++*part < PARTS;
+}
+
+static void free_parts(void *arg)
+{
+    server.freed++;
+    free(arg);
+}
+
+static void handle_parts(const struct http_request *request, struct http_reply *reply)
+{
+    (void)request;
+    int *part = calloc(1, sizeof *part);
+    reply->stream = (struct http_stream){next_part, free_parts, part};
+}
+
+static const struct http_route routes[] = {
+    {.methods = HTTP_GET, .pattern = "/parts", .handle = handle_parts},
+};
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    event_base_loopbreak(arg);
+}
+
+static void *server_main(void *arg)
+{
+    (void)arg;
+    event_base_dispatch(server.base);
+    http_close(server.http);
+    return NULL;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct error err;
+    struct http_options options = {.listen = "127.0.0.1:0",
+                                   .body_max = 1000,
+                                   .inflated_max = 5000,
+                                   .connection_max = 9,
+                                   .timeout_ms = 20000,
+                                   .workers = 1,
+                                   .queue_max = 2};
+    server.made = server.freed = 0;
+    server.fail_at = -1;
+    server.base = event_base_new();
+    if (pipe(server.stop) || http_open(server.base, &options, &server.http, &err))
+        return -1;
+    http_add_routes(server.http, routes, 1, NULL);
+    event_base_once(server.base, server.stop[0], EV_READ, on_stop, server.base, NULL);
+    return pthread_create(&server.thread, NULL, server_main, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (write(server.stop[1], "x", 1) != 1)
+        return -1;
+    pthread_join(server.thread, NULL);
+    event_base_free(server.base);
+    close(server.stop[0]);
+    close(server.stop[1]);
+    return 0;
+}
+
+static int ask(const char *text)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)http_port(server.http)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    return fd;
+}
+
+/* Reads all up to the connection's end. */
+static void receive(int fd, struct buffer *out)
+{
+    char part[65536];
+    ssize_t got;
+    while ((got = recv(fd, part, sizeof part, 0)) > 0)
+        buffer_append(out, part, (size_t)got);
+    close(fd);
+}
+
+/* Splits the head off. */
+static struct slice body_of(const struct buffer *reply, struct slice *head)
+{
+    const char *end = memmem(reply->at, reply->len, "\r\n\r\n", 4);
+    assert_non_null(end);
+    *head = slice_make(reply->at, (size_t)(end - reply->at) + 2);
+    return slice_skip(buffer_slice(reply), head->len + 2);
+}
+
+static bool has(struct slice text, const char *part)
+{
+    return memmem(text.at, text.len, part, strlen(part)) != NULL;
+}
+
+static void assert_parts(struct slice body)
+{
+    assert_int_equal(body.len, PARTS * PART_BYTES);
+    for (int part = 0; part < PARTS; part++)
+        for (size_t i = 0; i < PART_BYTES; i += 997)
+            assert_true(body.at[(size_t)part * PART_BYTES + i] == letter(part));
+}
+
+static void parts_follow_one_another(void **state)
+{
+    (void)state;
+    struct buffer reply, body;
+    struct slice head;
+    struct http_chunks chunks = {0};
+    buffer_init(&reply, SIZE_MAX);
+    buffer_init(&body, SIZE_MAX);
+    /* The second request is answered on the same connection, after the first. */
+    receive(ask("GET /parts HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\nConnection: close\r\n\r\n"),
+            &reply);
+    struct slice rest = body_of(&reply, &head);
+    assert_true(has(head, "Transfer-Encoding: chunked\r\n") && !has(head, "Content-Length"));
+    assert_int_equal(http_chunks_feed(&chunks, &rest, &body), HTTP_CHUNKS_DONE);
+    assert_parts(buffer_slice(&body));
+    assert_true(has(rest, "HTTP/1.1 404 "));
+    assert_int_equal(server.freed, 1);
+    buffer_release(&reply);
+    buffer_release(&body);
+}
+
+static void old_clients_read_to_the_end(void **state)
+{
+    (void)state;
+    struct buffer reply;
+    struct slice head;
+    buffer_init(&reply, SIZE_MAX);
+    receive(ask("GET /parts HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), &reply);
+    struct slice body = body_of(&reply, &head);
+    assert_true(has(head, "Connection: close\r\n") && !has(head, "Transfer-Encoding"));
+    assert_parts(body);
+    buffer_release(&reply);
+}
+
+static void a_head_has_no_parts(void **state)
+{
+    (void)state;
+    struct buffer reply;
+    struct slice head;
+    buffer_init(&reply, SIZE_MAX);
+    receive(ask("HEAD /parts HTTP/1.1\r\nConnection: close\r\n\r\n"), &reply);
+    assert_int_equal(body_of(&reply, &head).len, 0);
+    buffer_release(&reply);
+}
+
+static void a_part_that_fails_cuts_the_reply(void **state)
+{
+    (void)state;
+    struct buffer reply, body;
+    struct slice head;
+    struct http_chunks chunks = {0};
+    buffer_init(&reply, SIZE_MAX);
+    buffer_init(&body, SIZE_MAX);
+    server.fail_at = 3;
+    receive(ask("GET /parts HTTP/1.1\r\n\r\n"), &reply);
+    struct slice rest = body_of(&reply, &head);
+    assert_int_equal(http_chunks_feed(&chunks, &rest, &body), HTTP_CHUNKS_MORE);
+    assert_true(body.len <= 3 * PART_BYTES);
+    buffer_release(&reply);
+    buffer_release(&body);
+}
+
+/* Parts are made as the client takes them; when it leaves, no more are. */
+static void a_client_that_does_not_read_costs_little(void **state)
+{
+    (void)state;
+    char byte;
+    int fd = ask("GET /parts HTTP/1.1\r\n\r\n");
+    assert_int_equal(recv(fd, &byte, 1, 0), 1);
+    close(fd);
+    while (server.freed == 0)
+        sched_yield();
+    assert_true(server.made < PARTS);
+}
+
+static void closing_ends_a_stream(void **state)
+{
+    (void)state;
+    char byte;
+    assert_int_equal(set_up(NULL), 0);
+    int fd = ask("GET /parts HTTP/1.1\r\n\r\n");
+    assert_int_equal(recv(fd, &byte, 1, 0), 1);
+    shutdown(fd, SHUT_RDWR);
+    assert_int_equal(tear_down(NULL), 0);
+    assert_int_equal(server.freed, 1);
+    close(fd);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN); /* as the server does */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(parts_follow_one_another, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(old_clients_read_to_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_head_has_no_parts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_part_that_fails_cuts_the_reply, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_client_that_does_not_read_costs_little, set_up,
+                                        tear_down),
+        cmocka_unit_test(closing_ends_a_stream),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
