@@ -220,6 +220,12 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
     return series;
 }
 
+int64_t store_oldest_taken(struct store *store, uint32_t series)
+{
+    (void)series;
+    return store->retention_ms ? clock_now_ms() - store->retention_ms : INT64_MIN;
+}
+
 /* Which drop reason applies; or STORE_SAMPLES, or STORE_LATE_SAMPLES. */
 static enum store_metric judge(struct store *store, const struct sample *sample, int64_t oldest_ms)
 {

@@ -116,6 +116,35 @@ int store_select(struct store *store, const struct store_query *query, struct ar
     return 0;
 }
 
+/* To the whole days of [from_ms, to_ms]. */
+static void stretch(int64_t *oldest_ms, int64_t *newest_ms, int64_t from_ms, int64_t to_ms)
+{
+    if (from_ms < *oldest_ms)
+        *oldest_ms = partition_start(partition_of(from_ms));
+    if (to_ms > *newest_ms)
+        *newest_ms = partition_start(partition_of(to_ms) + 1) - 1;
+}
+
+void store_extent(struct store *store, int64_t *oldest_ms, int64_t *newest_ms)
+{
+    size_t cursor = 0;
+    *oldest_ms = INT64_MAX;
+    *newest_ms = INT64_MIN;
+    pthread_rwlock_rdlock(&store->lock);
+    for (size_t i = 0; i < store->partitions.count; i++) {
+        uint32_t day = store->partitions.at[i].day;
+        stretch(oldest_ms, newest_ms, partition_start(day), partition_start(day));
+    }
+    for (uint32_t id = 0; id < store->head.capacity; id++) {
+        const struct head_series *series = head_get(&store->head, id);
+        if (series && series->count)
+            stretch(oldest_ms, newest_ms, series->first_ms, series->last_ms);
+    }
+    for (const struct late_run *run; (run = late_next(&store->late, &cursor));)
+        stretch(oldest_ms, newest_ms, run->times[0], run->times[run->count - 1]);
+    pthread_rwlock_unlock(&store->lock);
+}
+
 /* --- names and values --- */
 
 struct listing {

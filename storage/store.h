@@ -86,6 +86,9 @@ void store_batch_delete(struct store_batch *batch, struct slice key);
  * ERROR_UNAVAILABLE while the disk is nearly full; taken again once there is room. */
 MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool sync,
                           struct error *err);
+/* Samples of the series before this time (ms) are past retention and would be dropped; INT64_MIN:
+ * there are none. */
+int64_t store_oldest_taken(struct store *store, uint32_t series);
 /* The newest sample of a series, wherever it lies (stale markers skipped). False: it has none.
  * For histograms *histogram is a copy in the arena. */
 bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
@@ -208,6 +211,10 @@ MUST_USE int store_read_pieces(struct store_reader *reader, struct store_span sp
                                struct arena *arena, struct store_buckets *out, struct error *err);
 /* True when some closed day overlaps the range: then buckets are cheaper than raw. */
 bool store_has_rollup(struct store *store, int64_t start_ms, int64_t end_ms);
+
+/* All samples lie in these days, from the first ms of one to the last of another; oldest > newest when
+ * there are none. */
+void store_extent(struct store *store, int64_t *oldest_ms, int64_t *newest_ms);
 
 struct slice_list {
     struct slice *at; /* sorted, distinct */

@@ -1,81 +1,83 @@
 /* import: see the header.
  *
- * The worker parses the whole text and sorts its samples by series:
+ *   text  -> lines -> rows, sorted by series -> jobs of the writer -> one answer
  *
- *   series[0] {labels} -> point -> point -> point      in the order of the text
- *   series[1] {labels} -> point -> point
- *
- * Then the writer takes them in jobs of BATCH_POINTS, so that one large import neither makes a
- * huge batch nor keeps others waiting. The store drops what is not newer than what a series holds;
- * to say so in the answer, the job asks first how far the series reaches.
+ * A line costs only itself: what cannot be read is counted by reason, and the first is told. Samples
+ * may come in any order and be of any age within retention; the store merges them.
  */
 #include "server/api/import.h"
 
 #include <stdio.h>
 
+#include "server/api/import_rows.h"
+#include "server/wire/jsonline.h"
 #include "server/wire/openmetrics.h"
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
 #include "storage/base/metric.h"
-#include "storage/base/table.h"
 
-#define BATCH_POINTS   50000
-#define SERIES_MAX     1000000 /* in one request */
-#define TIME_END       ((int64_t)9000000000000000)
-#define READ_ARENA_MAX ((size_t)64 << 20)
-
-struct import_point {
-    int64_t time_ms;
-    double value;
-    struct import_point *next;
+/* Every reason there is, under one name whatever the format. */
+enum reason {
+    REASON_LONG_LINE,
+    REASON_BAD_NAME,
+    REASON_BAD_LABELS,
+    REASON_MANY_LABELS,
+    REASON_BAD_VALUE,
+    REASON_BAD_TIME,
+    REASON_TRAILING,
+    REASON_NO_MEMORY,
+    REASON_BAD_JSON,
+    REASON_BAD_TYPE,
+    REASON_BAD_HISTOGRAM,
+    REASON_COUNT,
 };
 
-struct import_series {
-    struct labels labels;
-    enum openmetrics_type type;
-    struct import_point *first, *last;
-    struct import_series *next;
+static const char *const reason_names[REASON_COUNT] = {
+    [REASON_LONG_LINE] = "long_line",         [REASON_BAD_NAME] = "bad_name",
+    [REASON_BAD_LABELS] = "bad_labels",       [REASON_MANY_LABELS] = "many_labels",
+    [REASON_BAD_VALUE] = "bad_value",         [REASON_BAD_TIME] = "bad_time",
+    [REASON_TRAILING] = "trailing",           [REASON_NO_MEMORY] = "no_memory",
+    [REASON_BAD_JSON] = "bad_json",           [REASON_BAD_TYPE] = "bad_type",
+    [REASON_BAD_HISTOGRAM] = "bad_histogram",
 };
 
-struct import_work {
-    const struct import_api *api;
-    struct arena arena;
-    struct table index; /* canonical labels -> struct import_series */
-    struct import_series *first, *last;
-    size_t series_count, rejected, refused_series;
-    size_t accepted, out_of_order;
-    size_t reasons[OPENMETRICS_REJECT_COUNT];
-    char first_error[400];
-    /* Where the next job goes on. */
-    struct import_series *series;
-    struct import_point *point;
-    int64_t newest_ms;
-    uint32_t id;
-    bool interned;
+static const enum reason text_reasons[OPENMETRICS_REJECT_COUNT] = {
+    [OPENMETRICS_LONG_LINE] = REASON_LONG_LINE,   [OPENMETRICS_BAD_NAME] = REASON_BAD_NAME,
+    [OPENMETRICS_BAD_LABELS] = REASON_BAD_LABELS, [OPENMETRICS_MANY_LABELS] = REASON_MANY_LABELS,
+    [OPENMETRICS_BAD_VALUE] = REASON_BAD_VALUE,   [OPENMETRICS_BAD_TIME] = REASON_BAD_TIME,
+    [OPENMETRICS_TRAILING] = REASON_TRAILING,     [OPENMETRICS_NO_MEMORY] = REASON_NO_MEMORY,
+};
+
+static const enum reason json_reasons[JSONLINE_REJECT_COUNT] = {
+    [JSONLINE_BAD_JSON] = REASON_BAD_JSON,   [JSONLINE_BAD_LABELS] = REASON_BAD_LABELS,
+    [JSONLINE_BAD_TYPE] = REASON_BAD_TYPE,   [JSONLINE_BAD_VALUE] = REASON_BAD_VALUE,
+    [JSONLINE_BAD_TIME] = REASON_BAD_TIME,   [JSONLINE_BAD_HISTOGRAM] = REASON_BAD_HISTOGRAM,
+    [JSONLINE_NO_MEMORY] = REASON_NO_MEMORY,
 };
 
 enum {
     METRIC_SAMPLES,
-    METRIC_OUT_OF_ORDER,
+    METRIC_PAST_RETENTION,
     METRIC_SERIES_REFUSED,
     METRIC_REJECTED, /* one row a reason from here on */
 };
 
 #define REJECTED(reason, label)                                                                    \
-    [METRIC_REJECTED + OPENMETRICS_##reason - 1] = {.name = "lapwing_import_rejected_total",       \
-                                                    .kind = METRIC_COUNTER,                        \
-                                                    .labels = "reason=\"" label "\"",              \
-                                                    .help = "Imported lines that were refused."}
+    [METRIC_REJECTED + REASON_##reason] = {.name = "lapwing_import_rejected_total",                \
+                                           .kind = METRIC_COUNTER,                                 \
+                                           .labels = "reason=\"" label "\"",                       \
+                                           .help = "Imported lines that were refused."}
+#define DROPPED(label)                                                                             \
+    {                                                                                              \
+        "lapwing_import_dropped_total", METRIC_COUNTER, "reason=\"" label "\"",                    \
+            "Imported samples that were dropped.", 0, 0                                            \
+    }
 
 static struct metric import_metrics[] = {
     [METRIC_SAMPLES] = {"lapwing_import_samples_total", METRIC_COUNTER, NULL,
                         "Samples written by imports.", 0, 0},
-    [METRIC_OUT_OF_ORDER] = {"lapwing_import_dropped_total", METRIC_COUNTER,
-                             "reason=\"out_of_order\"", "Imported samples that were dropped.", 0,
-                             0},
-    [METRIC_SERIES_REFUSED] = {"lapwing_import_dropped_total", METRIC_COUNTER,
-                               "reason=\"series_refused\"", "Imported samples that were dropped.",
-                               0, 0},
+    [METRIC_PAST_RETENTION] = DROPPED("past_retention"),
+    [METRIC_SERIES_REFUSED] = DROPPED("series_refused"),
     REJECTED(LONG_LINE, "long_line"),
     REJECTED(BAD_NAME, "bad_name"),
     REJECTED(BAD_LABELS, "bad_labels"),
@@ -84,6 +86,17 @@ static struct metric import_metrics[] = {
     REJECTED(BAD_TIME, "bad_time"),
     REJECTED(TRAILING, "trailing"),
     REJECTED(NO_MEMORY, "no_memory"),
+    REJECTED(BAD_JSON, "bad_json"),
+    REJECTED(BAD_TYPE, "bad_type"),
+    REJECTED(BAD_HISTOGRAM, "bad_histogram"),
+};
+
+struct import_work {
+    const struct import_api *api;
+    struct import_rows rows;
+    size_t rejected;
+    size_t reasons[REASON_COUNT];
+    char first_error[400];
 };
 
 void import_init(void)
@@ -91,58 +104,19 @@ void import_init(void)
     metric_register(import_metrics, sizeof import_metrics / sizeof import_metrics[0]);
 }
 
-/* --- the worker's half: text to series --- */
+/* --- reading --- */
 
-static struct import_series *
-find_series(struct import_work *work, const struct openmetrics_sample *sample, struct buffer *key)
+static void add_reject(struct import_work *work, enum reason reason, size_t line, const char *text)
 {
-    bool fresh;
-    buffer_reset(key);
-    labels_encode(sample->labels, key);
-    struct table_entry *entry = table_insert(&work->index, buffer_slice(key), &fresh);
-    if (!entry)
-        return NULL;
-    if (!fresh)
-        return entry->value.pointer;
-    struct import_series *series = arena_zeroed(&work->arena, 1, sizeof *series);
-    if (!series)
-        return NULL;
-    entry->value.pointer = series;
-    series->labels = sample->labels;
-    series->type = sample->type;
-    if (work->last)
-        work->last->next = series;
-    else
-        work->first = series;
-    work->last = series;
-    work->series_count++;
-    return series;
-}
-
-static int add_sample(struct import_work *work, const struct openmetrics_sample *sample,
-                      struct buffer *key, struct error *err)
-{
-    struct import_series *series = find_series(work, sample, key);
-    struct import_point *point = series ? arena_alloc(&work->arena, sizeof *point) : NULL;
-    if (!point)
-        return error_set(err, ERROR_LIMIT,
-                         "the text is too large for limits.query_memory; send it in parts");
-    *point = (struct import_point){.time_ms = sample->time_ms, .value = sample->value};
-    if (series->last)
-        series->last->next = point;
-    else
-        series->first = point;
-    series->last = point;
-    return 0;
-}
-
-static void add_reject(struct import_work *work, enum openmetrics_reject reject, size_t line)
-{
-    metric_add(&import_metrics[METRIC_REJECTED + (int)reject - 1], 1);
+    metric_add(&import_metrics[METRIC_REJECTED + (int)reason], 1);
     if (work->rejected++ == 0)
-        snprintf(work->first_error, sizeof work->first_error, "line %zu: %s", line,
-                 openmetrics_reject_text(reject));
-    work->reasons[reject]++;
+        snprintf(work->first_error, sizeof work->first_error, "line %zu: %.350s", line, text);
+    work->reasons[reason]++;
+}
+
+static int flush_many(struct import_work *work, struct error *err)
+{
+    return rows_are_many(&work->rows) ? rows_flush(&work->rows, false, err) : 0;
 }
 
 static int read_text(struct import_work *work, struct slice text, struct error *err)
@@ -150,125 +124,98 @@ static int read_text(struct import_work *work, struct slice text, struct error *
     struct openmetrics reader;
     struct openmetrics_sample sample;
     enum openmetrics_reject reject;
-    struct buffer key;
     int64_t now_ms = clock_now_ms();
     int status = 0;
-    buffer_init(&key, (size_t)2 * OPENMETRICS_LINE_MAX);
     openmetrics_init(&reader, text);
-    while (status == 0 && openmetrics_next(&reader, &work->arena, &sample, &reject)) {
+    while (!status && openmetrics_next(&reader, &work->rows.arena, &sample, &reject)) {
         if (reject != OPENMETRICS_OK) {
-            add_reject(work, reject, reader.line);
+            add_reject(work, text_reasons[reject], reader.line, openmetrics_reject_text(reject));
             continue;
         }
-        if (!sample.has_time)
-            sample.time_ms = now_ms;
-        status = add_sample(work, &sample, &key, err);
+        int64_t time_ms = sample.has_time ? sample.time_ms : now_ms;
+        struct store_column column = {.count = 1, .times = &time_ms, .values = &sample.value};
+        enum series_kind kind = sample.type == OPENMETRICS_COUNTER ? SERIES_COUNTER : SERIES_GAUGE;
+        status =
+            rows_add(&work->rows, sample.labels, kind, &column, err) ? -1 : flush_many(work, err);
     }
-    buffer_release(&key);
     return status;
 }
 
-/* --- the writer's half: series to the store --- */
-
-/* The newest sample at or after the first new one decides what is out of order. */
-static int64_t newest_time(struct import_work *work)
+/* A line that does not fit beside what is gathered is tried again once that is written. */
+static enum jsonline_reject parse_line(struct import_work *work, struct json_parser *parser,
+                                       struct slice line, struct jsonline *out, struct error *err)
 {
-    struct arena arena;
-    struct store_column column = {.count = 0};
-    struct error ignored;
-    int64_t newest = INT64_MIN;
-    struct store_reader *reader = store_reader_new(work->api->store);
-    arena_init(&arena, READ_ARENA_MAX);
-    if (store_read(reader, (struct store_span){work->id, work->series->first->time_ms, TIME_END},
-                   &arena, &column, &ignored) == 0 &&
-        column.count)
-        newest = column.times[column.count - 1];
-    arena_release(&arena);
-    store_reader_free(reader);
-    return newest;
+    struct import_rows *rows = &work->rows;
+    enum jsonline_reject reject = jsonline_parse(parser, line, &rows->arena, out, err);
+    if (reject != JSONLINE_NO_MEMORY || !rows->pending)
+        return reject;
+    if (rows_flush(rows, false, err))
+        return reject;
+    return jsonline_parse(parser, line, &rows->arena, out, err);
 }
 
-/* False: the store takes no further series; all samples of this one are dropped. */
-static bool open_series(struct import_work *work, struct store_batch *batch)
+static int read_json(struct import_work *work, struct slice text, struct error *err)
 {
-    struct import_series *series = work->series;
-    enum series_kind kind = series->type == OPENMETRICS_COUNTER ? SERIES_COUNTER : SERIES_GAUGE;
-    struct error err;
-    if (store_batch_intern(batch, series->labels, kind, &work->id, &err) < 0) {
-        if (work->refused_series++ == 0 && !work->first_error[0])
-            snprintf(work->first_error, sizeof work->first_error, "%.390s", err.text);
-        return false;
-    }
-    work->newest_ms = newest_time(work);
-    return true;
-}
-
-/* One job: up to BATCH_POINTS from where the last one stopped. */
-static int write_points(void *arg, struct store_batch *batch, struct error *err)
-{
-    struct import_work *work = arg;
-    (void)err;
-    for (size_t count = 0; work->series && count < BATCH_POINTS; count++) {
-        if (!work->point) {
-            work->point = work->series->first;
-            work->interned = open_series(work, batch);
-        }
-        struct import_point *point = work->point;
-        if (!work->interned) {
-            metric_add(&import_metrics[METRIC_SERIES_REFUSED], 1);
-        } else if (point->time_ms <= work->newest_ms) {
-            work->out_of_order++;
-        } else {
-            store_batch_value(batch, work->id, point->time_ms, point->value);
-            work->newest_ms = point->time_ms;
-            work->accepted++;
-        }
-        work->point = point->next;
-        if (!work->point)
-            work->series = work->series->next;
-    }
-    return 0;
-}
-
-static int write_all(struct import_work *work, struct error *err)
-{
-    size_t written = 0;
+    struct json_parser *parser = json_parser_new((size_t)work->api->config->http.inflated_max);
+    struct jsonline line;
+    struct slice raw;
     int status = 0;
-    work->series = work->first;
-    while (work->series && status == 0) {
-        status = writer_call(work->api->writer, true, write_points, work, err);
-        if (status == 0)
-            written = work->accepted;
+    bool more = text.len > 0;
+    for (size_t number = 1; more && !status; number++) {
+        struct error why = {0};
+        more = slice_cut(&text, '\n', &raw);
+        raw = slice_trim(raw);
+        if (raw.len == 0)
+            continue;
+        enum jsonline_reject reject = parse_line(work, parser, raw, &line, &why);
+        if (reject)
+            add_reject(work, json_reasons[reject], number, why.text);
+        else if (rows_add(&work->rows, line.labels, line.kind, &line.column, err))
+            status = -1;
+        else
+            status = flush_many(work, err);
     }
-    metric_add(&import_metrics[METRIC_SAMPLES], (int64_t)written);
-    metric_add(&import_metrics[METRIC_OUT_OF_ORDER], (int64_t)work->out_of_order);
-    return status == 0 ? 0 : error_wrap(err, "%zu samples were written before", written);
+    json_parser_free(parser);
+    return status;
+}
+
+static bool is_json(const struct http_request *request)
+{
+    struct slice type = {"", 0}, essence;
+    http_get_header(request, "Content-Type", &type);
+    slice_cut(&type, ';', &essence);
+    essence = slice_trim(essence);
+    return slice_equal_nocase(essence, SLICE("application/json")) ||
+           slice_equal_nocase(essence, SLICE("application/x-ndjson")) ||
+           slice_equal_nocase(essence, SLICE("application/stream+json")) ||
+           jsonline_starts(request->body);
 }
 
 /* --- the route --- */
 
 static void put_answer(const struct import_work *work, struct buffer *out)
 {
+    const struct import_rows *rows = &work->rows;
     struct json_writer writer;
     json_writer_init(&writer, out);
     json_begin_object(&writer);
     json_field_string(&writer, "status", SLICE("success"));
     json_key(&writer, SLICE("data"));
     json_begin_object(&writer);
-    json_field_int(&writer, "samples", (int64_t)work->accepted);
-    json_field_int(&writer, "series", (int64_t)(work->series_count - work->refused_series));
-    json_field_int(&writer, "out_of_order", (int64_t)work->out_of_order);
-    json_field_int(&writer, "refused_series", (int64_t)work->refused_series);
+    json_field_int(&writer, "samples", (int64_t)rows->samples);
+    json_field_int(&writer, "series", (int64_t)(rows->series_count - rows->refused_series));
+    json_field_int(&writer, "past_retention", (int64_t)rows->past_retention);
+    json_field_int(&writer, "refused_series", (int64_t)rows->refused_series);
     json_field_int(&writer, "rejected", (int64_t)work->rejected);
     json_key(&writer, SLICE("reasons"));
     json_begin_object(&writer);
-    for (int i = OPENMETRICS_OK + 1; i < OPENMETRICS_REJECT_COUNT; i++)
+    for (int i = 0; i < REASON_COUNT; i++)
         if (work->reasons[i])
-            json_field_int(&writer, openmetrics_reject_name((enum openmetrics_reject)i),
-                           (int64_t)work->reasons[i]);
+            json_field_int(&writer, reason_names[i], (int64_t)work->reasons[i]);
     json_end_object(&writer);
-    if (work->first_error[0])
-        json_field_string(&writer, "first_error", slice_of_string(work->first_error));
+    if (work->rejected || rows->refused_series)
+        json_field_string(&writer, "first_error",
+                          slice_of_string(work->rejected ? work->first_error : rows->refusal.text));
     json_end_object(&writer);
     json_end_object(&writer);
 }
@@ -276,9 +223,16 @@ static void put_answer(const struct import_work *work, struct buffer *out)
 /* Nothing but refused lines is the client's mistake. */
 static int check_text(const struct import_work *work, struct error *err)
 {
-    if (work->series_count || work->rejected == 0)
+    if (work->rows.series_count || work->rejected == 0)
         return 0;
     return error_set(err, ERROR_BAD_DATA, "no line could be read; %s", work->first_error);
+}
+
+static void count_work(const struct import_work *work)
+{
+    metric_add(&import_metrics[METRIC_SAMPLES], (int64_t)work->rows.samples);
+    metric_add(&import_metrics[METRIC_PAST_RETENTION], (int64_t)work->rows.past_retention);
+    metric_add(&import_metrics[METRIC_SERIES_REFUSED], (int64_t)work->rows.refused_samples);
 }
 
 static void handle_import(const struct http_request *request, struct http_reply *reply)
@@ -286,21 +240,25 @@ static void handle_import(const struct http_request *request, struct http_reply 
     const struct import_api *api = request->context;
     struct import_work work = {.api = api};
     struct error err;
-    arena_init(&work.arena, (size_t)api->config->limits.query_memory_bytes);
-    table_init(&work.index, SERIES_MAX);
-    if (read_text(&work, request->body, &err) < 0 || check_text(&work, &err) < 0 ||
-        write_all(&work, &err) < 0)
+    rows_init(&work.rows, api->store, api->writer, (size_t)api->config->limits.query_memory_bytes);
+    int status = is_json(request) ? read_json(&work, request->body, &err)
+                                  : read_text(&work, request->body, &err);
+    if (status || check_text(&work, &err) || rows_flush(&work.rows, true, &err))
         http_refuse_json(reply, &err);
     else
         put_answer(&work, &reply->body);
-    table_release(&work.index);
-    arena_release(&work.arena);
+    count_work(&work);
+    rows_release(&work.rows);
 }
 
 const struct http_route import_routes[] = {
     {.methods = HTTP_POST,
      .pattern = "/api/v1/import",
      .handle = handle_import,
+     .refuse = http_refuse_json},
+    {.methods = HTTP_GET | HTTP_POST,
+     .pattern = "/api/v1/export",
+     .handle = export_handle,
      .refuse = http_refuse_json},
 };
 const size_t import_route_count = sizeof import_routes / sizeof import_routes[0];

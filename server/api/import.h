@@ -1,9 +1,15 @@
-/* import: POST /api/v1/import, samples as Prometheus text or OpenMetrics, with timestamps.
+/* import: POST /api/v1/import and GET /api/v1/export, samples in and out.
  *
- * Handlers run on the HTTP workers and write through the writer, durably before the answer:
- *   {"status":"success","data":{"samples":3,"series":2,"out_of_order":0,"rejected":1,
- *                               "reasons":{"bad_value":1},"first_error":"line 4: ..."}}
- * A line without a timestamp is taken as now. Native histograms cannot be imported.
+ * In: Prometheus text or OpenMetrics, with timestamps, or JSON lines (server/wire/jsonline.h), as
+ * the Content-Type or the beginning of the body says. Written through the writer, durably before
+ * the answer:
+ *   {"status":"success","data":{"samples":3,"series":2,"past_retention":0,"refused_series":0,
+ *                               "rejected":1,"reasons":{"bad_value":1},
+ *                               "first_error":"line 4: ..."}}
+ * A line of text without a timestamp is taken as now.
+ *
+ * Out: match[]=.., start=, end= (all of it without); the same JSON lines, a series in one or several,
+ * in the order of time. What is exported and imported again is the same bit for bit.
  */
 #ifndef SERVER_API_IMPORT_H
 #define SERVER_API_IMPORT_H
@@ -21,6 +27,9 @@ struct import_api {
 
 extern const struct http_route import_routes[];
 extern const size_t import_route_count;
+
+/* server/api/export.c */
+void export_handle(const struct http_request *request, struct http_reply *reply);
 
 /* Registers the self metrics, at start. Again is harmless. */
 void import_init(void);

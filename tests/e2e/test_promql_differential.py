@@ -382,7 +382,7 @@ class Pair:
         assert reply.status == 200, reply.text
         report = reply.json()["data"]
         assert report["samples"] == self.data.samples, report
-        assert report["rejected"] == 0 and report["out_of_order"] == 0, report
+        assert report["rejected"] == 0 and report["past_retention"] == 0, report
 
     def both(self, path, params):
         return ask(self.prometheus.url, path, params), ask(self.server.url, path, params)
