@@ -145,7 +145,9 @@ static int reading_coarse(struct reading *reading, const struct store_series *se
     if (!knows_buckets(reading, series->kind))
         return 0;
     span.start_ms = coarse_border(span.start_ms, coarse->width_ms);
-    span.end_ms = coarse->until_ms;
+    span.end_ms = coarse_border(span.end_ms + coarse->width_ms - 1, coarse->width_ms);
+    if (span.end_ms > coarse->until_ms)
+        span.end_ms = coarse->until_ms;
     if (store_read_buckets(eval->reader, span, tier, arena, &buckets, eval->err) != 0)
         return read_failed(eval);
     if (!buckets_fit(reading, &buckets))
@@ -177,10 +179,11 @@ static int reading_samples(struct reading *reading, const struct store_series *s
     }
     if (note_read(eval, series, column.count, column.damaged) != 0)
         return -1;
+    if (column.count && column.times[column.count - 1] > column.coarse_until_ms)
+        eval->tiers |= 1u << STORE_RAW;
     int done = column.coarse_ms ? reading_coarse(reading, series, &column) : 0;
     if (done != 0 || column.count == 0)
         return done < 0 ? -1 : 0;
-    eval->tiers |= 1u << STORE_RAW;
     return reading->take(reading, series->labels, &column);
 }
 

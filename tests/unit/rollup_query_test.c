@@ -1,19 +1,19 @@
-/* rollups in queries: what they answer equals what the samples answer, and
- * which of them is read.
+/* rollups in queries: what they answer equals what the samples answer, and which of them is read.
  *
- * Two stores hold the same random data: one as it was written, one with its
- * days closed. Random expressions over both must agree: bit for bit, but for
- * sums of fractions, which are added in another order.
+ * Stores hold the same random data: one as it was written, one with its days closed, one whose first
+ * days have only buckets left. Random expressions over all must agree: bit for bit, but for sums of
+ * fractions, which are added in another order.
  */
 #include "query/source.h"
-#include "storage/store_state.h"
+#include "storage/base/clock.h"
 #include "tests/unit/promql_fixture.h"
 
 #define DAY_MS    INT64_C(86400000)
 #define START_MS  (19000 * DAY_MS)
-#define DAYS      4
-#define SERIES    3 /* of each kind */
-#define QUERIES   1200
+#define DAYS      8 /* the last one is open */
+#define NOW_MS    (START_MS + 7 * DAY_MS + DAY_MS / 2)
+#define SERIES    2 /* of each kind */
+#define QUERIES   800
 #define QUERY_MAX 256
 #define SLACK     1e-12
 
@@ -112,49 +112,91 @@ static struct fixture *random_store(void)
     return f;
 }
 
-/* All but the last day. */
-static void close_days(struct fixture *f)
+/* The same data with all days but the last closed. */
+static struct fixture *closed_store(void)
 {
+    struct fixture *f = random_store();
     struct error err;
-    if (store_seal(f->store, &err) != 0)
+    clock_set_ms(NOW_MS);
+    if (store_compact(f->store, &err) != 0)
         fail_msg("%s", err.text);
-    for (size_t i = 0; i + 1 < f->store->partitions.count; i++)
-        f->store->partitions.at[i].closed = true;
+    clock_set_ms(0);
+    return f;
+}
+
+/* Closed, and the samples of the first three days have left. */
+static struct fixture *expired_store(void)
+{
+    struct fixture *f = closed_store();
+    struct error err;
+    struct store_options options = {
+        .path = f->path, .series_max = 1000000, .retention_raw_ms = 4 * DAY_MS};
+    fixture_close(f);
+    clock_set_ms(NOW_MS);
+    if (store_open(&options, &f->store, &err) != 0)
+        fail_msg("%s", err.text);
+    f->batch = store_batch_new(f->store);
+    if (store_compact(f->store, &err) != 0)
+        fail_msg("%s", err.text);
+    clock_set_ms(0);
+    return f;
+}
+
+/* Samples that come late: the buckets they fall into are out of date. */
+static void write_late(struct fixture *f)
+{
+    uint32_t id = fixture_series(f, SLICE("c{i=\"0\",job=\"even\"}"), SERIES_COUNTER);
+    for (int hour = 0; hour < 7 * 24; hour += 7)
+        store_batch_value(f->batch, id, START_MS + hour * 3600000 + 30007, hour);
+    fixture_commit(f);
 }
 
 /* --- random questions --- */
 
+/* Bits of the kinds. */
+#define ALL     0x1f
+#define NUMBERS 0x0f
+#define COUNTED 0x11 /* whose resets are kept */
+#define TIMERS  0x10
+
 static const struct {
     const char *text; /* %s: selector with its range */
     bool sums;        /* of fractions: the order of additions shows */
+    unsigned buckets; /* kinds for which buckets say all */
 } functions[] = {
-    {"count_over_time(%s)", false},
-    {"sum_over_time(%s)", true},
-    {"avg_over_time(%s)", true},
-    {"min_over_time(%s)", false},
-    {"max_over_time(%s)", false},
-    {"last_over_time(%s)", false},
-    {"present_over_time(%s)", false},
-    {"absent_over_time(%s)", false},
-    {"rate(%s)", true},
-    {"increase(%s)", true},
-    {"delta(%s)", false},
-    {"changes(%s)", false},
-    {"quantile_over_time(0.9, %s)", false},
+    {"count_over_time(%s)", false, ALL},
+    {"sum_over_time(%s)", true, NUMBERS},
+    {"avg_over_time(%s)", true, NUMBERS},
+    {"min_over_time(%s)", false, ALL},
+    {"max_over_time(%s)", false, ALL},
+    {"last_over_time(%s)", false, ALL},
+    {"present_over_time(%s)", false, ALL},
+    {"absent_over_time(%s)", false, ALL},
+    {"rate(%s)", true, COUNTED},
+    {"increase(%s)", true, COUNTED},
+    {"delta(%s)", false, ALL},
+    {"quantile_over_time(0.9, %s)", false, TIMERS},
+    {"changes(%s)", false, 0},
 };
-#define FUNCTIONS (sizeof functions / sizeof *functions)
 
-static const char *const wrappers[] = {"%s",      "%s",        "sum(%s)",     "sum by (job) (%s)",
-                                       "max(%s)", "count(%s)", "topk(2, %s)", "avg(%s)"};
-static const char *const instants[] = {"%s", "timestamp(%s)", "sum by (job) (%s)", "absent(%s)"};
+/* In the first places those that meet the borders of buckets. */
 static const char *const ranges[] = {"5m", "10m", "1h",   "2h", "6h",
                                      "1d", "25h", "100y", "7m", "100m"};
 static const char *const offsets[] = {
     "",           "",           "",           " offset 1h", " offset 5m", " offset -1h",
-    " offset 3m", " offset 1d", " @ start()", " @ end()"};
+    " offset 1d", " offset 3m", " @ start()", " @ end()"};
 static const int64_t steps[] = {300000, 600000, 3600000, 7200000, 21600000, DAY_MS, 420000};
 static const int64_t grains[] = {3600000, 3600000, 300000, 60000, 7};
-#define PICK(array) ((array)[draw(sizeof(array) / sizeof *(array))])
+#define WHOLE_RANGES       8
+#define WHOLE_OFFSETS      7
+#define WHOLE_STEPS        6
+#define WHOLE_GRAINS       3
+#define COUNT(array)       (sizeof(array) / sizeof *(array))
+#define PICK(array, first) ((array)[draw(whole ? (first) : COUNT(array))])
+
+static const char *const wrappers[] = {"%s",      "%s",        "sum(%s)",     "sum by (job) (%s)",
+                                       "max(%s)", "count(%s)", "topk(2, %s)", "avg(%s)"};
+static const char *const instants[] = {"%s", "timestamp(%s)", "sum by (job) (%s)", "absent(%s)"};
 
 struct question {
     char text[QUERY_MAX];
@@ -165,25 +207,28 @@ struct question {
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-static void ask(struct question *out)
+/* With `whole` one that buckets can answer. */
+static void ask(bool whole, struct question *out)
 {
     char selector[64], inner[128];
     out->kind = draw(KINDS);
-    const char *name = kinds[out->kind].name, *wrapper;
+    const char *name = kinds[out->kind].name, *offset = PICK(offsets, WHOLE_OFFSETS), *wrapper;
     if (draw(4) == 0) {
-        snprintf(inner, sizeof inner, "%s%s", name, PICK(offsets));
-        wrapper = PICK(instants);
+        snprintf(inner, sizeof inner, "%s%s", name, offset);
+        wrapper = instants[draw(COUNT(instants))];
         out->sums = true;
     } else {
-        size_t function = draw(FUNCTIONS);
-        snprintf(selector, sizeof selector, "%s[%s]%s", name, PICK(ranges), PICK(offsets));
-        snprintf(inner, sizeof inner, functions[function].text, selector);
-        out->sums = functions[function].sums;
-        wrapper = PICK(wrappers);
+        size_t i = draw(COUNT(functions));
+        while (whole && !(functions[i].buckets & 1u << out->kind))
+            i = draw(COUNT(functions));
+        snprintf(selector, sizeof selector, "%s[%s]%s", name, PICK(ranges, WHOLE_RANGES), offset);
+        snprintf(inner, sizeof inner, functions[i].text, selector);
+        out->sums = functions[i].sums;
+        wrapper = wrappers[draw(COUNT(wrappers))];
     }
     snprintf(out->text, sizeof out->text, wrapper, inner);
-    out->step_ms = draw(4) ? PICK(steps) : 0;
-    int64_t grain = PICK(grains);
+    out->step_ms = draw(4) ? PICK(steps, WHOLE_STEPS) : 0;
+    int64_t grain = PICK(grains, WHOLE_GRAINS);
     out->start_ms = START_MS + (int64_t)draw((uint32_t)(DAYS * DAY_MS / grain)) * grain;
     out->end_ms = out->step_ms ? out->start_ms + draw(2 * (uint32_t)DAY_MS) : out->start_ms;
 }
@@ -268,9 +313,9 @@ static int by_labels(const void *a, const void *b)
                           ((const struct promql_series *)b)->labels);
 }
 
-/* Sorted by labels: an instant answer has the order in which its groups were
+/* False where memory ends: sums of timers over years. Sorted by labels: an instant answer has the order in which its groups were
  * met. */
-static void answer(struct fixture *f, const struct question *question, struct arena *arena,
+static bool answer(struct fixture *f, const struct question *question, struct arena *arena,
                    struct promql_result *out)
 {
     struct plan *plan = NULL;
@@ -281,11 +326,13 @@ static void answer(struct fixture *f, const struct question *question, struct ar
                                      .start_ms = question->start_ms,
                                      .end_ms = question->end_ms,
                                      .step_ms = question->step_ms};
-    if (promql_run(f->store, &request, arena, out, &err) != 0)
+    bool enough = promql_run(f->store, &request, arena, out, &err) == 0;
+    if (!enough && err.kind != ERROR_LIMIT)
         fail_msg("%s: %s", question->text, err.text);
-    if (out->count)
+    if (enough && out->count)
         qsort(out->series, out->count, sizeof *out->series, by_labels);
     plan_release(plan);
+    return enough;
 }
 
 static bool used_rollups(const struct promql_result *result)
@@ -316,8 +363,11 @@ static bool compare(struct fixture *raw, struct fixture *closed, const struct qu
     struct promql_result wanted, is;
     bool slack = question->sums && kinds[question->kind].next != next_integer;
     arena_init(&arena, FIXTURE_ARENA);
-    answer(raw, question, &arena, &wanted);
-    answer(closed, question, &arena, &is);
+    if (!answer(raw, question, &arena, &wanted)) {
+        arena_release(&arena);
+        return false;
+    }
+    assert_true(answer(closed, question, &arena, &is));
     if (wanted.type != is.type || wanted.count != is.count)
         fail_msg("%s from %lld: %zu series, wanted %zu", question->text,
                  (long long)(question->start_ms - START_MS), is.count, wanted.count);
@@ -407,28 +457,98 @@ static void test_snap(void **state)
 
 /* --- equal to raw --- */
 
-static void test_equal_to_raw(void **state)
+static void compare_many(struct fixture *raw, struct fixture *other, bool whole)
 {
-    (void)state;
-    struct fixture *raw = random_store(), *closed = random_store();
     int used = 0;
-    close_days(closed);
     for (uint64_t i = 0; i < QUERIES; i++) {
         struct question question;
         seed = i * UINT64_C(0x9e3779b97f4a7c15);
-        ask(&question);
-        used += compare(raw, closed, &question);
+        ask(whole, &question);
+        used += compare(raw, other, &question);
     }
     assert_true(used > QUERIES / 4);
+}
+
+static void test_closed(void **state)
+{
+    (void)state;
+    struct fixture *raw = random_store(), *closed = closed_store();
+    compare_many(raw, closed, false);
+    write_late(raw);
+    write_late(closed);
+    compare_many(raw, closed, true);
     fixture_free(raw);
+    fixture_free(closed);
+}
+
+static void test_expired(void **state)
+{
+    (void)state;
+    struct fixture *raw = random_store(), *expired = expired_store();
+    compare_many(raw, expired, true);
+    fixture_free(raw);
+    fixture_free(expired);
+}
+
+/* --- which tiers are read --- */
+
+static void test_tiers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query;
+        int64_t start_h, end_h, step_ms;
+        const char *wanted;
+    } cases[] = {
+        {"rate(c[1h])", 1, 48, HOUR, "read from rollups: 1h"},
+        {"rate(c[1h])", 1, 180, HOUR, "read from rollups: 1h, raw"},
+        {"rate(c[1h])", 170, 180, HOUR, ""},
+        {"sum(c)", 1, 48, 2 * HOUR, "read from rollups: 1h"},
+        {"timestamp(c)", 1, 48, 2 * HOUR, "read from rollups: 1h"},
+        /* days 0 to 3 are old enough for buckets of 5 minutes */
+        {"rate(c[5m])", 1, 24, 5 * MIN, "read from rollups: 5m"},
+        {"rate(c[5m])", 1, 108, 5 * MIN, "read from rollups: 5m, raw"},
+        {"rate(c[5m])", 100, 110, 5 * MIN, ""},
+        {"rate(c[5m]) / rate(c[1h])", 2, 24, HOUR, "read from rollups: 1h, 5m"},
+        {"max_over_time(rate(c[5m])[1h:5m])", 2, 24, MIN, "read from rollups: 5m"},
+        /* nothing but samples will do */
+        {"rate(c[7m])", 1, 24, 5 * MIN, ""},
+        {"rate(c[1h])", 1, 24, 7 * MIN, ""},
+        {"irate(c[1h])", 1, 24, HOUR, ""},
+        {"stddev_over_time(c[1h])", 1, 24, HOUR, ""},
+        {"sum_over_time(h[1h])", 1, 24, HOUR, ""},
+        {"rate(g[1h])", 1, 24, HOUR, ""},
+        {"rate(c[1h]) + irate(c[1h])", 1, 24, HOUR, "read from rollups: 1h, raw"},
+        {"quantile_over_time(0.9, c[1h])", 1, 24, HOUR, ""},
+        {"quantile_over_time(0.9, h[1h])", 1, 24, HOUR, "read from rollups: 1h"},
+        /* one long window */
+        {"increase(c[40h])", 48, 48, 0, "read from rollups: 1h"},
+        {"increase(c[40h] offset 7m)", 48, 48, 0, "read from rollups: 1h, 5m, raw"},
+    };
+    struct fixture *f = closed_store();
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena arena;
+        struct promql_result result;
+        struct question question = {.start_ms = START_MS + cases[i].start_h * HOUR,
+                                    .end_ms = START_MS + cases[i].end_h * HOUR,
+                                    .step_ms = cases[i].step_ms};
+        snprintf(question.text, sizeof question.text, "%s", cases[i].query);
+        arena_init(&arena, FIXTURE_ARENA);
+        assert_true(answer(f, &question, &arena, &result));
+        struct slice is = result.info_count ? result.infos[0] : SLICE("");
+        if (!slice_equal_string(is, cases[i].wanted))
+            fail_msg("%s: \"" SLICE_FMT "\"", cases[i].query, SLICE_ARG(is));
+        assert_true(result.count > 0);
+        arena_release(&arena);
+    }
+    fixture_free(f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_snap),
-        cmocka_unit_test(test_equal_to_raw),
+        cmocka_unit_test(test_choice),  cmocka_unit_test(test_snap),  cmocka_unit_test(test_closed),
+        cmocka_unit_test(test_expired), cmocka_unit_test(test_tiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
