@@ -49,6 +49,9 @@ MUST_USE bool chunk_values(const struct chunk *chunk, double *out);
 /* The histograms live in the arena; false also when its limit is reached (arena->exhausted). */
 MUST_USE bool chunk_histograms(const struct chunk *chunk, struct arena *arena,
                                const struct histogram **out);
+/* The same for the samples [from, to); the other entries become NULL and take no memory. */
+MUST_USE bool chunk_histograms_of(const struct chunk *chunk, size_t from, size_t to,
+                                  struct arena *arena, const struct histogram **out);
 
 /* For chunk_histogram.c: writes the frame up to the body, says where it began in *out; finish puts
  * the checksum in. */

@@ -190,67 +190,85 @@ static bool cut_stale(struct slice *rest, bool *stale, size_t count, size_t *tot
     return true;
 }
 
-/* One side of all histograms: count bucket arrays of equal indexes, in the arena. */
-static bool cut_side(struct slice *rest, struct arena *arena, struct histogram *all, size_t count,
-                     bool negative)
+/* What is being read: the rows [from, to) of `count` become histograms. */
+struct reading {
+    struct slice rest;
+    struct arena *arena;
+    struct histogram *all; /* to - from */
+    size_t count, from, to;
+};
+
+/* One side of all histograms: bucket arrays of equal indexes, in the arena. */
+static bool cut_side(struct reading *reading, bool negative)
 {
     double column[CHUNK_SAMPLES_MAX];
     uint64_t buckets;
     int64_t gap, index = 0;
+    size_t rows = reading->to - reading->from;
+    struct slice *rest = &reading->rest;
     /* A bucket takes three bytes at least: what is allocated stays in proportion to the input. */
     if (!bytes_cut_varint(rest, &buckets) || buckets > BUCKETS_MAX || buckets > rest->len)
         return false;
-    struct histogram_bucket *at = arena_alloc(arena, (size_t)buckets * count * sizeof *at);
+    struct histogram_bucket *at = arena_alloc(reading->arena, (size_t)buckets * rows * sizeof *at);
     if (!at)
         return false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < rows; i++) {
         struct histogram_side side = {.at = at + i * (size_t)buckets, .count = (size_t)buckets};
-        *(negative ? &all[i].negative : &all[i].positive) = side;
+        *(negative ? &reading->all[i].negative : &reading->all[i].positive) = side;
     }
     for (size_t b = 0; b < buckets; b++) {
         if (!bytes_cut_varint_signed(rest, &gap) || (b && gap <= 0) || gap > UINT32_MAX ||
-            gap < INT32_MIN || index + gap > INT32_MAX || !column_cut(rest, column, count))
+            gap < INT32_MIN || index + gap > INT32_MAX || !column_cut(rest, column, reading->count))
             return false;
         index += gap;
-        for (size_t i = 0; i < count; i++)
-            at[i * (size_t)buckets + b] = (struct histogram_bucket){(int32_t)index, column[i]};
+        for (size_t i = 0; i < rows; i++)
+            at[i * (size_t)buckets + b] =
+                (struct histogram_bucket){(int32_t)index, column[reading->from + i]};
     }
     return true;
 }
 
-static bool cut_totals(struct slice *rest, struct histogram *all, size_t count)
+static bool cut_totals(struct reading *reading)
 {
     double column[CHUNK_SAMPLES_MAX];
     for (size_t total = 0; total < TOTALS; total++) {
-        if (!column_cut(rest, column, count))
+        if (!column_cut(&reading->rest, column, reading->count))
             return false;
-        for (size_t i = 0; i < count; i++)
-            total_set(&all[i], total, column[i]);
+        for (size_t i = reading->from; i < reading->to; i++)
+            total_set(&reading->all[i - reading->from], total, column[i]);
     }
     return true;
+}
+
+bool chunk_histograms_of(const struct chunk *chunk, size_t from, size_t to, struct arena *arena,
+                         const struct histogram **out)
+{
+    struct reading reading = {.rest = chunk->body, .arena = arena, .from = from, .to = to};
+    bool stale[CHUNK_SAMPLES_MAX];
+    size_t stale_count, count = reading.count = chunk->count;
+    uint8_t schema;
+    uint64_t threshold;
+    assert(from <= to && to <= count);
+    memset(out, 0, count * sizeof *out);
+    if (!chunk->histograms || !cut_stale(&reading.rest, stale, count, &stale_count))
+        return false;
+    if (stale_count == count)
+        return reading.rest.len == 0;
+    reading.all = arena_alloc(arena, (to - from) * sizeof *reading.all);
+    if (!reading.all || !bytes_cut_u8(&reading.rest, &schema) ||
+        !bytes_cut_u64le(&reading.rest, &threshold) || (int8_t)schema < HISTOGRAM_SCHEMA_MIN ||
+        (int8_t)schema > HISTOGRAM_SCHEMA_MAX)
+        return false;
+    for (size_t i = from; i < to; i++) {
+        reading.all[i - from] = (struct histogram){.schema = (int8_t)schema,
+                                                   .zero_threshold = double_of_bits(threshold)};
+        out[i] = stale[i] ? NULL : &reading.all[i - from];
+    }
+    return cut_totals(&reading) && cut_side(&reading, false) && cut_side(&reading, true) &&
+           reading.rest.len == 0;
 }
 
 bool chunk_histograms(const struct chunk *chunk, struct arena *arena, const struct histogram **out)
 {
-    struct slice rest = chunk->body;
-    bool stale[CHUNK_SAMPLES_MAX];
-    size_t stale_count, count = chunk->count;
-    uint8_t schema;
-    uint64_t threshold;
-    memset(out, 0, count * sizeof *out);
-    if (!chunk->histograms || !cut_stale(&rest, stale, count, &stale_count))
-        return false;
-    if (stale_count == count)
-        return rest.len == 0;
-    struct histogram *all = arena_alloc(arena, count * sizeof *all);
-    if (!all || !bytes_cut_u8(&rest, &schema) || !bytes_cut_u64le(&rest, &threshold) ||
-        (int8_t)schema < HISTOGRAM_SCHEMA_MIN || (int8_t)schema > HISTOGRAM_SCHEMA_MAX)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        all[i] = (struct histogram){.schema = (int8_t)schema,
-                                    .zero_threshold = double_of_bits(threshold)};
-        out[i] = stale[i] ? NULL : &all[i];
-    }
-    return cut_totals(&rest, all, count) && cut_side(&rest, arena, all, count, false) &&
-           cut_side(&rest, arena, all, count, true) && rest.len == 0;
+    return chunk_histograms_of(chunk, 0, chunk->count, arena, out);
 }

@@ -147,6 +147,19 @@ static void keep_in_range(const struct reading *reading, size_t count)
                                       reading->histograms ? reader->histograms + base : NULL, kept);
 }
 
+/* Only those in range: a chunk may hold hours of histograms. */
+static bool read_histograms(const struct reading *reading, const struct chunk *chunk)
+{
+    struct store_reader *reader = reading->reader;
+    const int64_t *times = reader->times + reader->count;
+    size_t from = 0, to = chunk->count;
+    while (from < to && times[from] < reading->start_ms)
+        from++;
+    while (to > from && times[to - 1] > reading->chunk_end_ms)
+        to--;
+    return chunk_histograms_of(chunk, from, to, reading->arena, reader->histograms + reader->count);
+}
+
 /* Decodes one chunk behind what is there. 1: done, 0: it is damaged, -1: the budget is spent. */
 static int read_chunk(const struct reading *reading, const struct chunk *chunk, struct error *err)
 {
@@ -157,7 +170,7 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
     bool sound = chunk->histograms == reading->histograms &&
                  chunk_times(chunk, reader->times + reader->count);
     if (sound && reading->histograms)
-        sound = chunk_histograms(chunk, reading->arena, reader->histograms + reader->count);
+        sound = read_histograms(reading, chunk);
     else if (sound)
         sound = chunk_values(chunk, reader->values + reader->count);
     if (reading->arena->exhausted)

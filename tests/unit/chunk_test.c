@@ -219,6 +219,10 @@ static void chunks_of_histograms_round_trip(void **state)
         assert_true(chunk_histograms(&chunk, &arena, back));
         for (size_t i = 0; i < count; i++)
             assert_same(at[i], back[i]);
+        size_t from = (size_t)lrand48() % count, to = from + (size_t)lrand48() % (count - from + 1);
+        assert_true(chunk_histograms_of(&chunk, from, to, &arena, back));
+        for (size_t i = 0; i < count; i++)
+            assert_same(i >= from && i < to ? at[i] : NULL, back[i]);
     }
     buffer_release(&bytes);
     arena_release(&arena);
