@@ -56,7 +56,7 @@ struct bucket_read {
     bool more;              /* it stands on a key */
     int64_t raw_from, raw_until; /* days to be read from samples, (from, until]; none when equal */
     unsigned tiers;
-    int64_t coarse_ms;
+    int64_t coarse_ms, coarse_until_ms;
 };
 
 void bucket_reader_free(struct bucket_reader *buckets)
@@ -335,6 +335,8 @@ static int read_finest(struct bucket_read *read, uint32_t day, struct rollup *ro
         if (status == 1 && read->coarse_ms < rollup->width_ms)
             read->coarse_ms = rollup->width_ms;
     }
+    if (status == 1)
+        read->coarse_until_ms = partition_start(day + 1);
     return status < 0 ? -1 : 0;
 }
 
@@ -391,7 +393,8 @@ int buckets_read_thin(struct store_reader *reader, struct store_span span, struc
                                  .values = thin.values,
                                  .histograms = thin.histograms,
                                  .damaged = rollup->damaged,
-                                 .coarse_ms = read.coarse_ms};
+                                 .coarse_ms = read.coarse_ms,
+                                 .coarse_until_ms = read.coarse_until_ms};
     return 0;
 }
 

@@ -353,6 +353,7 @@ static int put_thinned(const struct reading *reading, struct store_column *colum
         return exhausted(err);
     column->damaged = thin.damaged;
     column->coarse_ms = thin.coarse_ms;
+    column->coarse_until_ms = thin.coarse_until_ms;
     return 0;
 }
 

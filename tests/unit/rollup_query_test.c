@@ -490,6 +490,65 @@ static void test_expired(void **state)
     fixture_free(expired);
 }
 
+/* --- close to raw, where windows cut buckets of samples that have left --- */
+
+/* The sum of all points. */
+static double total(struct fixture *f, const char *query, int64_t step_ms, bool *approximate)
+{
+    struct arena arena;
+    struct promql_result result;
+    struct question question = {.start_ms = START_MS + 26 * HOUR + 3 * MIN,
+                                .end_ms = START_MS + 70 * HOUR,
+                                .step_ms = step_ms};
+    double sum = 0;
+    snprintf(question.text, sizeof question.text, "%s", query);
+    arena_init(&arena, FIXTURE_ARENA);
+    assert_true(answer(f, &question, &arena, &result));
+    for (size_t i = 0; i < result.count; i++)
+        for (size_t k = 0; k < result.series[i].count; k++)
+            sum += result.series[i].values[k];
+    *approximate = false;
+    for (size_t i = 0; i < result.info_count; i++)
+        *approximate |= slice_find(result.infos[i], SLICE("approximate")) < result.infos[i].len;
+    arena_release(&arena);
+    return sum;
+}
+
+static void test_close_to_raw(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *query;
+        int64_t step_ms;
+        double slack; /* relative */
+    } cases[] = {
+        {"count_over_time(c[97m])", 7 * MIN, 0.002},
+        {"sum_over_time(c[97m])", 7 * MIN, 0.002},
+        {"avg_over_time(c[97m])", 7 * MIN, 0.01},
+        {"max_over_time(f[97m])", 7 * MIN, 0.005},
+        {"increase(c[97m])", 7 * MIN, 0.005},
+        {"rate(c[61m])", HOUR, 0.01},
+        {"rate(c[1d])", 7 * MIN, 0.002},
+        {"histogram_count(increase(h[97m]))", 7 * MIN, 0.005},
+        {"count_over_time(c[3m])", 7 * MIN, 0.02},
+        {"count(c)", 7 * MIN, 0.01},
+        {"avg(timestamp(c))", 7 * MIN, 0.01},
+        {"stddev_over_time(f[3h])", 7 * MIN, 0.05},
+    };
+    struct fixture *raw = random_store(), *expired = expired_store();
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        bool approximate;
+        double wanted = total(raw, cases[i].query, cases[i].step_ms, &approximate);
+        assert_false(approximate);
+        double is = total(expired, cases[i].query, cases[i].step_ms, &approximate);
+        if (!approximate || !(fabs(is - wanted) <= cases[i].slack * wanted))
+            fail_msg("%s: %g, wanted %g%s", cases[i].query, is, wanted,
+                     approximate ? "" : "; it does not say that it is approximate");
+    }
+    fixture_free(raw);
+    fixture_free(expired);
+}
+
 /* --- which tiers are read --- */
 
 static void test_tiers(void **state)
@@ -547,8 +606,9 @@ static void test_tiers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choice),  cmocka_unit_test(test_snap),  cmocka_unit_test(test_closed),
-        cmocka_unit_test(test_expired), cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_choice),       cmocka_unit_test(test_snap),
+        cmocka_unit_test(test_closed),       cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_close_to_raw), cmocka_unit_test(test_tiers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
