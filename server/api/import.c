@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "server/api/import_rows.h"
+#include "server/api/remote_write.h"
 #include "server/wire/jsonline.h"
 #include "server/wire/openmetrics.h"
 #include "storage/base/clock.h"
@@ -102,6 +103,7 @@ struct import_work {
 void import_init(void)
 {
     metric_register(import_metrics, sizeof import_metrics / sizeof import_metrics[0]);
+    remote_write_start();
 }
 
 /* --- reading --- */
@@ -256,6 +258,10 @@ const struct http_route import_routes[] = {
      .pattern = "/api/v1/import",
      .handle = handle_import,
      .refuse = http_refuse_json},
+    {.methods = HTTP_POST,
+     .pattern = "/api/v1/write",
+     .handle = remote_write_handle,
+     .refuse = http_refuse_text},
     {.methods = HTTP_GET | HTTP_POST,
      .pattern = "/api/v1/export",
      .handle = export_handle,

@@ -34,18 +34,18 @@ def ask(url, path, params):
 class Prometheus:
     """Debian's Prometheus on `directory`/tsdb, ready when made."""
 
-    def __init__(self, directory, config="global: {}\n", *arguments):
+    def __init__(self, directory, config="global: {}\n", port=None):
         assert shutil.which("prometheus"), "install prometheus"
         directory = pathlib.Path(directory)
         (directory / "prometheus.yml").write_text(config)
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = directory / "prometheus.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={directory}/prometheus.yml",
                  f"--storage.tsdb.path={directory}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-                 "--storage.tsdb.retention.time=50y", "--query.lookback-delta=5m", *arguments],
+                 "--storage.tsdb.retention.time=50y", "--query.lookback-delta=5m"],
                 stdout=log, stderr=log)
         await_(self._ready, 60, "prometheus")
 

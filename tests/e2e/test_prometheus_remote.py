@@ -1,8 +1,9 @@
-"""A Prometheus beside lapwing: it reads from it by remote_read and scrapes its /federate."""
+"""A Prometheus beside lapwing: it reads by remote_read, sends by remote_write, scrapes /federate."""
+import struct
 import time
 
 from conftest import await_
-from peers import Prometheus
+from peers import Prometheus, free_port
 
 NOW = int(time.time())
 
@@ -77,3 +78,68 @@ scrape_configs:
             "__name__": "api_requests", "route": "/buy", "job": "lapwing"}, row
         assert prometheus.query('up{job="lapwing"}')[0]["value"][1] == "1"
         assert prometheus.query("orders_total{shop='b'}")[0]["value"][1] == "895"
+
+
+def test_remote_write_keeps_what_another_prometheus_scrapes(lapwing, tmp_path):
+    server = lapwing()
+    server.statsd("api.requests:3|c|#route:/buy")
+    await_(lambda: server.value("api.requests") == 3)
+    config = f"""global: {{scrape_interval: 1s, external_labels: {{cluster: one}}}}
+remote_write: [{{url: "{server.url}/api/v1/write", send_native_histograms: true}}]
+scrape_configs:
+  - job_name: self
+    static_configs: [{{targets: ["SELF"]}}]
+  - job_name: gone
+    static_configs: [{{targets: ["127.0.0.1:1"]}}]
+"""
+    port = free_port()
+    with Prometheus(tmp_path, config.replace("SELF", f"127.0.0.1:{port}"), port=port) as prometheus:
+        up = {"job": "self", "cluster": "one", "instance": f"127.0.0.1:{port}"}
+        await_(lambda: server.query('up{job="self"} == 1'))
+        assert server.query('up{job="self"}')[0]["metric"] == {"__name__": "up", **up}
+        assert server.value('up{job="gone"}') == 0
+        await_(lambda: (server.value('count_over_time(up{job="self"}[5m])') or 0) >= 5)
+        at = time.time() - 2
+        query = 'sum(prometheus_tsdb_head_samples_appended_total{job="self"})'
+        ours, theirs = server.value(query, time=at), prometheus.query(query, time=at)
+        assert str(int(ours)) == theirs[0]["value"][1]
+    kinds = server.get("/api/v1/metadata", metric="prometheus_tsdb_head_samples_appended_total").json()
+    assert kinds["data"]["prometheus_tsdb_head_samples_appended_total"][0]["type"] == "counter"
+    server.kill()
+    server.start()
+    assert server.value(query, time=at) == ours
+    assert server.metric("lapwing_remote_write_rejected_total") == 0
+
+
+def varint(number):
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def field(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def series(name, value, time_ms):
+    labels = field(1, field(1, b"__name__") + field(2, name)) if name else field(1, field(1, b"x") + field(2, b"y"))
+    return field(1, labels + field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(time_ms)))
+
+
+def test_remote_write_takes_the_good_and_says_what_was_bad(lapwing):
+    server = lapwing()
+    kind = {"Content-Type": "application/x-protobuf"}
+    now = NOW * 1000
+    reply = server.http("/api/v1/write", series(b"good", 1.5, now) + series(b"", 2, now), kind)
+    assert reply.status == 400 and "no __name__" in reply.text, reply.text
+    assert server.value("good", time=NOW) == 1.5
+    assert server.http("/api/v1/write", series(b"late", 1, now) + series(b"late", 7, now - 60000), kind).status == 204
+    assert server.value("late offset 1m", time=NOW) == 7
+    old = server.http("/api/v1/write", series(b"old", 1, 1000), kind)
+    assert old.status == 400 and "retention" in old.text, old.text
+    assert server.http("/api/v1/write", b"\x0a\xff", kind).status == 400
+    v2 = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
+    assert server.http("/api/v1/write", b"", v2).status == 415
+    assert server.metric("lapwing_remote_write_samples_total") == 3
