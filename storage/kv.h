@@ -105,8 +105,9 @@ struct damages *kv_damages(struct kv *kv);
  * that must not exist. */
 MUST_USE int kv_checkpoint(struct kv *kv, const char *path, struct error *err);
 /* Writer thread, holding no iterator: opens the database again after a failed write. Waits some
- * seconds for readers to end; new ones wait for it. -1: refused as before; try again later. */
-MUST_USE int kv_reopen(struct kv *kv, struct error *err);
+ * seconds for readers to end; new ones wait for it. -1: refused as before; try again later. *more:
+ * the failed write is there after all. */
+MUST_USE int kv_reopen(struct kv *kv, bool *more, struct error *err);
 /* Any thread; takes as long as rewriting all tables does. Reads and writes go on meanwhile. */
 MUST_USE int kv_compact(struct kv *kv, struct error *err);
 /* Any thread: ends a kv_compact under way soon, and all to come at once. */

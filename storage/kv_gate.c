@@ -4,9 +4,7 @@
  *   new ones wait at the gate meanwhile                 closes, opens, closing = false
  *
  * RocksDB's C API has no Resume(): after a failed write the only way out is to close and open. Its
- * log then tells what of the failed batch is there: nothing, or all of it. What callers believe,
- * that it is not, is as good: each of them writes the same keys again next time, or knows that an
- * unanswered request may have been carried out.
+ * log then tells what of the failed batch is there: nothing, or all of it (reopen.c).
  *
  * What must not happen is that less is there than was acknowledged (a disk that lost pages after an
  * fsync had failed): memory would go on from rows that do not exist. RocksDB's sequence number tells;
@@ -104,13 +102,14 @@ static void open_gate(struct kv *kv)
     pthread_mutex_unlock(&kv->gate);
 }
 
-static int open_again(struct kv *kv, struct error *err)
+static int open_again(struct kv *kv, bool *more, struct error *err)
 {
     kv_freeze_damaged(kv);
     kv_close_database(kv);
     if (kv_open_database(kv, err))
         return -1;
     uint64_t found = rocksdb_get_latest_sequence_number(kv->db);
+    *more = found > kv->acknowledged;
     if (found >= kv->acknowledged)
         return 0;
     error_set(&kv->broken, ERROR_UNAVAILABLE,
@@ -121,12 +120,12 @@ static int open_again(struct kv *kv, struct error *err)
     return -1;
 }
 
-int kv_reopen(struct kv *kv, struct error *err)
+int kv_reopen(struct kv *kv, bool *more, struct error *err)
 {
     int status = -1;
     if (!close_gate(kv))
         error_set(err, ERROR_UNAVAILABLE, "the store cannot be opened again while queries run");
-    else if ((status = open_again(kv, err)) == 0)
+    else if ((status = open_again(kv, more, err)) == 0)
         atomic_store(&kv->is_broken, false);
     open_gate(kv);
     return status;

@@ -109,5 +109,8 @@ int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struc
         return break_down(kv, message, "cannot drop old files", err);
     rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
                             to.len, &message);
-    return message ? break_down(kv, message, "cannot drop old data", err) : 0;
+    if (message)
+        return break_down(kv, message, "cannot drop old data", err);
+    kv->acknowledged = rocksdb_get_latest_sequence_number(kv->db);
+    return 0;
 }

@@ -168,6 +168,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     struct store *store = alloc_zeroed(1, sizeof *store);
     int64_t start = clock_monotonic_ns();
     metric_register(store_metrics, STORE_METRIC_COUNT);
+    store_reopen_init();
     memory_register();
     store->retention_ms = options->retention_raw_ms;
     store->fine_after_ms =
@@ -246,6 +247,8 @@ int store_check_disk(struct store *store, struct error *err)
 
 int store_maintain(struct store *store, int64_t now_ms, struct error *err)
 {
+    if (store_reopen(store, err))
+        return -1;
     /* Even on a full disk: it makes room. */
     if (store_retain(store, now_ms, err) || logstore_retain(store->logs, now_ms, err))
         return error_wrap(err, "cannot drop what is past retention");
@@ -264,6 +267,11 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);
     metric_set(&store_metrics[STORE_LATE_OPEN], (int64_t)store->late.samples);
     return logstore_seal(store->logs, now_ms, false, err);
+}
+
+size_t store_damage(struct store *store, size_t skip, char text[DAMAGE_TEXT_BYTES])
+{
+    return damages_get(kv_damages(store->kv), skip, text);
 }
 
 struct logstore *store_logs(struct store *store)

@@ -13,6 +13,7 @@
 
 #include "storage/base/arena.h"
 #include "storage/base/error.h"
+#include "storage/damage.h"
 #include "storage/histogram.h"
 #include "storage/labels.h"
 #include "storage/matcher.h"
@@ -121,6 +122,9 @@ void store_hold(struct store *store, uint32_t series, bool held);
 /* -1 while commits are refused: the disk is nearly full, which is looked at once a second, or a
  * write has failed. */
 MUST_USE int store_check_disk(struct store *store, struct error *err);
+
+/* How many places are known to be damaged; the sentence of one of them, or "". */
+size_t store_damage(struct store *store, size_t skip, char text[DAMAGE_TEXT_BYTES]);
 
 /* --- reading samples --- */
 

@@ -7,6 +7,7 @@
  *   retention.c     days leave, and the series that lived only in them
  *   close.c         samples of days that are over -> buckets; larger chunks
  *   rewrite.c       one day of a series out of its chunks and back
+ *   reopen.c        after a failed write
  *   compact.c       all maintenance at once
  *   retention.c     days leave           delete.c     deletions, and the job behind them
  *   forget.c        series without data leave
@@ -100,10 +101,12 @@ struct store {
     struct buffer labels;  /* scratch: canonical labels of a series looked for */
     struct id_list due;    /* series whose open samples fill a chunk */
     struct closing closing;
-    int64_t swept_ms;           /* when stragglers were last looked for */
-    int64_t walked_ms;          /* when the postings were last measured */
-    size_t head_bytes_max;      /* of open samples */
-    uint32_t relieved;          /* the id where the next walk to relieve the head begins */
+    int64_t swept_ms;      /* when stragglers were last looked for */
+    int64_t walked_ms;     /* when the postings were last measured */
+    size_t head_bytes_max; /* of open samples */
+    uint32_t relieved;     /* the id where the next walk to relieve the head begins */
+    int64_t reopen_ns;     /* monotonic: not before; see reopen.c */
+    int64_t reopen_wait_ns;
     roaring_bitmap_t *doubtful; /* series that may have no data left */
     roaring_bitmap_t *held;     /* not to be forgotten: see store_hold */
 
@@ -116,6 +119,10 @@ struct store {
 struct head_series *store_head_entry(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list when its open samples suffice for a chunk. */
 void store_note_due(struct store *store, uint32_t id, struct head_series *series);
+
+/* reopen.c: opens the database again after a failed write, when it is time. -1: refused as before. */
+MUST_USE int store_reopen(struct store *store, struct error *err);
+void store_reopen_init(void);
 
 /* recover.c */
 MUST_USE int store_recover_head(struct store *store, struct error *err);

@@ -11,7 +11,8 @@
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
 
-#define WHY_BYTES 256
+#define WHY_BYTES     256
+#define DAMAGES_SHOWN 20
 
 enum status { HEALTHY, DEGRADED, DOWN };
 
@@ -64,10 +65,23 @@ static enum status check_disk(struct health_api *api, char why[WHY_BYTES])
     return DEGRADED;
 }
 
+/* The rest is answered; damage needs a person. */
+static enum status check_data(struct health_api *api, char why[WHY_BYTES])
+{
+    char first[DAMAGE_TEXT_BYTES];
+    size_t count = store_damage(api->store, 0, first);
+    if (count == 0)
+        return HEALTHY;
+    snprintf(why, WHY_BYTES, "%zu damaged places: %.180s ...; run lapwing check-data", count,
+             first);
+    return DEGRADED;
+}
+
 static const struct check checks[] = {
     {"server", check_phase},
     {"store", check_store},
     {"disk", check_disk},
+    {"data", check_data},
 };
 #define CHECK_COUNT (sizeof checks / sizeof checks[0])
 
@@ -176,6 +190,16 @@ static void put_checks(struct json_writer *writer, struct health_api *api)
     json_end_object(writer);
 }
 
+static void put_damage(struct json_writer *writer, struct store *store)
+{
+    char text[DAMAGE_TEXT_BYTES];
+    json_key(writer, SLICE("damage"));
+    json_begin_array(writer);
+    for (size_t i = 0; i < DAMAGES_SHOWN && store_damage(store, i, text) > i; i++)
+        json_put_string(writer, slice_of_string(text));
+    json_end_array(writer);
+}
+
 static void get_detailed(const struct http_request *request, struct http_reply *reply)
 {
     struct health_api *api = request->context;
@@ -190,6 +214,7 @@ static void get_detailed(const struct http_request *request, struct http_reply *
     put_uptime(&writer, api);
     json_field_string(&writer, "version", SLICE(LAPWING_VERSION));
     put_checks(&writer, api);
+    put_damage(&writer, api->store);
     json_field_int(&writer, "memory_bytes", stats_resident_bytes());
     json_field_int(&writer, "series", (int64_t)store.series);
     json_field_int(&writer, "head_samples", (int64_t)store.head_samples);

@@ -334,6 +334,7 @@ static void a_damaged_log_is_taken_up_to_the_damage(void **state)
 static void writing_goes_on_after_a_failed_compaction(void **state)
 {
     (void)state;
+    bool more;
     char name[300];
     struct error err = {0};
     int places;
@@ -347,7 +348,7 @@ static void writing_goes_on_after_a_failed_compaction(void **state)
         kv = open_kv();
     }
     assert_int_equal(kv_check_writable(kv, &err), -1);
-    assert_int_equal(kv_reopen(kv, &err), 0);
+    assert_int_equal(kv_reopen(kv, &more, &err), 0);
     assert_told(kv, strrchr(name, '/') + 1);
     assert_int_equal(kv_check_writable(kv, &err), 0);
     assert_int_equal(put_rows(kv, KV_SERIES, 0, 5000), 0);
@@ -380,6 +381,7 @@ static void break_writing(struct kv *kv)
 static void a_failed_write_is_over_after_reopening(void **state)
 {
     (void)state;
+    bool more;
     struct error err = {0};
     int places;
     struct kv *kv = open_kv();
@@ -387,7 +389,7 @@ static void a_failed_write_is_over_after_reopening(void **state)
     break_writing(kv);
     assert_true(count_rows(kv, KV_DOCS, &places) >= 100); /* reading goes on */
     limit_files(RLIM_INFINITY);
-    assert_int_equal(kv_reopen(kv, &err), 0);
+    assert_int_equal(kv_reopen(kv, &more, &err), 0);
     assert_int_equal(kv_check_writable(kv, &err), 0);
     int rows = count_rows(kv, KV_DOCS, &places);
     assert_in_range(rows, 100, 1000);
@@ -399,13 +401,15 @@ static void a_failed_write_is_over_after_reopening(void **state)
 static void *reopen(void *arg)
 {
     struct error err = {0};
-    assert_int_equal(kv_reopen(arg, &err), -1);
+    bool more;
+    assert_int_equal(kv_reopen(arg, &more, &err), -1);
     return NULL;
 }
 
 static void readers_put_reopening_off(void **state)
 {
     (void)state;
+    bool more;
     struct error err = {0};
     struct kv *kv = open_kv();
     assert_int_equal(put_rows(kv, KV_DOCS, 0, 100), 0);
@@ -420,7 +424,7 @@ static void readers_put_reopening_off(void **state)
     assert_int_equal(kv_check_writable(kv, &err), -1);
     assert_true(kv_next(it));
     kv_iterator_free(it);
-    assert_int_equal(kv_reopen(kv, &err), 0);
+    assert_int_equal(kv_reopen(kv, &more, &err), 0);
     kv_close(kv);
 }
 
