@@ -256,8 +256,12 @@ static void keep_in_span(const struct bucket_read *read, struct rollup *rollup, 
 static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day,
                     struct rollup *rollup, struct error *err)
 {
-    if (!find_day(read, tier, day))
-        return kv_iterator_check(read->buckets->it, err);
+    if (!find_day(read, tier, day)) {
+        int unreadable = kv_iterator_damage(read->buckets->it, err);
+        if (unreadable > 0)
+            read->placed = STORE_RAW; /* the iterator has lost its place */
+        return unreadable < 0 ? -1 : 0;
+    }
     if (rollup_code_read(kv_value(read->buckets->it), partition_start(day), rollup, read->arena)) {
         read->tiers |= 1u << tier;
         return 1;
@@ -265,7 +269,9 @@ static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day
     if (read->arena->exhausted)
         return exhausted(err);
     metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-    log_error("damaged_buckets", "series=%u day=%u tier=%d", read->span.series, day, (int)tier);
+    damage_note(kv_damages(reader_store(read->reader)->kv), DAMAGE_CHUNK,
+                "the buckets of series %u, day %u, tier %d are damaged", read->span.series, day,
+                (int)tier);
     return 0;
 }
 

@@ -280,9 +280,10 @@ static bool thin_day(struct carrying *carrying, struct kv_iterator *it, uint32_t
         if (sound && time_ranges_meet(&carrying->ranges, range))
             sound = thin_chunk(carrying, key, &chunk);
         if (!sound)
-            log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", id, day, key.offset_ms);
+            store_note_damaged(carrying->store, key);
     }
-    return left;
+    struct error unused;
+    return left || (!more && kv_iterator_damage(it, &unused));
 }
 
 static void thin_series(struct carrying *carrying, struct kv_iterator *it, uint32_t id)

@@ -84,6 +84,9 @@ struct slice kv_key(const struct kv_iterator *it);
 struct slice kv_value(const struct kv_iterator *it);
 /* -1 when iteration stopped on an error rather than at the end. */
 MUST_USE int kv_iterator_check(const struct kv_iterator *it, struct error *err);
+/* The same for those who would rather go on. 0: it stopped at the end; 1: on something unreadable,
+ * which is noted now (kv_damages), and the iterator is as new; -1: nothing can be read now. */
+MUST_USE int kv_iterator_damage(struct kv_iterator *it, struct error *err);
 
 /* Visits the readable rows of [from, to) in order; a visitor that returns false ends it. Damaged
  * blocks are noted (kv_damages) or told, and passed over. Returns how many there were; -1: nothing can be

@@ -62,8 +62,7 @@ struct walk {
 static bool can_seek(struct walk *walk, const struct number *to)
 {
     struct error unused;
-    kv_iterator_free(walk->it);
-    walk->it = kv_iterate(walk->kv, walk->range->family, walk->range->from, walk->range->to);
+    kv_iterator_renew(walk->it);
     return kv_seek(walk->it, number_slice(to)) || kv_iterator_check(walk->it, &unused) == 0;
 }
 

@@ -10,6 +10,7 @@
 
 struct kv_iterator {
     struct kv *kv;
+    enum kv_family family;
     rocksdb_iterator_t *it; /* NULL: refused */
     struct error refused;
     rocksdb_readoptions_t *read;
@@ -48,6 +49,7 @@ struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slic
     struct kv_iterator *it = alloc_zeroed(1, sizeof *it);
     it->read = rocksdb_readoptions_create();
     it->kv = kv;
+    it->family = family;
     buffer_init(&it->from, SIZE_MAX);
     buffer_init(&it->to, SIZE_MAX);
     if (from.len) {
@@ -141,6 +143,26 @@ int kv_iterator_refused(const struct kv_iterator *it, struct error *err)
         return 0;
     *err = it->refused;
     return -1;
+}
+
+void kv_iterator_renew(struct kv_iterator *it)
+{
+    if (!it->it)
+        return;
+    rocksdb_iter_destroy(it->it);
+    it->it = rocksdb_create_iterator_cf(it->kv->db, it->read, it->kv->handles[it->family]);
+}
+
+int kv_iterator_damage(struct kv_iterator *it, struct error *err)
+{
+    struct error fault = {0};
+    if (kv_iterator_refused(it, err))
+        return -1;
+    if (kv_iterator_check(it, &fault) == 0)
+        return 0;
+    damage_note(&it->kv->damages, DAMAGE_TABLE, "%s", fault.text);
+    kv_iterator_renew(it);
+    return 1;
 }
 
 int kv_iterator_check(const struct kv_iterator *it, struct error *err)

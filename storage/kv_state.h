@@ -78,5 +78,7 @@ void kv_leave(struct kv *kv);
 
 /* kv_read.c: -1 with the reason when the gate kept the iterator out: nothing can be read now. */
 MUST_USE int kv_iterator_refused(const struct kv_iterator *it, struct error *err);
+/* Makes it anew, without a position: one that has failed does not always say so again. */
+void kv_iterator_renew(struct kv_iterator *it);
 
 #endif

@@ -97,13 +97,6 @@ static int exhausted(struct error *err)
 
 /* --- chunks --- */
 
-static void note_damaged(struct chunk_key key)
-{
-    metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-    log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", key.series, key.partition,
-              key.offset_ms);
-}
-
 static void make_room(struct store_reader *reader, size_t count)
 {
     size_t need = reader->count + count;
@@ -202,10 +195,12 @@ static int read_day(const struct reading *reading, const struct day *day, struct
             return -1;
         if (sound)
             continue;
-        note_damaged(key);
+        store_note_damaged(reading->reader->store, key);
         reading->reader->damaged++;
     }
-    return more ? 0 : kv_iterator_check(it, err);
+    int unreadable = more ? 0 : kv_iterator_damage(it, err);
+    reading->reader->damaged += unreadable > 0;
+    return unreadable < 0 ? -1 : 0;
 }
 
 /* --- under the lock --- */
@@ -386,8 +381,9 @@ int store_read(struct store_reader *reader, struct store_span span, struct arena
 /* --- the newest sample --- */
 
 /* Opens the last sound chunk of the series on that day whose key is not above *key; *key becomes
- * its key. */
-static bool open_last_chunk(struct kv_iterator *it, struct chunk_key *key, struct chunk *chunk)
+ * its key. 1: found; 0: none; -1: they cannot be read now. Damaged ones count as not there. */
+static int open_last_chunk(struct store *store, struct kv_iterator *it, struct chunk_key *key,
+                           struct chunk *chunk, struct error *err)
 {
     uint32_t series = key->series, day = key->partition;
     struct key_bytes at = key_of_chunk(*key);
@@ -395,17 +391,18 @@ static bool open_last_chunk(struct kv_iterator *it, struct chunk_key *key, struc
     while (more && key_parse_chunk(kv_key(it), key) && key->series == series &&
            key->partition == day) {
         if (chunk_open(kv_value(it), chunk_key_time(*key), chunk))
-            return true;
-        note_damaged(*key);
+            return 1;
+        store_note_damaged(store, *key);
         more = kv_previous(it);
     }
-    return false;
+    return !more && kv_iterator_damage(it, err) < 0 ? -1 : 0;
 }
 
 int64_t store_sealed_until(struct store *store, uint32_t id)
 {
     int64_t until = TIME_NONE;
     struct kv_iterator *it = NULL;
+    struct error ignored;
     for (size_t i = store->partitions.count; i-- && until == TIME_NONE;) {
         const struct partition *partition = &store->partitions.at[i];
         struct chunk_key key = {partition->day, id, UINT32_MAX};
@@ -414,7 +411,7 @@ int64_t store_sealed_until(struct store *store, uint32_t id)
             continue;
         if (!it)
             it = kv_iterate(store->kv, KV_CHUNK, SLICE(""), SLICE(""));
-        if (open_last_chunk(it, &key, &chunk))
+        if (open_last_chunk(store, it, &key, &chunk, &ignored) > 0)
             until = chunk.end_ms;
     }
     kv_iterator_free(it);
@@ -462,22 +459,25 @@ static bool last_of_chunk(const struct chunk *chunk, const struct time_ranges *d
     return last_of_column(&column, value, histogram);
 }
 
-static bool last_in_chunks(const struct reading *reading, double *value,
-                           const struct histogram **histogram)
+static int last_in_chunks(const struct reading *reading, double *value,
+                          const struct histogram **histogram, struct error *err)
 {
     const struct store_reader *reader = reading->reader;
-    bool found = false;
-    for (size_t i = reader->day_count; i-- && !found;) {
+    for (size_t i = reader->day_count; i--;) {
         struct chunk_key key = {reader->days[i].day, reading->id, UINT32_MAX};
         struct chunk chunk;
-        while (!found && open_last_chunk(reader->chunks, &key, &chunk)) {
-            found = last_of_chunk(&chunk, &reader->deleted, reading->arena, value, histogram);
+        int opened;
+        while ((opened = open_last_chunk(reader->store, reader->chunks, &key, &chunk, err)) > 0) {
+            if (last_of_chunk(&chunk, &reader->deleted, reading->arena, value, histogram))
+                return 1;
             if (key.offset_ms == 0)
                 break;
             key.offset_ms--;
         }
+        if (opened < 0)
+            return -1;
     }
-    return found;
+    return 0;
 }
 
 /* The newest day before `bound` that has samples; false at the end. */
@@ -498,26 +498,25 @@ static bool day_before(const struct reading *reading, uint32_t bound, uint32_t *
 }
 
 /* Where late samples may hide others: day by day as readers see them. */
-static bool last_with_late(const struct reading *all, double *value,
-                           const struct histogram **histogram)
+static int last_with_late(const struct reading *all, double *value,
+                          const struct histogram **histogram, struct error *err)
 {
     struct store_reader *reader = store_reader_new(all->reader->store);
-    struct error ignored;
     uint32_t day = UINT32_MAX;
-    bool found = false;
-    while (!found && day_before(all, day, &day)) {
+    int found = 0;
+    while (found == 0 && day_before(all, day, &day)) {
         struct store_column column;
         struct store_span span = {all->id, partition_start(day), partition_start(day + 1) - 1};
-        if (store_read(reader, span, all->arena, &column, &ignored))
-            break;
-        found = last_of_column(&column, value, histogram);
+        found = store_read(reader, span, all->arena, &column, err)
+                    ? -1
+                    : last_of_column(&column, value, histogram);
     }
     store_reader_free(reader);
     return found;
 }
 
-bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
-                const struct histogram **histogram)
+int store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
+               const struct histogram **histogram)
 {
     struct store_reader *reader = store_reader_new(store);
     struct reading reading = {.reader = reader,
@@ -526,12 +525,16 @@ bool store_last(struct store *store, uint32_t series, struct arena *arena, doubl
                               .end_ms = INT64_MAX,
                               .chunk_end_ms = INT64_MAX,
                               .arena = arena};
-    bool found = read_head(&reading);
-    if (found && reading.late.count)
-        found = last_with_late(&reading, value, histogram);
-    else if (found)
-        found = last_of_column(&reading.open, value, histogram) ||
-                last_in_chunks(&reading, value, histogram);
+    struct error err = {0};
+    int found = 1;
+    if (!read_head(&reading))
+        found = exhausted(&err);
+    else if (reading.late.count)
+        found = last_with_late(&reading, value, histogram, &err);
+    else if (!last_of_column(&reading.open, value, histogram))
+        found = last_in_chunks(&reading, value, histogram, &err);
+    if (found < 0)
+        log_error("store_last", "series=%u error=\"%s\"", series, err.text);
     store_reader_free(reader);
     return found;
 }

@@ -167,12 +167,12 @@ int rewrite_read(const struct rewrite_source *source, struct rewrite_day at, str
         if (sound)
             continue;
         out->damaged++;
-        metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-        log_error("damaged_chunk", "series=%u day=%u offset_ms=%u", key.series, key.partition,
-                  key.offset_ms);
+        store_note_damaged(source->store, key);
     }
-    if (!more && kv_iterator_check(it, err))
+    int unreadable = more ? 0 : kv_iterator_damage(it, err);
+    if (unreadable < 0)
         return -1;
+    out->damaged += unreadable > 0;
     if (!loading.sorted && !sort_rows(&loading))
         return too_large(err);
     strike_deleted(source->store, at, out);

@@ -269,6 +269,14 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     return logstore_seal(store->logs, now_ms, false, err);
 }
 
+void store_note_damaged(struct store *store, struct chunk_key key)
+{
+    metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
+    damage_note(kv_damages(store->kv), DAMAGE_CHUNK,
+                "the chunk of series %u, day %u, offset %u ms is damaged", key.series,
+                key.partition, key.offset_ms);
+}
+
 size_t store_damage(struct store *store, size_t skip, char text[DAMAGE_TEXT_BYTES])
 {
     return damages_get(kv_damages(store->kv), skip, text);

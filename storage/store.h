@@ -90,10 +90,11 @@ MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool s
 /* Samples of the series before this time (ms) are past retention and would be dropped; INT64_MIN:
  * there are none. */
 int64_t store_oldest_taken(struct store *store, uint32_t series);
-/* The newest sample of a series, wherever it lies (stale markers skipped). False: it has none.
- * For histograms *histogram is a copy in the arena. */
-bool store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
-                const struct histogram **histogram);
+/* The newest sample of a series, wherever it lies (stale markers skipped). 1: found, 0: it has none,
+ * -1: the store cannot say now (logged). Damaged chunks count as not there. For histograms *histogram
+ * is a copy in the arena. */
+int store_last(struct store *store, uint32_t series, struct arena *arena, double *value,
+               const struct histogram **histogram);
 /* Seals full chunks and log blocks, drops what is past retention. Called once a tick; bounded. */
 MUST_USE int store_maintain(struct store *store, int64_t now_ms, struct error *err);
 /* Seals everything that is open. */

@@ -23,6 +23,7 @@
 #include "storage/base/metric.h"
 #include "storage/head.h"
 #include "storage/headlog.h"
+#include "storage/key.h"
 #include "storage/kv.h"
 #include "storage/late.h"
 #include "storage/logstore.h"
@@ -123,6 +124,9 @@ void store_note_due(struct store *store, uint32_t id, struct head_series *series
 /* reopen.c: opens the database again after a failed write, when it is time. -1: refused as before. */
 MUST_USE int store_reopen(struct store *store, struct error *err);
 void store_reopen_init(void);
+
+/* store.c: the chunk is damaged: counted, and told once. */
+void store_note_damaged(struct store *store, struct chunk_key key);
 
 /* recover.c */
 MUST_USE int store_recover_head(struct store *store, struct error *err);

@@ -47,6 +47,10 @@ struct metric registry_metrics[REGISTRY_METRIC_COUNT] = {
     [REGISTRY_DROP_STORE] = {.name = "lapwing_registry_drops_total",
                              .labels = "reason=\"store\"",
                              .help = "Series updates dropped."},
+    [REGISTRY_PUT_OFF] = {.name = "lapwing_series_put_off_total",
+                          .kind = METRIC_COUNTER,
+                          .help = "Series left out of a flush because the store could not say what "
+                                  "they were before; what they gathered comes with a later one."},
 };
 
 /* What the label statsd_type says. */

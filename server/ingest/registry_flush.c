@@ -51,25 +51,28 @@ static bool has_sample_since(struct flush *flush, uint32_t id, int64_t start_ms)
            column.count > 0;
 }
 
-/* Puts what the store remembers under the values of this tick, and writes it one tick earlier. */
-static void join_base(struct flush *flush, struct series *series)
+/* Puts what the store remembers under the values of this tick, and writes it one tick earlier. False:
+ * the store cannot say what that is. */
+static bool join_base(struct flush *flush, struct series *series)
 {
     const struct histogram *stored = NULL;
     double value = 0;
-    bool found =
+    int found =
         store_last(flush->registry->store, series->id, &flush->registry->arena, &value, &stored);
+    if (found < 0)
+        return false;
     int64_t before_ms = flush->tick_ms - flush->registry->options.flush_interval_ms;
     if (series->kind == SERIES_GAUGE && found && !series->assigned && !series->joined)
         registry_add_finite(&series->value, value);
     if (series->kind != SERIES_COUNTER && series->kind != SERIES_HISTOGRAM)
-        return;
+        return true;
     bool write = !has_sample_since(flush, series->id, before_ms);
     if (series->kind == SERIES_COUNTER) {
         if (!series->joined)
             registry_add_finite(&series->value, value);
         if (write)
             store_batch_value(flush->batch, series->id, before_ms, value);
-        return;
+        return true;
     }
     struct histogram none, *histogram = registry_histogram_of(series);
     histogram_init(&none);
@@ -80,17 +83,37 @@ static void join_base(struct flush *flush, struct series *series)
         histogram_merge(histogram, stored);
     histogram->min = min;
     histogram->max = max;
+    return true;
 }
 
-static void admit(struct flush *flush, uint32_t slot)
+/* False: put off to the next flush. */
+static bool admit(struct flush *flush, uint32_t slot)
 {
     struct series *series = &flush->registry->slots[slot];
     if (!series->fresh)
-        return; /* another one has the slot of one whose flush failed */
+        return true; /* another one has the slot of one whose flush failed */
     arena_reset(&flush->registry->arena);
-    join_base(flush, series);
+    if (!join_base(flush, series)) {
+        metric_add(&registry_metrics[REGISTRY_PUT_OFF], 1);
+        return false;
+    }
     series->joined = true;
     series->fresh = false;
+    return true;
+}
+
+/* Those that are put off go behind the others. */
+static void admit_fresh(struct flush *flush)
+{
+    struct registry *registry = flush->registry;
+    registry->begun_count = 0;
+    for (size_t i = 0; i < registry->fresh_count; i++) {
+        uint32_t slot = registry->fresh[i];
+        if (!admit(flush, slot))
+            continue;
+        registry->fresh[i] = registry->fresh[registry->begun_count];
+        registry->fresh[registry->begun_count++] = slot;
+    }
 }
 
 static void write_sample(struct flush *flush, struct series *series)
@@ -120,6 +143,8 @@ static void write_sample(struct flush *flush, struct series *series)
 static void flush_series(struct flush *flush, uint32_t slot)
 {
     struct series *series = &flush->registry->slots[slot];
+    if (series->fresh)
+        return; /* put off: it keeps what it gathers until it can be joined to its past */
     if (series->touched)
         series->touched_ms = flush->tick_ms;
     series->touched = false;
@@ -155,9 +180,7 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
     registry->last_tick_ms = tick_ms;
     struct flush flush = {.registry = registry, .batch = batch, .tick_ms = tick_ms};
     forget_begun(registry);
-    for (size_t i = 0; i < registry->fresh_count; i++)
-        admit(&flush, registry->fresh[i]);
-    registry->begun_count = registry->fresh_count;
+    admit_fresh(&flush);
     /* In order of ids: neighbours in the store and in the head log. */
     for (uint32_t id = 0; id < registry->id_capacity; id++) {
         if (id + AHEAD < registry->id_capacity)
