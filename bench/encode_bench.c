@@ -150,7 +150,7 @@ static void measure_histograms(size_t timer)
 
 int main(int argc, char **argv)
 {
-    static const size_t sizes[] = {360, 720, 2880, 8640};
+    static const size_t sizes[] = {360, 720, 2880, 4320, 8640};
     size_t series = argc > 1 ? strtoul(argv[1], NULL, 10) : DATASET_SERIES;
     for (size_t i = 0; i < DATASET_DAY_SAMPLES; i++)
         times[i] = 1700006400000 + (int64_t)i * DATASET_STEP_MS;

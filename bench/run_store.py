@@ -6,9 +6,10 @@
 The data set (bench/dataset.c) is loaded twice into each store, through its own bulk import: a day of
 SERIES series, then DAYS days of LONG series. Each store is told to compact and is measured while it
 runs: all files of its data directory. Then queries, kill -9, and how long until it answers again.
-lapwing's samples are compared with the data set, bit for bit. Servers run one after the other on
+What lapwing exports is compared with the data set, bit for bit. Servers run one after the other on
 this machine; one that is not installed is left out. CPU is user + system of the process (for
-Prometheus: of promtool, which is how it takes old data, and of the server).
+Prometheus: of promtool, which is how it takes old data, and of the server). Queries: ms of wall
+time and of the server's CPU.
 """
 import argparse
 import http.client
@@ -34,6 +35,7 @@ DAEMON = os.environ.get("LAPWINGD", str(ROOT / "build" / "lapwingd"))
 DAY_MS = 86_400_000
 DAY_SAMPLES = 8640
 POST_BYTES = 8 << 20
+QUERIES = 10  # of a kind
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -142,9 +144,11 @@ limits: {query_memory: 2GiB, query_samples: 200000000}
         self.must("POST", "/api/v1/admin/tsdb/compact")
 
     def split(self):
-        """What the bytes are for; the server must have ended."""
+        """What the bytes are for. Restarts the server."""
+        self.end()
         out = subprocess.run([BIN / "store_split", self.data], check=True, stdout=subprocess.PIPE,
                              text=True).stdout
+        self.start()
         return {line.split()[0]: int(line.split()[1]) for line in out.splitlines()}
 
 
@@ -216,37 +220,50 @@ def dumper(start_ms, series, samples, label):
     return Dump
 
 
-def bits(values):
-    return struct.pack(f"{len(values)}d", *values)
+def bits(line):
+    """Labels, and times and values of a line to the bit."""
+    count = len(line["values"])
+    return (tuple(sorted(line["metric"].items())),
+            struct.pack(f"{count}q", *line["timestamps"]) + struct.pack(f"{count}d", *line["values"]))
 
 
-def differing(server, dump, end_ms):
-    """Series whose samples do not come back as they went in, to the bit."""
-    wrong = checked = 0
+def differing(server, dump):
+    """Series whose export is not what was imported, to the bit."""
+    sent = {}
     with dump("json") as source:
-        for number, line in enumerate(source):
-            if number % 8:
-                continue
-            sent = json.loads(line)
-            selector = ",".join(f"{name}={json.dumps(value)}"
-                                for name, value in sent["metric"].items() if name != "__name__")
-            text = server.query(f'{sent["metric"]["__name__"]}{{{selector}}}[1d]', end_ms)
-            result = json.loads(text)["data"]["result"]
-            got = result[0]["values"] if result else []
-            checked += 1
-            wrong += (bits([float(value) for _, value in got]) != bits(sent["values"]) or
-                      [round(at * 1000) for at, _ in got] != sent["timestamps"])
-    return wrong, checked
+        for line in source:
+            labels, content = bits(json.loads(line))
+            sent[labels] = content
+    checked = len(sent)
+    for name in {dict(labels)["__name__"] for labels in sent}:
+        text = server.must("GET", "/api/v1/export?" + urllib.parse.urlencode(
+            {"match[]": f'{{__name__="{name}",set="day"}}'}))
+        joined = {}
+        for line in map(json.loads, text.splitlines()):
+            whole = joined.setdefault(tuple(sorted(line["metric"].items())),
+                                      {**line, "values": [], "timestamps": []})
+            whole["values"] += line["values"]
+            whole["timestamps"] += line["timestamps"]
+        for labels, content in map(bits, joined.values()):
+            if sent.get(labels) == content:
+                del sent[labels]
+    return len(sent), checked
 
 
-def timed(server, times, *query, **range_arguments):
-    """Median milliseconds, after one call that warms up."""
-    taken = []
-    for _ in range(times + 1):
+def timed(server, *query, **range_arguments):
+    """Median wall time and mean CPU time of a query, both in ms, after one call that warms up."""
+    server.query(*query, **range_arguments)
+    taken, before = [], server.cpu()
+    for _ in range(QUERIES):
         start = time.monotonic()
         server.query(*query, **range_arguments)
         taken.append((time.monotonic() - start) * 1000)
-    return statistics.median(taken[1:])
+    return f"{statistics.median(taken):.1f} / {(server.cpu() - before) * 1000 / QUERIES:.1f}"
+
+
+def split(server, samples):
+    return {f"  of which {kind}": size / samples for kind, size in server.split().items()
+            if size / samples > 0.0005}
 
 
 def measure(server, args, end_ms):
@@ -261,28 +278,26 @@ def measure(server, args, end_ms):
     server.compact()
     row["  with compaction"] = (server.cpu() - before) * 1e6 / samples
     row["bytes a sample, a day"] = disk_bytes(server.data) / samples
+    if server.name != "prometheus":  # promtool's writes are not known
+        row["bytes written, by those kept"] = server.written() / disk_bytes(server.data)
     if server.name == "lapwing":
-        row["write amplification"] = server.written() / disk_bytes(server.data)
-        server.end()
-        for kind, size in server.split().items():
-            row[f"  of which {kind}"] = size / samples
-        server.start()
-        wrong, checked = differing(server, day, end_ms - 1)
-        row["series that differ from the data set"] = f"{wrong} of {checked}"
+        wrong, checked = differing(server, day)
+        row["series that differ once exported"] = f"{wrong} of {checked}"
+        row |= split(server, samples)
     server.load(long)
     server.compact()
     samples += args.long * args.days * DAY_SAMPLES
     row[f"bytes a sample, with {args.days} days"] = disk_bytes(server.data) / samples
-    row["RSS after that, MB"] = server.status("VmRSS")
+    if server.name == "lapwing":
+        row |= {name + " ": size for name, size in split(server, samples).items()}
+    row["RSS, MB"] = server.status("VmRSS")
     hour = {"start": (end_ms - 3_600_000) / 1000, "end": end_ms / 1000 - 1, "step": 15}
-    one = 'timer{set="long",shard="5"}'
-    row[f"ms, 1 series x {args.days} d, each sample"] = timed(server, 5, f"{one}[{args.days}d]", end_ms)
-    row[f"ms, 1 series x {args.days} d, its mean"] = timed(
-        server, 5, f"avg_over_time({one}[{args.days}d])", end_ms)
-    row[f"ms, {args.series} series x 1 h, each sample"] = timed(
-        server, 5, '{set="day"}[1h]', end_ms - 1)
-    row[f"ms, {args.series} series x 1 h, sum(rate())"] = timed(
-        server, 5, 'sum(rate({set="day"}[1m]))', end_ms, **hour)
+    one, many = 'timer{set="long",shard="5"}', f"{args.series} series x 1 h"
+    row[f"1 series x {args.days} d, each sample, ms"] = timed(server, f"{one}[{args.days}d]", end_ms)
+    row[f"1 series x {args.days} d, its mean, ms"] = timed(
+        server, f"avg_over_time({one}[{args.days}d])", end_ms)
+    row[f"{many}, each sample, ms"] = timed(server, '{set="day"}[1h]', end_ms - 1)
+    row[f"{many}, sum(rate()), ms"] = timed(server, 'sum(rate({set="day"}[1m]))', end_ms, **hour)
     server.end(signal.SIGKILL)
     start = time.monotonic()
     server.start()
