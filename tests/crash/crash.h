@@ -92,6 +92,7 @@ void model_expect_retention(struct model *model, int64_t now_ms);
 
 enum op_kind {
     OP_TICK,
+    OP_LEAP, /* a tick after midnight */
     OP_DOCUMENT,
     OP_RECORD,
     OP_LATE, /* samples among those that are there */
@@ -252,6 +253,7 @@ struct death {
     enum phase phase; /* counted from its beginning, */
     int visit;        /* the n-th */
     int64_t after;    /* microseconds or calls */
+    bool again;       /* should the phase end before: at its next visit */
 };
 /* Who is going to die, and when. */
 void death_plan(struct death death);

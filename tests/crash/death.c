@@ -28,6 +28,8 @@ static _Atomic int64_t calls;     /* so far */
 static _Atomic int64_t last_call; /* the one to die in */
 static bool torn;
 static struct death plan;
+static bool armed;
+static timer_t armed_timer;
 static int64_t entered_calls, entered_ns;
 
 static void die(void)
@@ -37,7 +39,7 @@ static void die(void)
         pause();
 }
 
-void death_at(int64_t us)
+static timer_t start_timer(int64_t us)
 {
     timer_t timer;
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
@@ -46,6 +48,12 @@ void death_at(int64_t us)
         perror("crash: timer");
         _exit(1);
     }
+    return timer;
+}
+
+void death_at(int64_t us)
+{
+    start_timer(us);
 }
 
 void death_plan(struct death death)
@@ -62,22 +70,41 @@ void phase_note(enum phase phase, int64_t us, int64_t spent)
         shared->longest_us[phase] = us;
 }
 
+static void arm(void)
+{
+    armed = true;
+    torn = plan.kind == DEATH_TORN;
+    if (plan.kind == DEATH_INSTANT)
+        armed_timer = start_timer(plan.after);
+    else
+        atomic_store(&last_call, entered_calls + plan.after + 1);
+}
+
+/* The phase is over, and it was shorter than the plan thought: sooner, at the next visit. */
+static void disarm(void)
+{
+    armed = false;
+    if (plan.kind == DEATH_INSTANT)
+        timer_delete(armed_timer);
+    else
+        atomic_store(&last_call, 0);
+    plan.after /= 2;
+    plan.visit = 1;
+}
+
 void phase_enter(enum phase phase)
 {
     int64_t now_ns = clock_monotonic_ns();
+    enum phase left = (enum phase)atomic_load(&shared->phase);
     if (entered_ns)
-        phase_note((enum phase)atomic_load(&shared->phase), (now_ns - entered_ns) / 1000,
-                   atomic_load(&calls) - entered_calls);
+        phase_note(left, (now_ns - entered_ns) / 1000, atomic_load(&calls) - entered_calls);
+    if (armed && plan.again && left == plan.phase)
+        disarm();
     entered_ns = now_ns;
     entered_calls = atomic_load(&calls);
     atomic_store(&shared->phase, (int)phase);
-    if (phase != plan.phase || plan.visit == 0 || --plan.visit)
-        return;
-    torn = plan.kind == DEATH_TORN;
-    if (plan.kind == DEATH_INSTANT)
-        death_at(plan.after);
-    else
-        atomic_store(&last_call, entered_calls + plan.after + 1);
+    if (phase == plan.phase && plan.visit && --plan.visit == 0)
+        arm();
 }
 
 /* One step nearer; true when this is the call to die in. */

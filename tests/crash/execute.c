@@ -186,6 +186,7 @@ void op_execute(struct store *store, const struct model *model, const struct op 
     clock_set_ms(op->now_ms);
     switch (op->kind) {
     case OP_TICK:
+    case OP_LEAP:
     case OP_DOCUMENT:
     case OP_RECORD:
         commit(store, model, op, PHASE_COMMIT);
@@ -223,11 +224,10 @@ void op_execute(struct store *store, const struct model *model, const struct op 
 enum op_kind op_of_phase(enum phase phase)
 {
     static const enum op_kind kinds[PHASE_COUNT] = {
-        [PHASE_LATE] = OP_LATE,         [PHASE_BULK] = OP_BULK,
-        [PHASE_MAINTAIN] = OP_MAINTAIN, [PHASE_RETENTION] = OP_MAINTAIN,
-        [PHASE_CLOSING] = OP_MAINTAIN,  [PHASE_SEAL] = OP_SEAL,
-        [PHASE_COMPACT] = OP_COMPACT,   [PHASE_DELETE] = OP_DELETE,
-        [PHASE_CLEAN] = OP_CLEAN,       [PHASE_BACKUP] = OP_BACKUP,
+        [PHASE_LATE] = OP_LATE,       [PHASE_BULK] = OP_BULK,     [PHASE_MAINTAIN] = OP_MAINTAIN,
+        [PHASE_RETENTION] = OP_LEAP,  [PHASE_CLOSING] = OP_LEAP,  [PHASE_SEAL] = OP_SEAL,
+        [PHASE_COMPACT] = OP_COMPACT, [PHASE_DELETE] = OP_DELETE, [PHASE_CLEAN] = OP_CLEAN,
+        [PHASE_BACKUP] = OP_BACKUP,
     };
     return kinds[phase];
 }

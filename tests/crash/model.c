@@ -168,7 +168,7 @@ static void apply_sample(struct model *model, const struct op *op, const struct 
     if (sample->sample.time_ms < op->now_ms - RAW_DAYS * DAY_MS)
         return; /* refused: past retention */
     slot_put(slot, sample->sample);
-    slot->retired |= sample->sample.bits == STALE_NAN_BITS && op->kind == OP_TICK;
+    slot->retired |= sample->sample.bits == STALE_NAN_BITS && op->kind <= OP_LEAP;
     if (sample->sample.bits != STALE_NAN_BITS)
         slot->level = slot->kind == SERIES_HISTOGRAM ? (double)sample->sample.bits
                                                      : bits_double(sample->sample.bits);

@@ -11,9 +11,9 @@
 #include "tests/crash/crash.h"
 
 static const int weights[OP_KINDS] = {
-    [OP_TICK] = 1000, [OP_DOCUMENT] = 60,  [OP_RECORD] = 100, [OP_LATE] = 60,
-    [OP_BULK] = 10,   [OP_MAINTAIN] = 240, [OP_SEAL] = 6,     [OP_COMPACT] = 2,
-    [OP_DELETE] = 14, [OP_CLEAN] = 4,      [OP_BACKUP] = 6,
+    [OP_TICK] = 1000, [OP_LEAP] = 3,    [OP_DOCUMENT] = 60,  [OP_RECORD] = 100,
+    [OP_LATE] = 60,   [OP_BULK] = 10,   [OP_MAINTAIN] = 240, [OP_SEAL] = 6,
+    [OP_COMPACT] = 2, [OP_DELETE] = 14, [OP_CLEAN] = 4,      [OP_BACKUP] = 6,
 };
 
 enum op_kind op_choose(uint64_t *random, enum op_kind favourite)
@@ -203,8 +203,10 @@ void op_make(const struct model *model, enum op_kind kind, uint64_t seed, struct
     op->birth_count = op->sample_count = op->line_count = op->document_count = 0;
     op->commits = kind < OP_MAINTAIN;
     op->now_ms = kind == OP_TICK ? next_time(model, &random) : model->now_ms;
+    if (kind == OP_LEAP)
+        op->now_ms += DAY_MS - op->now_ms % DAY_MS + random_below(&random, 90 * MINUTE_MS);
     op->sync = op->commits && random_below(&random, 25) == 0;
-    if (kind == OP_TICK)
+    if (kind <= OP_LEAP)
         make_tick(model, &random, op);
     if (kind == OP_LATE)
         make_late(model, &random, op);

@@ -165,6 +165,7 @@ static struct death choose_death(uint64_t *random)
     };
     size_t count = sizeof targets / sizeof *targets;
     struct death death = {.phase = targets[random_below(random, (int64_t)count)]};
+    death.again = death.phase > PHASE_READY && death.phase != PHASE_BACKUP;
     death.kind = (enum death_kind)random_below(random, 3);
     if (death.phase == PHASE_READY || death.phase == PHASE_COMPARE)
         death.kind = DEATH_INSTANT;
