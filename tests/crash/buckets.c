@@ -117,31 +117,29 @@ static const char *difference(const struct fold *fold, const struct store_bucket
                                           : value_difference(fold, buckets, i);
 }
 
-/* Both are in order; each bucket of the model from `exact_from_ms` on must be there. */
+/* Both are in order; from `from_ms` on they must be the same. */
 static int walk(const struct comparison *c, const struct slot *slot, int64_t width_ms,
-                int64_t exact_from_ms, const struct store_buckets *buckets)
+                int64_t from_ms, const struct store_buckets *buckets)
 {
     size_t got = 0, from = 0;
-    int64_t known = c->model->now_ms - FORGET_DAYS * DAY_MS + width_ms;
-    while (got < buckets->count && buckets->end_ms[got] - width_ms < known)
+    while (got < buckets->count && buckets->end_ms[got] - width_ms < from_ms)
         got++;
     while (from < slot->count) {
         int64_t end = (slot->at[from].time_ms + width_ms - 1) / width_ms * width_ms;
         size_t to = slot_find(slot, end + 1);
         struct fold fold = fold_samples(slot, from, to);
         from = to;
-        if (end - width_ms < known)
+        if (end - width_ms < from_ms)
             continue;
-        bool there = got < buckets->count && buckets->end_ms[got] == end;
-        if (!there && end - width_ms >= exact_from_ms)
+        if (got == buckets->count || buckets->end_ms[got] > end)
             return differs(c, "lost", slot, end, "the bucket that ends here is missing");
-        if (!there && got < buckets->count && buckets->end_ms[got] < end)
+        if (buckets->end_ms[got] < end)
             break;
-        const char *what = there ? difference(&fold, buckets, got, slot) : NULL;
-        if (what && end - width_ms >= exact_from_ms)
+        const char *what = difference(&fold, buckets, got, slot);
+        if (what)
             return differs(c, "wrong", slot, end, what);
-        got += there;
-        shared->buckets += there;
+        got++;
+        shared->buckets++;
     }
     if (got < buckets->count)
         return differs(c, "wrong", slot, buckets->end_ms[got], "a bucket of samples nobody wrote");

@@ -70,7 +70,6 @@ struct model {
     uint64_t commits;              /* so many were made; a document says so */
     int64_t now_ms;
     int64_t exact_from_ms; /* raw samples and lines before this may have left */
-    int64_t gone_to_ms;    /* raw samples before this must have left */
 };
 
 void model_init(struct model *model);

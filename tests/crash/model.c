@@ -207,7 +207,5 @@ void model_apply(struct model *model, const struct op *op)
     if (op->kind == OP_DELETE)
         apply_deletion(model, &op->deletion);
     model_expect_retention(model, op->now_ms);
-    if (op->kind == OP_COMPACT)
-        model->gone_to_ms = model->exact_from_ms;
     forget(model);
 }

@@ -70,7 +70,12 @@ static _Noreturn void fail(const struct error *err)
 
 static void apply(struct harness *h, struct entry entry)
 {
+    const struct deletion *deletion = &h->op.deletion;
     op_make(&h->model, entry.kind, entry.seed, &h->op);
+    if (h->verbose && entry.kind == OP_DELETE)
+        printf("  deleted %s %u from %lld to %lld, at %lld\n",
+               deletion->group ? "the series of group" : "series", deletion->number,
+               (long long)deletion->start_ms, (long long)deletion->end_ms, (long long)h->op.now_ms);
     model_apply(&h->model, &h->op);
 }
 
@@ -252,8 +257,6 @@ static void take_over(struct harness *h, uint64_t *random)
     memcpy(pending->at, shared->journal, pending->count * sizeof *pending->at);
     bool power_loss = random_below(random, 10) == 0 && lose_power(h, random);
     pending->needed = power_loss ? shared->synced : shared->done;
-    if (power_loss)
-        h->model.gone_to_ms = 0;
 }
 
 static void reset_shared(void)
