@@ -80,6 +80,7 @@ class Comparison:
         self.udp = self.tcp = 0.0  # totals as of the last comparison
         self.lines = {}  # host -> lines, settled by an earlier comparison
         self.tick_age, self.missing = [], []
+        self.sound_backups = 0
         self.unknown = collections.Counter()
 
     def logs(self, load):
@@ -201,6 +202,14 @@ class Comparison:
                 self.unknown["deletions"] += 1
             want = DELETED_POINTS if state == "there" else None
             assert counts.get(name) == want, f"del {name}, {state}: {counts.get(name)} points"
+
+    def backups(self):
+        """What has the name of a backup is one, whenever the daemon was killed."""
+        for path in sorted((self.server.directory / "backups").glob("r*")):
+            done = conftest.run_command(conftest.COMMAND, "check-data", str(path))
+            assert done.returncode == 0, f"{path}: {done.stdout}{done.stderr}"
+            shutil.rmtree(path)
+            self.sound_backups += 1
 
     def counters(self, load, killed_at):
         """killed_at None: the daemon was stopped properly, and nothing may be missing."""
@@ -336,6 +345,7 @@ alerting: {{evaluation_interval: 1s, webhook: {{url: "http://127.0.0.1:{self.sin
         compare.errors()
         compare.imports()
         compare.never_backwards()
+        compare.backups()
         for alert in self.server.get("/api/v1/alerts").json()["data"]["alerts"]:
             if alert["state"] == "firing":
                 self.must_fire.add(alert["labels"]["n"])
@@ -373,7 +383,8 @@ alerting: {{evaluation_interval: 1s, webhook: {{url: "http://127.0.0.1:{self.sin
 acknowledged and there, once: {sum(compare.lines.values())} log lines, {len(oracle.events_acked)} error events, \
 {len(oracle.imports)} imports ({len(oracle.imports) * (IMPORT_POINTS + LONG_POINTS)} samples), \
 {len(oracle.mixed)} out of order ({len(oracle.mixed) * MIXED_POINTS} samples), \
-{sum(state == "gone" for state in oracle.deletions.values())} of {len(oracle.deletions)} series deleted
+{sum(state == "gone" for state in oracle.deletions.values())} of {len(oracle.deletions)} series deleted, \
+{compare.sound_backups} backups made and sound
 counters: {int(compare.udp)} over UDP, {int(compare.tcp)} over TCP, never backwards
 without an answer at the kill: {dict(compare.unknown)}
 age of the last tick at the kill: median {statistics.median(compare.tick_age):.2f} s, \
@@ -384,8 +395,8 @@ SIGTERM to exit: longest {max(self.stopping, default=0):.2f} s; largest RSS {sel
 data directory {size >> 20} MB
 statuses: {oracle.statuses}
 log lines at warn and above: {dict(self.warnings)}
-crash: {sum(n for kind, n in self.kinds.items() if kind.startswith("kill"))} kills of the daemon \
-({", ".join(f"{n} {kind}" for kind, n in self.kinds.items())}): 0 lost, 0 wrong, 0 doubled""")
+crash: {sum(n for kind, n in self.kinds.items() if "kill -9" in kind)} kills of the daemon \
+({", ".join(f"{n} {kind}" for kind, n in self.kinds.items() if "kill -9" in kind)}): 0 lost, 0 wrong, 0 doubled""")
         if not self.args.dir:
             shutil.rmtree(self.directory)
 

@@ -15,7 +15,7 @@ Each kind of input is made so that loss, doubling and reordering show:
     import        new series of 400 points, one series that every post appends to, and one whose
                   points come out of order: each post fills in between those of others
     deletions     series are imported, and every other one is deleted again
-    compactions   one after the other, so that the others are killed amid one
+    compactions, backups   one after the other, so that kills come amid one
 """
 import http.client
 import json
@@ -70,12 +70,12 @@ class Client:
         self.port = server.ports["http"]
         self.connection = None
 
-    def post(self, path, body, method="POST"):
+    def post(self, path, body, method="POST", headers=None):
         """(status, body); raises OSError or HTTPException when nobody answers."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            self.connection.request(method, path, body.encode() if body else None)
+            self.connection.request(method, path, body.encode() if body else None, headers or {})
             reply = self.connection.getresponse()
             return reply.status, reply.read()
         except (OSError, http.client.HTTPException):
@@ -85,7 +85,7 @@ class Client:
 
 
 JOBS = ("udp", "tcp", "many", "log_posts", "log_lines", "errors", "imports", "queries")
-CRASH_JOBS = JOBS + ("mixed_imports", "series_deletions", "compactions")
+CRASH_JOBS = JOBS + ("mixed_imports", "series_deletions", "compactions", "backups")
 
 
 def mixed_offsets(number):
@@ -275,6 +275,16 @@ class Load:
         while self.going_on(rng.uniform(0, 1)):
             status, _ = client.post("/api/v1/admin/tsdb/compact", None)
             self.oracle.note("compactions", status)
+
+    def backups(self, rng):
+        client, serial = Client(self.server), 0
+        while self.going_on(rng.uniform(0, 1)):
+            serial += 1
+            path = self.server.directory / "backups" / f"{self.host}-{serial}"
+            status, answer = client.post("/api/v1/admin/backup", json.dumps({"dir": str(path)}),
+                                         headers={"Content-Type": "application/json"})
+            self.oracle.note("backups", status)
+            assert status in (200, 503), answer  # or a compaction is under way
 
     # --- queries ---
 

@@ -44,7 +44,7 @@ crash: ## kill -9 the store N times, then the daemon N/10 times under load, and 
 	@tests/deps.sh test
 	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd $(BUILD)/tests/crash/store_crash
 	$(BUILD)/tests/crash/store_crash -n $(N) -s $(SEED)
-	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/crash.py --rounds $$(($(N) / 10)) \
+	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd LAPWING=$(CURDIR)/build/lapwing $(PYTHON) tests/crash.py --rounds $$(($(N) / 10)) \
 	  --seed $(SEED)
 
 soak: ## moderate mixed load for S seconds, and what it costs (S=600; VARIANT=asan ends with a leak check)

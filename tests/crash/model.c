@@ -150,7 +150,7 @@ static void forget(struct model *model)
 void model_expect_retention(struct model *model, int64_t now_ms)
 {
     int64_t from = now_ms - RAW_DAYS * DAY_MS;
-    from -= from % DAY_MS;
+    from -= from % DAY_MS - 1; /* that of midnight is in a bucket of the day before */
     if (from > model->exact_from_ms)
         model->exact_from_ms = from;
 }
