@@ -535,7 +535,6 @@ static void test_tiers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-
         cmocka_unit_test(test_closed),
         cmocka_unit_test(test_expired),
         cmocka_unit_test(test_close_to_raw),
