@@ -51,8 +51,7 @@ static int close_again(struct store *store, int64_t now_ms, struct error *err)
 
 static int cut_headlog(struct store *store, int64_t now_ms, struct error *err)
 {
-    store->swept_ms = 0;
-    return store_sweep(store, now_ms, err);
+    return store_sweep_now(store, now_ms, err);
 }
 
 static int seal_logs(struct store *store, int64_t now_ms, struct error *err)

@@ -267,19 +267,24 @@ static uint64_t sweep_late(const struct store *store, uint64_t low)
     return low;
 }
 
-static int sweep(struct store *store, int64_t now_ms, struct error *err)
+/* Cuts the head log where that many records may go. */
+static int sweep(struct store *store, int64_t now_ms, uint64_t records_min, struct error *err)
 {
     uint64_t low = sweep_late(store, sweep_head(store, (uint32_t)(now_ms / 1000)));
     store->swept_ms = now_ms;
     bool all = low == store->headlog_next && low > store->headlog_low;
-    return all || low >= store->headlog_low + HEADLOG_RECORDS_MIN ? cut_headlog(store, low, err)
-                                                                  : 0;
+    return all || low >= store->headlog_low + records_min ? cut_headlog(store, low, err) : 0;
 }
 
 int store_sweep(struct store *store, int64_t now_ms, struct error *err)
 {
     bool soon = now_ms >= store->swept_ms && now_ms < store->swept_ms + SWEEP_MS;
-    return soon ? 0 : sweep(store, now_ms, err);
+    return soon ? 0 : sweep(store, now_ms, HEADLOG_RECORDS_MIN, err);
+}
+
+int store_sweep_now(struct store *store, int64_t now_ms, struct error *err)
+{
+    return sweep(store, now_ms, 1, err);
 }
 
 void store_make_due(struct store *store, uint32_t id)
@@ -320,7 +325,7 @@ int store_seal(struct store *store, struct error *err)
 {
     store_mark_due(store);
     if (seal_until(store, INT64_MAX, err) || store_merge_all(store, err) ||
-        sweep(store, clock_now_ms(), err))
+        sweep(store, clock_now_ms(), 1, err))
         return error_wrap(err, "cannot seal chunks");
     return logstore_seal(store->logs, clock_now_ms(), true, err);
 }

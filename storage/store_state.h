@@ -138,7 +138,11 @@ void store_mark_due(struct store *store); /* every series that has open samples 
 MUST_USE int store_seal_due(struct store *store, struct error *err);
 /* Seals the open samples of this series (and what else is due). */
 MUST_USE int store_seal_one(struct store *store, uint32_t id, struct error *err);
+/* Once a minute: remembers stragglers, frees idle entries, and cuts the head log if many records of
+ * it may go. */
 MUST_USE int store_sweep(struct store *store, int64_t now_ms, struct error *err);
+/* Now, and whatever may go. */
+MUST_USE int store_sweep_now(struct store *store, int64_t now_ms, struct error *err);
 /* Seals those of these series whose open samples reach into the range. */
 MUST_USE int store_seal_some(struct store *store, const roaring_bitmap_t *ids,
                              struct time_range range, struct error *err);
