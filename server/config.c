@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "query/parse.h"
 #include "storage/base/log.h"
 
-#define CONFIG_BYTES_MAX ((size_t)1 << 20)
+#define CONFIG_BYTES_MAX   ((size_t)1 << 20)
+#define SELECTOR_BYTES_MAX ((size_t)1 << 22)
 
 #define KIB ((int64_t)1 << 10)
 #define MIB ((int64_t)1 << 20)
@@ -33,6 +35,61 @@ static const char *const level_names[] = {
 
 static const char *const gauge_sign_names[] = {
     [GAUGE_SIGN_DELTA] = "delta", [GAUGE_SIGN_ABSOLUTE] = "absolute", NULL};
+
+/* The error of a selector that does not parse. */
+static int check_selector(struct slice text, struct error *err)
+{
+    struct plan *plan = NULL;
+    struct arena arena;
+    arena_init(&arena, SELECTOR_BYTES_MAX);
+    int status = parse_selector(text, &arena, &plan, err);
+    plan_release(plan);
+    arena_release(&arena);
+    return status;
+}
+
+#define RULE_AT(member) offsetof(struct config_retention_rule, member)
+
+/* One map of retention_rules. */
+static const struct option rule_options[] = {
+    {
+        .path = "match",
+        .type = OPTION_STRING,
+        .offset = RULE_AT(match),
+        .fallback = "",
+        .required = true,
+        .check = check_selector,
+        .reloadable = true,
+        .help = "Which series: a selector like `{env=\"dev\"}`.",
+    },
+    {
+        .path = "raw",
+        .type = OPTION_DURATION,
+        .offset = RULE_AT(raw_ms),
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .reloadable = true,
+        .help = "Instead of `retention.raw`.",
+    },
+    {
+        .path = "5m",
+        .type = OPTION_DURATION,
+        .offset = RULE_AT(rollup_5m_ms),
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .reloadable = true,
+        .help = "Instead of `retention.5m`.",
+    },
+    {
+        .path = "1h",
+        .type = OPTION_DURATION,
+        .offset = RULE_AT(rollup_1h_ms),
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .reloadable = true,
+        .help = "Instead of `retention.1h`.",
+    },
+};
 
 static const struct option config_options[] = {
     {
@@ -293,7 +350,8 @@ static const struct option config_options[] = {
         .fallback = "30d",
         .min = HOUR,
         .max = 36500 * DAY,
-        .help = "Age at which samples are dropped.",
+        .reloadable = true,
+        .help = "Age at which samples are dropped, by whole days; buckets of 5m and 1h remain.",
     },
     {
         .path = "retention.5m",
@@ -302,7 +360,8 @@ static const struct option config_options[] = {
         .fallback = "365d",
         .min = HOUR,
         .max = 36500 * DAY,
-        .help = "Reserved: rollups are not built yet, so this has no effect.",
+        .reloadable = true,
+        .help = "Age at which buckets of 5 minutes are dropped, by 32 days at once.",
     },
     {
         .path = "retention.1h",
@@ -311,7 +370,18 @@ static const struct option config_options[] = {
         .fallback = "1825d",
         .min = HOUR,
         .max = 36500 * DAY,
-        .help = "Reserved: rollups are not built yet, so this has no effect.",
+        .reloadable = true,
+        .help = "Age at which buckets of an hour are dropped, by 32 days at once.",
+    },
+    {
+        .path = "retention.bytes",
+        .type = OPTION_BYTES,
+        .offset = AT(retention.bytes),
+        .fallback = "0",
+        .reloadable = true,
+        .help = "Disk space for samples and buckets, about. Beyond it days of samples are dropped, "
+                "then "
+                "buckets, the oldest first, but not today's; 0 for any.",
     },
     {
         .path = "retention.logs",
@@ -330,6 +400,18 @@ static const struct option config_options[] = {
         .min = HOUR,
         .max = 36500 * DAY,
         .help = "Age at which the events of error issues are dropped.",
+    },
+    {
+        .path = "retention_rules",
+        .type = OPTION_ROWS,
+        .offset = AT(retention_rules),
+        .fallback = "[]",
+        .rows = rule_options,
+        .row_count = sizeof rule_options / sizeof rule_options[0],
+        .row_size = sizeof(struct config_retention_rule),
+        .reloadable = true,
+        .help =
+            "Other ages for some series, longer or shorter. The first rule that matches decides.",
     },
     {
         .path = "rule_files",

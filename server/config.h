@@ -10,6 +10,12 @@
 
 enum gauge_sign { GAUGE_SIGN_DELTA, GAUGE_SIGN_ABSOLUTE };
 
+/* Samples that match are kept for so long; 0 = as config.retention says. */
+struct config_retention_rule {
+    const char *match; /* a selector that parses */
+    int64_t raw_ms, rollup_5m_ms, rollup_1h_ms;
+};
+
 /* Durations in ms, sizes in bytes, addresses "host:port" ("" = off). Strings live in `arena`. */
 struct config {
     const char *data_dir;
@@ -53,12 +59,14 @@ struct config {
     } memory;
     struct {
         int64_t raw_ms;
-        int64_t rollup_5m_ms; /* read and checked; no effect before rollups exist */
+        int64_t rollup_5m_ms;
         int64_t rollup_1h_ms;
+        int64_t bytes; /* 0 = any */
         int64_t logs_ms;
         int64_t errors_ms;
     } retention;
-    struct option_list rule_files; /* patterns; relative ones start at the file's directory */
+    struct option_rows retention_rules; /* struct config_retention_rule */
+    struct option_list rule_files;      /* patterns; relative ones start at the file's directory */
     struct {
         int64_t evaluation_interval_ms;
         struct {

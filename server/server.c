@@ -34,6 +34,7 @@
 #include "server/ingest/ingest.h"
 #include "server/ingest/issue.h"
 #include "server/ingest/logtcp.h"
+#include "server/retention.h"
 #include "server/version.h"
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
@@ -163,7 +164,7 @@ static int open_store(struct server *server, struct error *err)
     if (store_open(&options, &server->store, err) != 0)
         return -1;
     server->stats = stats_new(server->store);
-    return 0;
+    return retention_apply(config, server->store, err);
 }
 
 static int open_state(struct server *server, struct error *err)
@@ -254,6 +255,8 @@ static int reload(struct server *server, struct error *err)
     int status = server_configure(&options, &arena, &fresh, err);
     if (status == 0)
         status = alerts_reload(server->alerts, &fresh, err);
+    if (status == 0)
+        status = retention_reload(&fresh, server->store, server->writer, err);
     arena_release(&arena);
     if (status == 0)
         log_info("reload", "result=ok");

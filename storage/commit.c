@@ -222,8 +222,7 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
 
 int64_t store_oldest_taken(struct store *store, uint32_t series)
 {
-    (void)series;
-    return store->retention_ms ? clock_now_ms() - store->retention_ms : INT64_MIN;
+    return store_oldest_ms(store, series, clock_now_ms());
 }
 
 /* Which drop reason applies; or STORE_SAMPLES, or STORE_LATE_SAMPLES. */
@@ -237,7 +236,8 @@ static enum store_metric judge(struct store *store, const struct sample *sample,
         return STORE_DROPPED_KIND;
     if (sample->time_ms < 0 || sample->time_ms > TIME_MS_MAX)
         return STORE_DROPPED_TIME;
-    if (sample->time_ms < oldest_ms)
+    if (sample->time_ms < oldest_ms &&
+        sample->time_ms < store_oldest_ms(store, sample->series, clock_now_ms()))
         return STORE_DROPPED_RETENTION;
     if (sample->time_ms <= store_head_entry(store, sample->series)->staged_ms)
         return STORE_LATE_SAMPLES;
@@ -316,7 +316,8 @@ static void prefetch(const struct store_batch *batch, size_t i)
 static void admit(struct store_batch *batch)
 {
     struct store *store = batch->store;
-    int64_t oldest = store->retention_ms ? clock_now_ms() - store->retention_ms : INT64_MIN;
+    int64_t limit = keep_shortest(&store->keep, STORE_RAW);
+    int64_t oldest = limit ? clock_now_ms() - limit : INT64_MIN;
     batch->rows = alloc_resize(batch->rows, batch->count, sizeof *batch->rows);
     batch->late = batch->rows + batch->count;
     for (size_t i = 0; i < batch->count; i++) {

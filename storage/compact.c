@@ -1,12 +1,13 @@
 /* compact: everything that maintenance would do in the course of days, now.
  *
- *   retention | seal | merge | deletions | close | sweep | logs  writer thread, in bounded steps
- *   tables                                                       any thread: RocksDB rewrites all
+ *   retention | seal | merge | deletions | close | retention | sweep | logs    writer, in bounded steps
+ *   tables                                                                   any thread: RocksDB
  *
  * The steps leave the writer free in between, so flush ticks stay punctual. Nothing here is needed
  * for correctness: a crash or an error at any point leaves what maintenance would leave.
  *
  * To add one: a row in phases[]. Its order matters: what seals comes before what rewrites.
+ * Retention comes first, as on a full disk it makes room, and again for what was sealed since.
  */
 #include "storage/base/clock.h"
 #include "storage/merge.h"
@@ -14,7 +15,10 @@
 
 static int retain(struct store *store, int64_t now_ms, struct error *err)
 {
-    return store_retain(store, now_ms, err) || logstore_retain(store->logs, now_ms, err) ? -1 : 0;
+    int status = store_retain_some(store, now_ms, err);
+    if (status)
+        return status;
+    return logstore_retain(store->logs, now_ms, err);
 }
 
 static int mark_open(struct store *store, int64_t now_ms, struct error *err)
@@ -61,8 +65,8 @@ static int seal_logs(struct store *store, int64_t now_ms, struct error *err)
 
 /* Each is called until it returns 0; 1: there is more to do; -1: failed. Bounded. */
 static int (*const phases[])(struct store *store, int64_t now_ms, struct error *err) = {
-    retain,      mark_open,        seal_some,   merge_late, carry_out,
-    close_again, store_close_some, cut_headlog, seal_logs,
+    retain,      mark_open,        seal_some, merge_late,  carry_out,
+    close_again, store_close_some, retain,    cut_headlog, seal_logs,
 };
 #define PHASE_COUNT (sizeof phases / sizeof phases[0])
 

@@ -434,7 +434,7 @@ static int drop_covered_day(struct store *store, const struct tombstone *row, bo
             !roaring_bitmap_intersect(at->active, row->series))
             continue;
         *done = false;
-        return store_drop_day(store, at->day, row->series, err);
+        return store_drop_part(store, STORE_RAW, at->day, row->series, err);
     }
     return 0;
 }

@@ -37,8 +37,9 @@ static roaring_bitmap_t *find_dead(struct store *store, uint32_t now_s)
     roaring_bitmap_and_inplace(store->doubtful, store->postings.all);
     for (size_t i = 0; i < store->partitions.count; i++)
         roaring_bitmap_andnot_inplace(store->doubtful, store->partitions.at[i].active);
-    for (size_t i = 0; i < store->rollups[STORE_1H].count; i++)
-        roaring_bitmap_andnot_inplace(store->doubtful, store->rollups[STORE_1H].at[i].active);
+    for (int tier = 0; tier < STORE_TIER_COUNT; tier++)
+        for (size_t i = 0; i < store->rollups[tier].count; i++)
+            roaring_bitmap_andnot_inplace(store->doubtful, store->rollups[tier].at[i].active);
     roaring_bitmap_t *candidates = roaring_bitmap_andnot(store->doubtful, store->held);
     roaring_uint32_iterator_t it;
     size_t count = 0;

@@ -117,6 +117,8 @@ MUST_USE int kv_compact(struct kv *kv, struct error *err);
 void kv_hurry(struct kv *kv);
 /* True from then on. */
 const _Atomic bool *kv_hurried(const struct kv *kv);
+/* What the tables take for [from, to), about; deleted data counts until it is compacted. */
+uint64_t kv_range_bytes(struct kv *kv, enum kv_family family, struct slice from, struct slice to);
 /* RocksDB's integer property, 0 when it has none of that name. */
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name);
 /* The smallest byte string above every string that starts with `prefix`. */

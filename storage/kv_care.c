@@ -64,6 +64,19 @@ int kv_checkpoint(struct kv *kv, const char *path, struct error *err)
     return kv_check(message, "cannot copy the tables", err);
 }
 
+uint64_t kv_range_bytes(struct kv *kv, enum kv_family family, struct slice from, struct slice to)
+{
+    uint64_t bytes = 0;
+    struct error unused;
+    char *message = NULL;
+    if (kv_enter(kv, &unused))
+        return 0;
+    rocksdb_approximate_sizes_cf(kv->db, kv->handles[family], 1, &from.at, &from.len, &to.at,
+                                 &to.len, &bytes, &message);
+    kv_leave(kv);
+    return kv_check(message, "cannot measure the tables", &unused) ? 0 : bytes;
+}
+
 uint64_t kv_property(struct kv *kv, enum kv_family family, const char *name)
 {
     uint64_t value = 0;

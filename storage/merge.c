@@ -214,7 +214,7 @@ static void shorten(struct store *store, uint32_t series)
 static int merge_or_drop(struct merge *merge, struct rewrite_day at, struct error *err)
 {
     const struct store *store = merge->store;
-    int64_t oldest = store->retention_ms ? clock_now_ms() - store->retention_ms : 0;
+    int64_t oldest = store_oldest_ms(store, at.series, clock_now_ms());
     struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
     if (span.end_ms >= oldest)
         return merge_day(merge, at, NULL, err);

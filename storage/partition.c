@@ -289,10 +289,10 @@ roaring_bitmap_t *partitions_union(const struct partitions *partitions, uint32_t
     return ids;
 }
 
-void partitions_forget(struct partitions *partitions, size_t count)
+void partitions_forget(struct partitions *partitions, size_t place)
 {
-    for (size_t i = 0; i < count; i++)
-        release(&partitions->at[i]);
-    partitions->count -= count;
-    memmove(partitions->at, partitions->at + count, partitions->count * sizeof *partitions->at);
+    release(&partitions->at[place]);
+    partitions->count--;
+    memmove(partitions->at + place, partitions->at + place + 1,
+            (partitions->count - place) * sizeof *partitions->at);
 }

@@ -73,7 +73,7 @@ void partitions_unstage(struct partitions *partitions);
 size_t partitions_find(const struct partitions *partitions, uint32_t day);
 /* The ids active on any day in [from, to]; the caller frees it. */
 roaring_bitmap_t *partitions_union(const struct partitions *partitions, uint32_t from, uint32_t to);
-/* Forgets the first `count` partitions. */
-void partitions_forget(struct partitions *partitions, size_t count);
+/* Forgets the one at that place. */
+void partitions_forget(struct partitions *partitions, size_t place);
 
 #endif

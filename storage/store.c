@@ -170,9 +170,10 @@ int store_open(const struct store_options *options, struct store **out, struct e
     metric_register(store_metrics, STORE_METRIC_COUNT);
     store_reopen_init();
     memory_register();
-    store->retention_ms = options->retention_raw_ms;
     store->fine_after_ms =
         options->rollup_5m_after_ms ? options->rollup_5m_after_ms : FINE_AFTER_DEFAULT;
+    store->keep.ms[STORE_RAW] = options->retention_raw_ms;
+    store->retained_ms = INT64_MIN;
     store->chunk_samples =
         options->chunk_samples ? (size_t)options->chunk_samples : CHUNK_SAMPLES_DEFAULT;
     assert(store->chunk_samples > 1 && store->chunk_samples <= CHUNK_SAMPLES_MAX);
@@ -209,6 +210,7 @@ void store_close(struct store *store)
     partitions_release(&store->partitions);
     for (int tier = 0; tier < STORE_TIER_COUNT; tier++)
         partitions_release(&store->rollups[tier]);
+    keep_release(&store->keep);
     postings_release(&store->postings);
     tombstones_release(&store->tombstones);
     roaring_bitmap_free(store->held);
@@ -249,12 +251,14 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
 {
     if (store_reopen(store, err))
         return -1;
-    /* Even on a full disk: it makes room. */
+    /* Even on a full disk: it makes room, or room for what will make some. */
     if (store_retain(store, now_ms, err) || logstore_retain(store->logs, now_ms, err))
         return error_wrap(err, "cannot drop what is past retention");
-    if (store_check_disk(store, err))
-        return -1;
     if (store_clean_tombstones(store, err) < 0)
+        return -1;
+    if (store->retention_waits && store_close_due(store, now_ms, err))
+        return error_wrap(err, "cannot roll up days that are to be dropped");
+    if (store_check_disk(store, err))
         return -1;
     if (store_seal_due(store, err) || memory_relieve_head(store, err) ||
         store_merge_due(store, now_ms, err) || store_sweep(store, now_ms, err))

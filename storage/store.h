@@ -37,6 +37,16 @@ struct store_options {
     int64_t disk_reserve_bytes;
 };
 
+/* How time is kept: samples, and buckets of two widths. */
+enum store_tier {
+    STORE_RAW,
+    STORE_5M,
+    STORE_1H,
+    STORE_TIER_COUNT,
+};
+#define STORE_5M_MS ((int64_t)300000)
+#define STORE_1H_MS ((int64_t)3600000)
+
 enum series_kind {
     SERIES_COUNTER = 1, /* cumulative, never falls */
     SERIES_GAUGE = 2,
@@ -97,6 +107,22 @@ int store_last(struct store *store, uint32_t series, struct arena *arena, double
                const struct histogram **histogram);
 /* Seals full chunks and log blocks, drops what is past retention. Called once a tick; bounded. */
 MUST_USE int store_maintain(struct store *store, int64_t now_ms, struct error *err);
+/* For how long samples and buckets are kept, in ms by tier (0 = for ever); the first rule that matches
+ * a series decides. Whole days of samples leave, and 32 days of buckets. */
+struct store_retention_rule {
+    const struct matcher *matchers;
+    size_t matcher_count;
+    int64_t ms[STORE_TIER_COUNT];
+};
+struct store_retention {
+    int64_t ms[STORE_TIER_COUNT];
+    int64_t bytes; /* of samples and buckets on disk, about; beyond it the oldest go; 0 = any */
+    const struct store_retention_rule *rules;
+    size_t rule_count;
+};
+/* Copies it. In force from the next store_maintain on. */
+MUST_USE int store_set_retention(struct store *store, const struct store_retention *retention,
+                                 struct error *err);
 /* Seals everything that is open. */
 MUST_USE int store_seal(struct store *store, struct error *err);
 /* Does now what maintenance would do in time: seals, drops, rewrites the tables. At once it may
@@ -176,15 +202,6 @@ struct store_span {
 /* The samples of a span, in the arena. ERROR_LIMIT when the arena is exhausted. */
 MUST_USE int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
                         struct store_column *out, struct error *err);
-
-enum store_tier {
-    STORE_RAW,
-    STORE_5M,
-    STORE_1H,
-    STORE_TIER_COUNT,
-};
-#define STORE_5M_MS ((int64_t)300000)
-#define STORE_1H_MS ((int64_t)3600000)
 
 /* Summaries of buckets, (end - width, end] each; see storage/rollup.h. Empty ones are left out. */
 struct store_buckets {

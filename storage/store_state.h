@@ -23,6 +23,7 @@
 #include "storage/base/metric.h"
 #include "storage/head.h"
 #include "storage/headlog.h"
+#include "storage/keep.h"
 #include "storage/key.h"
 #include "storage/kv.h"
 #include "storage/late.h"
@@ -81,7 +82,6 @@ struct store {
     struct kv *kv;
     struct logstore *logs;
     size_t chunk_samples;
-    int64_t retention_ms;  /* 0 = for ever */
     int64_t fine_after_ms; /* age of a day at which its 5m buckets are made */
     char *path;
     uint64_t disk_reserve;
@@ -108,6 +108,9 @@ struct store {
     uint32_t relieved;     /* the id where the next walk to relieve the head begins */
     int64_t reopen_ns;     /* monotonic: not before; see reopen.c */
     int64_t reopen_wait_ns;
+    struct keep keep;
+    int64_t retained_ms;        /* when what is past its time was last looked for */
+    bool retention_waits;       /* for the buckets of days that are past their time */
     roaring_bitmap_t *doubtful; /* series that may have no data left */
     roaring_bitmap_t *held;     /* not to be forgotten: see store_hold */
 
@@ -157,10 +160,17 @@ void store_close_again(struct store *store);
 bool store_day_may_leave(struct store *store, uint32_t day);
 /* retention.c */
 MUST_USE int store_retain(struct store *store, int64_t now_ms, struct error *err);
-/* Drops the raw chunks that these series have on that day, or those of a part of them: what is left
- * is active still. */
-MUST_USE int store_drop_day(struct store *store, uint32_t day, const roaring_bitmap_t *ids,
-                            struct error *err);
+/* Drops the chunks that these series have in that part (a day, or 32 days of buckets), or those of some
+ * of them: what is left is active still. */
+MUST_USE int store_drop_part(struct store *store, enum store_tier tier, uint32_t part,
+                             const roaring_bitmap_t *ids, struct error *err);
+/* Drops the buckets that these series have on that day; the tier is not STORE_RAW. */
+MUST_USE int store_drop_buckets(struct store *store, enum store_tier tier, uint32_t day,
+                                const roaring_bitmap_t *ids, struct error *err);
+/* A bounded part of a pass; 1: there is more to do. */
+MUST_USE int store_retain_some(struct store *store, int64_t now_ms, struct error *err);
+/* Samples of the series before this are past retention. */
+int64_t store_oldest_ms(const struct store *store, uint32_t series, int64_t now_ms);
 /* delete.c: carries out what is pending for these series; before any chunk of them is put. */
 MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, size_t count,
                                     struct error *err);

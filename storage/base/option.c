@@ -6,9 +6,13 @@
  * prefix of one is an unknown option; the nearest row is looked for among all rows and all their
  * prefixes, by edit distance, then by its last word (`flush_interval` -> `statsd.flush_interval`).
  *
- * ${NAME} and ${NAME:-default} expand in every scalar; $${ stands for a plain ${.
+ * An option of type ROWS is a list of maps, each loaded by a table of its own into one element of an
+ * array.
+ *
+ * ${NAME} and ${NAME:-default} expand in every scalar; $${ stands for a plain ${. What is printed and
+ * documented: option_print.c.
  */
-#include "storage/base/option.h"
+#include "storage/base/option_state.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -28,18 +32,6 @@ struct loader {
     struct error *err;
 };
 
-static const struct {
-    const char *suffix;
-    int64_t unit;
-} byte_units[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1}};
-
-static const struct {
-    const char *suffix;
-    int64_t unit;
-} duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* --- values --- */
 
 static bool parse_bytes(struct slice text, int64_t *out)
@@ -51,32 +43,10 @@ static bool parse_bytes(struct slice text, int64_t *out)
     if (!slice_to_i64(slice_head(text, digits), &number))
         return false;
     struct slice suffix = slice_trim(slice_skip(text, digits));
-    for (size_t i = 0; i < COUNT(byte_units); i++)
-        if (slice_equal_string(suffix, byte_units[i].suffix))
-            return !__builtin_mul_overflow(number, byte_units[i].unit, out);
+    for (size_t i = 0; i < OPTION_BYTE_UNITS; i++)
+        if (slice_equal_string(suffix, option_byte_units[i].suffix))
+            return !__builtin_mul_overflow(number, option_byte_units[i].unit, out);
     return false;
-}
-
-static void print_bytes(int64_t value, struct buffer *out)
-{
-    size_t i = 0;
-    while (value % byte_units[i].unit != 0)
-        i++;
-    const char *suffix = byte_units[i].unit == 1 || value == 0 ? "" : byte_units[i].suffix;
-    buffer_append_format(out, "%lld%s", (long long)(*suffix ? value / byte_units[i].unit : value),
-                         suffix);
-}
-
-static void print_duration(int64_t value, struct buffer *out)
-{
-    if (value == 0)
-        buffer_append_string(out, "0s");
-    for (size_t i = 0; i < COUNT(duration_units); i++) {
-        int64_t whole = value / duration_units[i].unit;
-        if (whole)
-            buffer_append_format(out, "%lld%s", (long long)whole, duration_units[i].suffix);
-        value -= whole * duration_units[i].unit;
-    }
 }
 
 static bool bounded(const struct option *row, int64_t value)
@@ -115,36 +85,6 @@ static bool parse_choice(const struct option *row, struct slice text, int64_t *o
     return false;
 }
 
-/* What the row allows, for error texts and the documentation. */
-static void describe(const struct option *row, struct buffer *out)
-{
-    static const char *const kinds[] = {
-        [OPTION_STRING] = "text",
-        [OPTION_INT] = "a whole number",
-        [OPTION_DURATION] = "a duration like 10s or 1h30m",
-        [OPTION_BYTES] = "a size like 64KiB or 16MiB",
-        [OPTION_BOOL] = "true or false",
-        [OPTION_ADDRESS] = "an address like 127.0.0.1:8125, or \"\" for off",
-        [OPTION_CHOICE] = "one of ",
-        [OPTION_LIST] = "a list of texts",
-    };
-    void (*print)(int64_t, struct buffer *) =
-        row->type == OPTION_BYTES ? print_bytes : print_duration;
-    buffer_append_string(out, kinds[row->type]);
-    for (size_t i = 0; row->type == OPTION_CHOICE && row->choices[i]; i++)
-        buffer_append_format(out, "%s%s", i ? ", " : "", row->choices[i]);
-    if (row->min == 0 && row->max == 0)
-        return;
-    if (row->type == OPTION_INT) {
-        buffer_append_format(out, " from %lld to %lld", (long long)row->min, (long long)row->max);
-        return;
-    }
-    buffer_append_string(out, " from ");
-    print(row->min, out);
-    buffer_append_string(out, " to ");
-    print(row->max, out);
-}
-
 static bool parse_number(const struct option *row, struct slice text, int64_t *out)
 {
     switch (row->type) {
@@ -160,6 +100,7 @@ static bool parse_number(const struct option *row, struct slice text, int64_t *o
     case OPTION_ADDRESS:
     case OPTION_BOOL:
     case OPTION_LIST:
+    case OPTION_ROWS:
         break;
     }
     return false;
@@ -264,7 +205,7 @@ static int fail_value(struct loader *loader, const struct option *row, const str
 {
     struct buffer allowed;
     buffer_init(&allowed, SCALAR_MAX_BYTES);
-    describe(row, &allowed);
+    option_describe(row, &allowed);
     if (node->kind == YAML_SCALAR)
         error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: %s must be " SLICE_FMT ", not \"%.*s\"",
                   loader->name, node->line, node->column, row->path,
@@ -297,6 +238,8 @@ static int set_list(struct loader *loader, const struct option *row, const struc
     return 0;
 }
 
+static int load_rows(struct loader *loader, const struct option *row, const struct yaml_node *node);
+
 static int set_row(struct loader *loader, const struct option *row, const struct yaml_node *node)
 {
     struct slice text;
@@ -311,11 +254,18 @@ static int set_row(struct loader *loader, const struct option *row, const struct
                          loader->name, node->key_line, node->key_column, row->path);
     if (row->type == OPTION_LIST)
         return set_list(loader, row, node);
+    if (row->type == OPTION_ROWS)
+        return load_rows(loader, row, node);
     if (node->kind != YAML_SCALAR)
         return fail_value(loader, row, node, node->text);
     if (scalar_text(loader, node, &text) != 0)
         return -1;
-    return set_scalar(loader, row, text) ? 0 : fail_value(loader, row, node, text);
+    if (!set_scalar(loader, row, text))
+        return fail_value(loader, row, node, text);
+    if (!row->check || row->check(text, loader->err) == 0)
+        return 0;
+    return error_wrap(loader->err, "%s:%d:%d: %s", loader->name, node->line, node->column,
+                      row->path);
 }
 
 static size_t min3(size_t a, size_t b, size_t c)
@@ -436,12 +386,53 @@ static int load_map(struct loader *loader, const struct yaml_node *map, struct s
 
 static void set_fallback(struct loader *loader, const struct option *row)
 {
-    if (row->type == OPTION_LIST) {
-        memset(loader->config + row->offset, 0, sizeof(struct option_list));
+    if (row->type == OPTION_LIST || row->type == OPTION_ROWS) {
+        memset(loader->config + row->offset, 0,
+               row->type == OPTION_LIST ? sizeof(struct option_list) : sizeof(struct option_rows));
         return;
     }
+    if (!row->fallback)
+        return; /* of a list of maps: left out is zero */
     bool legal = set_scalar(loader, row, slice_of_string(row->fallback));
     assert(legal);
+}
+
+/* One map of a list; `config` is zeroed. */
+static int load_element(struct loader *loader, const struct yaml_node *node)
+{
+    loader->line_of_row = arena_zeroed(loader->arena, loader->count, sizeof *loader->line_of_row);
+    if (!loader->line_of_row)
+        return error_set(loader->err, ERROR_TOO_LARGE, "%s is too large", loader->name);
+    for (size_t i = 0; i < loader->count; i++)
+        set_fallback(loader, &loader->table[i]);
+    if (load_map(loader, node, (struct slice){"", 0}) != 0)
+        return -1;
+    for (size_t i = 0; i < loader->count; i++)
+        if (loader->table[i].required && !loader->line_of_row[i])
+            return error_set(loader->err, ERROR_BAD_DATA, "%s:%d:%d: an entry without %s; add it",
+                             loader->name, node->line, node->column, loader->table[i].path);
+    return 0;
+}
+
+static int load_rows(struct loader *loader, const struct option *row, const struct yaml_node *node)
+{
+    struct option_rows rows = {.count = node->count};
+    char *at = arena_zeroed(loader->arena, node->count + 1, row->row_size);
+    if (node->kind != YAML_LIST || !at)
+        return fail_value(loader, row, node, node->text);
+    for (size_t i = 0; i < node->count; i++) {
+        struct loader element = *loader;
+        element.table = row->rows;
+        element.count = row->row_count;
+        element.config = at + i * row->row_size;
+        if (node->children[i].kind != YAML_MAP)
+            return fail_value(loader, row, &node->children[i], node->children[i].text);
+        if (load_element(&element, &node->children[i]) != 0)
+            return -1;
+    }
+    rows.at = at;
+    memcpy(loader->config + row->offset, &rows, sizeof rows);
+    return 0;
 }
 
 int option_load(const struct option *table, size_t count, const struct option_source *source,
@@ -464,108 +455,4 @@ int option_load(const struct option *table, size_t count, const struct option_so
         return fail_node(&loader, source->map,
                          "the file must be a map of options, as in `data_dir: ./data`");
     return load_map(&loader, source->map, (struct slice){"", 0});
-}
-
-/* --- printing --- */
-
-/* Double-quoted YAML in which ${ does not expand. */
-static void print_quoted(const char *text, struct buffer *out)
-{
-    buffer_append_char(out, '"');
-    for (const char *c = text; *c; c++) {
-        if (c[0] == '$' && c[1] == '{')
-            buffer_append_char(out, '$');
-        if (*c == '"' || *c == '\\')
-            buffer_append_char(out, '\\');
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            buffer_append_format(out, "\\x%02x", (unsigned char)*c);
-        else
-            buffer_append_char(out, *c);
-    }
-    buffer_append_char(out, '"');
-}
-
-static void print_list(const struct option_list *list, struct buffer *out)
-{
-    buffer_append_char(out, '[');
-    for (size_t i = 0; i < list->count; i++) {
-        buffer_append_string(out, i ? ", " : "");
-        print_quoted(list->at[i], out);
-    }
-    buffer_append_char(out, ']');
-}
-
-static void print_value(const struct option *row, const char *at, struct buffer *out)
-{
-    int64_t number = 0;
-    switch (row->type) {
-    case OPTION_STRING:
-    case OPTION_ADDRESS:
-        print_quoted(*(const char *const *)(const void *)at, out);
-        return;
-    case OPTION_BOOL:
-        buffer_append_string(out, *(const bool *)at ? "true" : "false");
-        return;
-    case OPTION_LIST:
-        print_list((const struct option_list *)(const void *)at, out);
-        return;
-    case OPTION_INT:
-    case OPTION_DURATION:
-    case OPTION_BYTES:
-    case OPTION_CHOICE:
-        memcpy(&number, at, sizeof number);
-        break;
-    }
-    if (row->type == OPTION_DURATION)
-        print_duration(number, out);
-    else if (row->type == OPTION_BYTES)
-        print_bytes(number, out);
-    else if (row->type == OPTION_CHOICE)
-        buffer_append_string(out, row->choices[number]);
-    else
-        buffer_append_format(out, "%lld", (long long)number);
-}
-
-/* Opens the sections in which `path` lies and `previous` does not; leaves the last word in *path. */
-static int print_sections(struct slice *path, struct slice previous, struct buffer *out)
-{
-    struct slice word, other = {"", 0};
-    int depth = 0;
-    bool same = true;
-    while (memchr(path->at, '.', path->len)) {
-        bool other_is_section = slice_cut(&previous, '.', &other);
-        slice_cut(path, '.', &word);
-        same = same && other_is_section && slice_equal(word, other);
-        if (!same)
-            buffer_append_format(out, "%*s" SLICE_FMT ":\n", depth * 2, "", SLICE_ARG(word));
-        depth++;
-    }
-    return depth;
-}
-
-void option_print(const struct option *table, size_t count, const void *config, struct buffer *out)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct slice path = slice_of_string(table[i].path);
-        struct slice previous = slice_of_string(i ? table[i - 1].path : "");
-        int depth = print_sections(&path, previous, out);
-        buffer_append_format(out, "%*s" SLICE_FMT ": ", depth * 2, "", SLICE_ARG(path));
-        print_value(&table[i], (const char *)config + table[i].offset, out);
-        buffer_append_char(out, '\n');
-    }
-}
-
-void option_document(const struct option *table, size_t count, struct buffer *out)
-{
-    buffer_append_string(out, "| key | default | allowed | reload | meaning |\n"
-                              "|---|---|---|---|---|\n");
-    for (size_t i = 0; i < count; i++) {
-        const struct option *row = &table[i];
-        buffer_append_format(out, "| `%s` | `%s` | ", row->path,
-                             *row->fallback ? row->fallback : "\"\"");
-        describe(row, out);
-        if (row->unit)
-            buffer_append_format(out, ", %s", row->unit);
-        buffer_append_format(out, " | %s | %s |\n", row->reloadable ? "yes" : "no", row->help);
-    }
 }

@@ -20,6 +20,7 @@ enum option_type {
     OPTION_ADDRESS,  /* const char * "host:port", "" = off; the port is checked */
     OPTION_CHOICE,   /* int64_t index into `choices` */
     OPTION_LIST,     /* struct option_list of strings */
+    OPTION_ROWS,     /* struct option_rows: a list of maps, each read by a table of its own */
 };
 
 struct option_list {
@@ -27,16 +28,27 @@ struct option_list {
     size_t count;
 };
 
+struct option_rows {
+    const void *at; /* elements of option.row_size bytes */
+    size_t count;
+};
+
 struct option {
     const char *path; /* "statsd.flush_interval" */
     enum option_type type;
     size_t offset;              /* in the configuration struct */
-    const char *fallback;       /* the default, as it would stand in YAML */
+    const char *fallback;       /* the default, as it would stand in YAML; NULL in ROWS: zero */
     int64_t min, max;           /* INT, DURATION (ms), BYTES; 0,0 = unbounded */
     const char *const *choices; /* CHOICE: NULL-terminated */
     const char *unit;           /* for the documentation; may be NULL */
     const char *help;           /* one sentence */
     bool reloadable;
+    bool required; /* in ROWS: must stand in every map */
+    /* STRING: looks at a value that was given; the error gets the place in front. May be NULL. */
+    int (*check)(struct slice text, struct error *err);
+    const struct option *rows; /* ROWS: the table of one map; paths are relative to it */
+    size_t row_count;
+    size_t row_size;
 };
 
 struct option_source {

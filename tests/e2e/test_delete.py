@@ -114,3 +114,25 @@ def test_bad_requests_are_refused_in_prometheus_shape(lapwing):
     form = server.http("/api/v1/admin/tsdb/delete_series", "match%5B%5D=nothing",
                        {"Content-Type": "application/x-www-form-urlencoded"}, method="POST")
     assert form.status == 204
+
+
+def test_retention_rules_apply_and_change_with_a_reload(lapwing):
+    server = lapwing("retention: {raw: 100d}")
+    now = int(time.time())
+    days = [9, 5, 1]
+    import_lines(server, [f'aged{{env="{env}"}} 1 {(now - day * 86400) * 1000}'
+                          for env in ("dev", "prod") for day in days])
+
+    def kept(env):
+        return server.value(f'count_over_time(aged{{env="{env}"}}[30d])', time=now)
+
+    assert (kept("dev"), kept("prod")) == (3, 3)
+    server.config.write_text(server.config.read_text() + """
+retention_rules: [{match: 'aged{env="dev"}', raw: 3d, 5m: 3d, 1h: 3d}]
+""")
+    assert server.http("/-/reload", method="POST").status == 200
+    assert server.http("/api/v1/admin/tsdb/compact", method="POST").status == 200
+    assert (kept("dev"), kept("prod")) == (1, 3)
+    server.config.write_text(server.config.read_text() + "x: 1\n")
+    assert server.http("/-/reload", method="POST").status != 200
+    assert (kept("dev"), kept("prod")) == (1, 3)

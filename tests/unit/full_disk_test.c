@@ -243,7 +243,8 @@ static void old_data_leaves_a_full_disk(void **state)
     assert_int_equal(store_seal(server.store, &err), 0);
     assert_int_equal(days_kept(&server), 1);
     fill_disk(&server, true);
-    server.store->retention_ms = 10 * DAY_MS;
+    server.store->keep.ms[STORE_RAW] = 10 * DAY_MS;
+    server.store->retained_ms = INT64_MIN;
     const struct ingest_parts parts = {
         .config = &server.config, .writer = server.writer, .registry = server.registry};
     assert_int_equal(ingest_open(&parts, &ingest, &err), 0);
