@@ -106,7 +106,7 @@ def run(args):
         print(sender.communicate()[0].strip())
         print(f"most: {server.resident_mb('VmHWM'):.0f} MB")
         for line in server.get("/metrics").splitlines():
-            if re.match(r"lapwing_(store_\w*(bytes|series|samples)|statsd_entries|registry_series"
+            if re.match(r"lapwing_(store_\w*(bytes|series|samples)|heap_\w+|statsd_entries|registry_series"
                         r"|statsd_kernel_drops_total|flush_seconds_total|flush_ticks_total"
                         r"|series_overflow_total|samples_dropped_total|\w*memory\w*)\b", line):
                 print("  " + line)
