@@ -24,6 +24,8 @@
 
 #define SERIES_PER_WRITE    1000
 #define TICK_NS_MAX         ((int64_t)100000000)
+#define BEHIND_SERIES       3000 /* about what a tick's time suffices for */
+#define BEHIND_NS_MAX       ((int64_t)300000000)
 #define SWEEP_MS            60000
 #define STRAGGLER_S         7200
 #define IDLE_S              3600
@@ -163,11 +165,24 @@ static int write_sealed(struct seal *seal, struct error *err)
     return 0;
 }
 
-/* Seals the last n of the due list. */
-static int seal_tail(struct store *store, size_t n, struct error *err)
+/* The first n are no longer due. */
+static void take_first(struct store *store, size_t n)
+{
+    struct id_list *due = &store->due;
+    for (size_t i = 0; i < n; i++) {
+        struct head_series *series = head_get(&store->head, due->at[i]);
+        if (series)
+            series->due = false;
+    }
+    due->count -= n;
+    memmove(due->at, due->at + n, due->count * sizeof *due->at);
+}
+
+/* Seals the first n of the due list. */
+static int seal_first(struct store *store, size_t n, struct error *err)
 {
     /* What was deleted lies in chunks: those put now must not meet it. */
-    if (store_apply_tombstones(store, store->due.at + store->due.count - n, n, err))
+    if (store_apply_tombstones(store, store->due.at, n, err))
         return -1;
     struct seal *seal = alloc_zeroed(1, sizeof *seal);
     seal->store = store;
@@ -175,15 +190,10 @@ static int seal_tail(struct store *store, size_t n, struct error *err)
     buffer_init(&seal->chunk, SIZE_MAX);
     arena_init(&seal->arena, ARENA_BYTES);
     for (size_t i = 0; i < n; i++)
-        seal_series(seal, store->due.at[store->due.count - n + i]);
+        seal_series(seal, store->due.at[i]);
     int status = write_sealed(seal, err);
-    if (!status) {
-        for (size_t i = 0; i < n; i++) {
-            struct head_series *series = head_get(&store->head, store->due.at[--store->due.count]);
-            if (series)
-                series->due = false;
-        }
-    }
+    if (!status)
+        take_first(store, n);
     kv_batch_free(seal->batch);
     buffer_release(&seal->chunk);
     arena_release(&seal->arena);
@@ -197,7 +207,7 @@ static int seal_until(struct store *store, int64_t deadline_ns, struct error *er
     int status = 0;
     while (!status && store->due.count && clock_monotonic_ns() < deadline_ns) {
         size_t n = store->due.count < SERIES_PER_WRITE ? store->due.count : SERIES_PER_WRITE;
-        status = seal_tail(store, n, err);
+        status = seal_first(store, n, err);
     }
     metric_add(&store_metrics[STORE_SEAL_SECONDS], clock_monotonic_ns() - start);
     return status;
@@ -205,7 +215,8 @@ static int seal_until(struct store *store, int64_t deadline_ns, struct error *er
 
 int store_seal_due(struct store *store, struct error *err)
 {
-    return seal_until(store, clock_monotonic_ns() + TICK_NS_MAX, err);
+    bool behind = store->due.count > BEHIND_SERIES;
+    return seal_until(store, clock_monotonic_ns() + (behind ? BEHIND_NS_MAX : TICK_NS_MAX), err);
 }
 
 /* --- stragglers, idle entries and the end of the head log --- */

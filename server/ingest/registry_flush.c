@@ -19,9 +19,8 @@
  * again, so that its first sample still has one before it. Members of sets and stale markers are
  * not repeated.
  *
- * A series that the store has forgotten meanwhile is forgotten too, and found anew when it is sent
- * again. Deliberately absent: a list of idle series
- * restored at start. What is not sent again after a restart ends by lookback, not by a marker.
+ * The store does not forget a series that is held here (store_hold). Deliberately absent: a list of
+ * idle series restored at start. What is not sent again after a restart ends by lookback, not by a marker.
  */
 #include <assert.h>
 #include <math.h>
