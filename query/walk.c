@@ -5,6 +5,8 @@
  * give the same answer (source.c decides); a function then has a second version, in window.c. A
  * window that holds both floats and histograms yields nothing, and a warning.
  */
+#include <assert.h>
+
 #include "query/call.h"
 #include "query/histogram_math.h"
 
@@ -183,6 +185,7 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
 
 static int check_quantile(const struct window_sink *self)
 {
+    assert(self->params[0]);
     for (size_t i = 0; i < self->grid->steps; i++)
         if (!(self->params[0][i] >= 0 && self->params[0][i] <= 1))
             eval_warn(self->eval,
@@ -194,6 +197,8 @@ static int check_quantile(const struct window_sink *self)
 static int check_smoothing(const struct window_sink *self)
 {
     static const char *const factors[] = {"smoothing", "trend"};
+    assert(self->params[0]);
+    assert(self->params[1]);
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < self->grid->steps; i++)
             if (!(self->params[k][i] > 0 && self->params[k][i] < 1))
