@@ -90,24 +90,6 @@ static int exhausted(struct error *err)
 
 /* --- which days from where (under the lock) --- */
 
-static bool has_rollup(const struct store *store, uint32_t series, uint32_t day)
-{
-    const struct partition *partition =
-        partitions_get(&store->rollups[STORE_1H], day / ROLLUP_DAYS);
-    return partition && roaring_bitmap_contains(partition->active, series);
-}
-
-/* True when the samples that fall into buckets of the day have left. */
-static bool samples_left(const struct store *store, uint32_t series, uint32_t day)
-{
-    const struct partitions *partitions = &store->partitions;
-    const struct partition *partition = partitions_get(partitions, day);
-    if (partition)
-        return roaring_bitmap_contains(partition->thinned, series);
-    return (partitions->count == 0 || day < partitions->at[0].day) &&
-           has_rollup(store, series, day);
-}
-
 static enum source source_of(const struct store *store, uint32_t series, uint32_t day)
 {
     const struct head_series *head = head_get(&store->head, series);
@@ -116,16 +98,17 @@ static enum source source_of(const struct store *store, uint32_t series, uint32_
     if ((head && head->count && head->first_ms <= to_ms && head->last_ms >= from_ms) ||
         late_overlaps(late_find(&store->late, series), from_ms, to_ms))
         return SOURCE_RAW;
-    if (samples_left(store, series, day))
-        return SOURCE_ROLLUP;
+    bool active = partition && roaring_bitmap_contains(partition->active, series);
+    if (left_samples(store, series, day))
+        return active ? SOURCE_EITHER : SOURCE_ROLLUP;
     if (!partition)
         return SOURCE_NONE;
-    bool active = roaring_bitmap_contains(partition->active, series);
-    if (partition_is_current(partition, series))
-        return active                           ? SOURCE_EITHER
-               : has_rollup(store, series, day) ? SOURCE_ROLLUP
-                                                : SOURCE_NONE;
-    return active || roaring_bitmap_contains(partition->stale, series) ? SOURCE_RAW : SOURCE_NONE;
+    if (!partition_is_current(partition, series))
+        return active || roaring_bitmap_contains(partition->stale, series) ? SOURCE_RAW
+                                                                           : SOURCE_NONE;
+    if (active)
+        return SOURCE_EITHER;
+    return left_has_buckets(store, series, day) ? SOURCE_ROLLUP : SOURCE_NONE;
 }
 
 struct day_range {
@@ -162,7 +145,7 @@ static enum source source_in(const struct bucket_read *read, uint32_t day)
     const struct store *store = reader_store(read->reader);
     if (!read->thin)
         return source_of(store, read->span.series, day);
-    return samples_left(store, read->span.series, day) ? SOURCE_ROLLUP : SOURCE_NONE;
+    return left_samples(store, read->span.series, day) ? SOURCE_ROLLUP : SOURCE_NONE;
 }
 
 static void choose_sources(struct bucket_read *read)
@@ -329,54 +312,50 @@ static bool thin_rollup(struct thin *thin, const struct rollup *rollup)
     return true;
 }
 
-/* Appends the day's buckets from the finest tier there is. */
-static int read_finest(struct bucket_read *read, uint32_t day, struct rollup *rollup,
-                       struct error *err)
+/* Appends the buckets that the tier has of the days, which then are done with. */
+static int read_left(struct bucket_read *read, enum store_tier tier, struct rollup *rollup,
+                     struct error *err)
 {
-    int status = 0;
-    for (int tier = STORE_5M; tier < STORE_TIER_COUNT && status == 0; tier++) {
-        rollup->width_ms = rollup_tier_ms[tier];
-        read->placed = STORE_RAW;
-        status = read_day(read, (enum store_tier)tier, day, rollup, err);
-        if (status == 1 && read->coarse_ms < rollup->width_ms)
-            read->coarse_ms = rollup->width_ms;
+    struct bucket_reader *buckets = read->buckets;
+    rollup_reset(rollup, read->histograms, rollup_tier_ms[tier]);
+    for (size_t i = 0; i < buckets->days; i++) {
+        if (buckets->sources[i] == SOURCE_NONE)
+            continue;
+        int status = read_day(read, tier, buckets->first_day + (uint32_t)i, rollup, err);
+        if (status < 0)
+            return -1;
+        if (status == 0)
+            continue;
+        int64_t until_ms = partition_start(buckets->first_day + (uint32_t)i + 1);
+        if (read->coarse_until_ms < until_ms)
+            read->coarse_until_ms = until_ms;
+        buckets->sources[i] = SOURCE_NONE;
     }
-    if (status == 1)
-        read->coarse_until_ms = partition_start(day + 1);
-    return status < 0 ? -1 : 0;
+    return 0;
 }
 
-bool buckets_replace(const struct store *store, struct store_span span)
+/* Lays what the tier has left over *out. */
+static int overlay_left(struct bucket_read *read, struct thin *thin, enum store_tier tier,
+                        struct store_column *out, struct error *err)
 {
-    const struct partitions *partitions = &store->partitions;
-    uint32_t from = bucket_day_of(span.start_ms), to = bucket_day_of(span.end_ms);
-    const struct partitions *months = &store->rollups[STORE_1H];
-    size_t i = partitions_find(partitions, from);
-    for (; i < partitions->count && partitions->at[i].day <= to; i++)
-        if (roaring_bitmap_contains(partitions->at[i].thinned, span.series))
-            return true;
-    uint32_t oldest = partitions->count ? partitions->at[0].day : UINT32_MAX;
-    if (from >= oldest)
-        return false;
-    for (i = partitions_find(months, from / ROLLUP_DAYS);
-         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
-        if (roaring_bitmap_contains(months->at[i].active, span.series))
-            return true;
-    return false;
-}
-
-void buckets_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids)
-{
-    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
-    uint32_t from = bucket_day_of(range.start_ms), to = bucket_day_of(range.end_ms);
-    size_t i = partitions_find(days, from);
-    for (; i < days->count && days->at[i].day <= to; i++)
-        roaring_bitmap_or_inplace(ids, days->at[i].thinned);
-    if (days->count && from >= days->at[0].day)
-        return;
-    for (i = partitions_find(months, from / ROLLUP_DAYS);
-         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
-        roaring_bitmap_or_inplace(ids, months->at[i].active);
+    struct rollup *rollup = &read->buckets->rollup;
+    struct store_column under = *out;
+    if (read_left(read, tier, rollup, err))
+        return -1;
+    if (rollup->count == 0)
+        return 0;
+    if (!thin_rollup(thin, rollup))
+        return exhausted(err);
+    struct store_column over = {.count = thin->count,
+                                .times = thin->times,
+                                .values = thin->values,
+                                .histograms = thin->histograms};
+    if (!column_overlay(&under, &over, read->arena, out))
+        return exhausted(err);
+    out->damaged += rollup->damaged;
+    out->coarse_ms = rollup_tier_ms[tier];
+    out->coarse_until_ms = read->coarse_until_ms;
+    return 0;
 }
 
 int buckets_read_thin(struct store_reader *reader, struct store_span span, struct arena *arena,
@@ -386,22 +365,11 @@ int buckets_read_thin(struct store_reader *reader, struct store_span span, struc
     read.span.start_ms = span.start_ms > 0 ? span.start_ms - 1 : 0;
     begin(&read);
     struct thin thin = {.arena = arena, .span = span};
-    struct rollup *rollup = &read.buckets->rollup; /* of buckets of both widths */
-    rollup_reset(rollup, read.histograms, STORE_1H_MS);
-    for (size_t i = 0; i < read.buckets->days; i++)
-        if (read.buckets->sources[i] == SOURCE_ROLLUP &&
-            read_finest(&read, read.buckets->first_day + (uint32_t)i, rollup, err))
-            return -1;
-    if (!thin_rollup(&thin, rollup))
-        return exhausted(err);
-    *out = (struct store_column){.count = thin.count,
-                                 .times = thin.times,
-                                 .values = thin.values,
-                                 .histograms = thin.histograms,
-                                 .damaged = rollup->damaged,
-                                 .coarse_ms = read.coarse_ms,
-                                 .coarse_until_ms = read.coarse_until_ms};
-    return 0;
+    *out = (struct store_column){0};
+    return overlay_left(&read, &thin, STORE_5M, out, err) ||
+                   overlay_left(&read, &thin, STORE_1H, out, err)
+               ? -1
+               : 0;
 }
 
 /* --- buckets of a range --- */

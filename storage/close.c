@@ -174,6 +174,9 @@ static int roll_tier(struct roll *roll, struct rewrite_day at, enum store_tier t
     metric_add(&store_metrics[STORE_ROLLUP_BYTES], (int64_t)roll->bytes.len);
     pthread_rwlock_wrlock(&store->lock);
     partitions_mark_rollup(rollups, at.day / ROLLUP_DAYS, at.series);
+    /* With no more than the sample of midnight: later ones must not take it for one that has left. */
+    if (roll->partition->remade)
+        roaring_bitmap_add(roll->partition->active, at.series);
     pthread_rwlock_unlock(&store->lock);
     return 0;
 }

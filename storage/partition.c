@@ -7,7 +7,7 @@
  *
  *   checksum   the low half of XXH3 over what follows
  *   bitmaps    roaring's portable format, which says its own size
- *   flags      bit 0: closed, bit 1: fine; the three are left out where all are zero or empty
+ *   flags      bit 0: closed, 1: fine, 2: remade; the three are left out where all are zero or empty
  *
  * A bitmap is written in the same batch as the chunks that made it grow. That is at most some
  * kilobytes a tick during the first hour of a day, and nothing until the day is closed.
@@ -15,6 +15,11 @@
  * Buckets are left-open: the sample of midnight is the first of its day, but falls into the last
  * bucket of the day before. So a chunk that begins at midnight makes that day stale, and makes its
  * partition where there is none: the day will have a bucket although it has no sample.
+ *
+ * Samples may come to a day that has left (at its closing midnight, or since retention was made
+ * longer). They must not replace the buckets that remain of it. So where a day is made that is not
+ * the newest, a series that has buckets there when it gets samples is thinned, and what comes is read
+ * as samples only.
  */
 #include "storage/partition.h"
 
@@ -28,6 +33,7 @@
 #define HEADER_BYTES 8
 #define FLAG_CLOSED  1
 #define FLAG_FINE    2
+#define FLAG_REMADE  4
 
 static void release(struct partition *partition)
 {
@@ -77,7 +83,10 @@ static struct partition *make(struct partitions *partitions, uint32_t day)
     }
     memmove(&partitions->at[place + 1], &partitions->at[place],
             (partitions->count - place) * sizeof *partitions->at);
+    bool remade = (place == 0 || place < partitions->count) && partitions->rollups &&
+                  partitions->rollups->count;
     partitions->at[place] = (struct partition){.day = day,
+                                               .remade = remade,
                                                .active = roaring_bitmap_create(),
                                                .stale = roaring_bitmap_create(),
                                                .thinned = roaring_bitmap_create(),
@@ -116,18 +125,30 @@ void partitions_touch(struct partitions *partitions, uint32_t series, int64_t st
             add(&partitions->at[i], partitions->at[i].stale, series);
 }
 
+/* True when samples that the series had on that day have left. Its buckets are of those unless they
+ * were made since: then it is active, see close.c. */
+static bool has_left(const struct partitions *partitions, const struct partition *partition,
+                     uint32_t series)
+{
+    return partition->remade && !roaring_bitmap_contains(partition->active, series) &&
+           partitions->has_buckets(partitions->arg, series, partition->day);
+}
+
 void partitions_mark(struct partitions *partitions, uint32_t series, int64_t start_ms,
                      int64_t end_ms)
 {
     uint32_t before = bucket_day_of(start_ms);
     struct partition *partition = make(partitions, partition_of(start_ms));
+    if (has_left(partitions, partition, series))
+        add(partition, partition->thinned, series);
     add(partition, partition->active, series);
     partition_stretch(partition, (uint32_t)(end_ms - start_ms));
     partitions_touch(partitions, series, start_ms, end_ms);
     if (before == partition_of(start_ms))
         return;
     partition = make(partitions, before);
-    add(partition, partition->stale, series);
+    bool left = has_left(partitions, partition, series);
+    add(partition, left ? partition->thinned : partition->stale, series);
 }
 
 void partitions_mark_rollup(struct partitions *rollups, uint32_t partition, uint32_t series)
@@ -178,10 +199,12 @@ static void append_row(struct buffer *out, const struct partition *partition)
     buffer_append_u32le(out, 0);
     buffer_append_u32le(out, partition->longest_ms);
     append_ids(out, partition->active, none);
-    if (partition->closed || !roaring_bitmap_is_empty(partition->stale) ||
+    uint8_t flags =
+        (uint8_t)((partition->closed ? FLAG_CLOSED : 0) | (partition->fine ? FLAG_FINE : 0) |
+                  (partition->remade ? FLAG_REMADE : 0));
+    if (flags || !roaring_bitmap_is_empty(partition->stale) ||
         !roaring_bitmap_is_empty(partition->thinned)) {
-        buffer_append_u8(out, (uint8_t)((partition->closed ? FLAG_CLOSED : 0) |
-                                        (partition->fine ? FLAG_FINE : 0)));
+        buffer_append_u8(out, flags);
         append_ids(out, partition->stale, partition->rolled);
         append_ids(out, partition->thinned, none);
     }
@@ -247,11 +270,12 @@ static bool load_row(struct partitions *partitions, uint32_t day, struct slice v
         return false;
     if (value.len == 0)
         return true;
-    if (!bytes_cut_u8(&value, &flags) || flags > (FLAG_CLOSED | FLAG_FINE) ||
+    if (!bytes_cut_u8(&value, &flags) || flags > (FLAG_CLOSED | FLAG_FINE | FLAG_REMADE) ||
         !cut_ids(&value, &partition->stale) || !cut_ids(&value, &partition->thinned))
         return false;
     partition->closed = flags & FLAG_CLOSED;
     partition->fine = flags & FLAG_FINE;
+    partition->remade = flags & FLAG_REMADE;
     return value.len == 0;
 }
 

@@ -18,6 +18,7 @@ struct partition {
     bool dirty;          /* differs from KV_POSTINGS */
     bool closed;         /* the day's 1h buckets are made, but for those of the stale series */
     bool fine;           /* its 5m buckets too */
+    bool remade;         /* may have left before: it was made when there were newer days, or none */
     uint32_t longest_ms; /* span of its longest chunk: how far back a reader has to look */
     roaring_bitmap_t *active;
     roaring_bitmap_t *stale;   /* series whose buckets are still to be made, or made again */
@@ -30,6 +31,10 @@ struct partitions {
     struct partition *at; /* sorted by day */
     size_t count;
     size_t capacity;
+    const struct partitions *rollups; /* of 1h buckets; NULL: nothing is known of buckets */
+    /* True when the series has 1h buckets of that day. */
+    bool (*has_buckets)(void *arg, uint32_t series, uint32_t day);
+    void *arg;
 };
 
 void partitions_release(struct partitions *partitions);

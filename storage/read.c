@@ -292,7 +292,7 @@ static bool read_head(struct reading *reading)
     struct store_span span = {reading->id, reading->start_ms, reading->end_ms};
     if (enough && late)
         enough = late_copy(late, &span, reading->arena, &reading->late);
-    reading->thinned = buckets_replace(store, span);
+    reading->thinned = left_in_range(store, span);
     find_days(reading, series);
     tombstones_of(&store->tombstones, reading->id,
                   (struct time_range){reading->start_ms, reading->chunk_end_ms},

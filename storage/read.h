@@ -13,13 +13,18 @@ struct store *reader_store(const struct store_reader *reader);
 /* Where buckets.c keeps what it needs; NULL until it does. */
 struct bucket_reader **reader_buckets(struct store_reader *reader);
 
+/* --- left.c, under the lock --- */
+/* True when the series has 1h buckets within the same 32 days. */
+bool left_has_buckets(const struct store *store, uint32_t series, uint32_t day);
+/* True when the samples that fall into buckets of the day have left. */
+bool left_samples(const struct store *store, uint32_t series, uint32_t day);
+/* True when there may be such days in the range. */
+bool left_in_range(const struct store *store, struct store_span span);
+/* Adds the series for which that may be so. */
+void left_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids);
+
 /* --- buckets.c --- */
 void bucket_reader_free(struct bucket_reader *buckets);
-/* Under the lock: true when the range has days whose samples of the series have left, and buckets
- * took their place. */
-bool buckets_replace(const struct store *store, struct store_span span);
-/* Under the lock: adds the series that may have buckets in place of samples there. */
-void buckets_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids);
 /* The first and the last sample of each bucket there, and a stale marker where it ended. */
 MUST_USE int buckets_read_thin(struct store_reader *reader, struct store_span span,
                                struct arena *arena, struct store_column *out, struct error *err);

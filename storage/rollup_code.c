@@ -10,9 +10,10 @@
  *   ended      a bit a bucket, least significant first
  *
  *   values     exponent u8 | first | last - first | first - min | max - first, packed; exponent 255:
- *              four columns of doubles (storage/column.c)
+ *              four columns of doubles
  *              how u8 | sum:  1: less count * first, packed; 2: column of doubles
  *              how u8 | drop: 0: all zero; 1: packed; 2: column of doubles. Absent with type bit 1
+ *   column     0 | storage/column.c, or 1 | f64le each, where that takes little more
  *
  *   histograms columns of min and max; then for each bucket with samples the code of its first
  *              histogram and, with two samples, of its last, each relative to the one before
@@ -53,6 +54,40 @@ enum how {
 static uint32_t checksum(struct slice bytes, uint8_t type)
 {
     return (uint32_t)XXH3_64bits_withSeed(bytes.at, bytes.len, type);
+}
+
+/* --- columns of doubles --- */
+
+/* What saves less than a fifth is not worth decoding bit by bit. */
+static void append_doubles(struct buffer *out, const double *values, size_t count)
+{
+    size_t at = out->len;
+    buffer_append_u8(out, 0);
+    column_append(out, values, count);
+    if (out->len - at <= count * 13 / 2)
+        return;
+    out->len = at;
+    buffer_append_u8(out, 1);
+    for (size_t i = 0; i < count; i++)
+        buffer_append_u64le(out, double_bits(values[i]));
+}
+
+static bool cut_doubles(struct slice *rest, double *out, size_t count)
+{
+    struct slice bytes;
+    uint8_t plain;
+    if (!bytes_cut_u8(rest, &plain) || plain > 1)
+        return false;
+    if (!plain)
+        return column_cut(rest, out, count);
+    if (!bytes_cut_slice(rest, count * sizeof *out, &bytes))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, bytes.at + i * sizeof bits, sizeof bits);
+        out[i] = double_of_bits(le64toh(bits));
+    }
+    return true;
 }
 
 /* --- writing --- */
@@ -121,7 +156,7 @@ static void append_sum(struct buffer *out, const struct numbers *numbers, int ex
     int64_t k[BUCKETS_MAX];
     if (exponent == EXPONENT_RAW || !scale(numbers->sum, numbers->count, exponent, k)) {
         buffer_append_u8(out, HOW_DOUBLES);
-        column_append(out, numbers->sum, numbers->count);
+        append_doubles(out, numbers->sum, numbers->count);
         return;
     }
     subtract(k, k, scaled->first, numbers->counts, numbers->count);
@@ -147,7 +182,7 @@ static void append_drop(struct buffer *out, const struct numbers *numbers, int e
         pack_append(out, k, numbers->count);
     } else {
         buffer_append_u8(out, HOW_DOUBLES);
-        column_append(out, numbers->drop, numbers->count);
+        append_doubles(out, numbers->drop, numbers->count);
     }
 }
 
@@ -159,10 +194,10 @@ static void append_numbers(struct buffer *out, const struct numbers *numbers, bo
     int exponent = common_exponent(numbers, &scaled);
     buffer_append_u8(out, (uint8_t)exponent);
     if (exponent == EXPONENT_RAW) {
-        column_append(out, numbers->first, n);
-        column_append(out, numbers->last, n);
-        column_append(out, numbers->min, n);
-        column_append(out, numbers->max, n);
+        append_doubles(out, numbers->first, n);
+        append_doubles(out, numbers->last, n);
+        append_doubles(out, numbers->min, n);
+        append_doubles(out, numbers->max, n);
     } else {
         pack_append(out, scaled.first, n);
         subtract(less, scaled.last, scaled.first, NULL, n);
@@ -195,8 +230,8 @@ static void append_drops(struct buffer *out, const struct rollup *rollup)
 static void append_histograms(struct buffer *out, const struct rollup *rollup)
 {
     const struct histogram *known = NULL;
-    column_append(out, rollup->min, rollup->count);
-    column_append(out, rollup->max, rollup->count);
+    append_doubles(out, rollup->min, rollup->count);
+    append_doubles(out, rollup->max, rollup->count);
     for (size_t i = 0; i < rollup->count; i++) {
         if (rollup->counts[i] == 0)
             continue;
@@ -292,12 +327,12 @@ static bool cut_times(struct slice *rest, const struct target *target)
 {
     struct rollup *rollup = target->rollup;
     int64_t column[BUCKETS_MAX], width = rollup->width_ms;
-    int64_t *ends = rollup->end_ms + target->at;
+    int64_t *ends = rollup->end_ms + target->at, most = PARTITION_MS / width;
     size_t n = target->count;
     if (!pack_cut(rest, ends, n))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (ends[i] < 0 || ends[i] > PARTITION_MS / width)
+        if (ends[i] < 0 || ends[i] > most)
             return false;
         ends[i] = target->start_ms + ends[i] * width;
         if (i && ends[i] <= ends[i - 1])
@@ -365,8 +400,9 @@ static bool cut_corners(struct slice *rest, const struct target *target, uint8_t
     size_t at = target->at, n = target->count;
     int64_t k[BUCKETS_MAX];
     if (exponent == EXPONENT_RAW)
-        return column_cut(rest, rollup->first + at, n) && column_cut(rest, rollup->last + at, n) &&
-               column_cut(rest, rollup->min + at, n) && column_cut(rest, rollup->max + at, n);
+        return cut_doubles(rest, rollup->first + at, n) &&
+               cut_doubles(rest, rollup->last + at, n) && cut_doubles(rest, rollup->min + at, n) &&
+               cut_doubles(rest, rollup->max + at, n);
     if (exponent > COLUMN_EXPONENT_MAX || !pack_cut(rest, first, n))
         return false;
     unscale(rollup->first + at, first, n, exponent);
@@ -391,7 +427,7 @@ static bool cut_sum(struct slice *rest, const struct target *target, uint8_t exp
     if (!bytes_cut_u8(rest, &how))
         return false;
     if (how == HOW_DOUBLES)
-        return column_cut(rest, rollup->sum + target->at, target->count);
+        return cut_doubles(rest, rollup->sum + target->at, target->count);
     if (how != HOW_SCALED || exponent == EXPONENT_RAW || !pack_cut(rest, k, target->count))
         return false;
     for (size_t i = 0; i < target->count; i++)
@@ -408,7 +444,7 @@ static bool cut_drop(struct slice *rest, const struct target *target, uint8_t ex
     if (!bytes_cut_u8(rest, &how))
         return false;
     if (how == HOW_DOUBLES)
-        return column_cut(rest, drop, target->count);
+        return cut_doubles(rest, drop, target->count);
     if (how == HOW_SCALED) {
         if (exponent == EXPONENT_RAW || !pack_cut(rest, k, target->count))
             return false;
@@ -487,8 +523,8 @@ static bool cut_histograms(struct slice *rest, const struct target *target)
     struct rollup *rollup = target->rollup;
     struct histogram running;
     histogram_init(&running);
-    bool sound = column_cut(rest, rollup->min + target->at, target->count) &&
-                 column_cut(rest, rollup->max + target->at, target->count) &&
+    bool sound = cut_doubles(rest, rollup->min + target->at, target->count) &&
+                 cut_doubles(rest, rollup->max + target->at, target->count) &&
                  cut_firsts_and_lasts(rest, target, &running) && cut_drops(rest, target, &running);
     histogram_release(&running);
     return sound;

@@ -78,7 +78,7 @@ static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_
     int64_t from = start_ms < 0 ? 0 : start_ms > TIME_MS_MAX ? TIME_MS_MAX : start_ms;
     int64_t to = end_ms < 0 ? 0 : end_ms > TIME_MS_MAX ? TIME_MS_MAX : end_ms;
     roaring_bitmap_t *sealed = sealed_series(store, (struct time_range){from, to});
-    buckets_add_series(store, (struct time_range){from, to}, sealed);
+    left_add_series(store, (struct time_range){from, to}, sealed);
     roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, sealed);
     roaring_uint32_iterator_t it;
     for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it))

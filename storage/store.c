@@ -136,6 +136,19 @@ static void build_postings(struct store *store)
     arena_release(&arena);
 }
 
+/* An unreadable key counts as there: what it holds must not be lost. */
+static bool has_buckets(void *arg, uint32_t series, uint32_t day)
+{
+    struct store *store = arg;
+    struct buffer value;
+    struct error ignored;
+    struct key_bytes key = key_of_rollup((struct rollup_key){RESOLUTION_1H, day, series});
+    buffer_init(&value, SIZE_MAX);
+    int status = kv_get(store->kv, KV_CHUNK, key_slice(&key), &value, &ignored);
+    buffer_release(&value);
+    return status != 0;
+}
+
 static int load_rollups(struct store *store, struct error *err)
 {
     store->rollups[STORE_5M].resolution = RESOLUTION_5M;
@@ -143,6 +156,9 @@ static int load_rollups(struct store *store, struct error *err)
     for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++)
         if (partitions_load(&store->rollups[tier], store->kv, err))
             return -1;
+    store->partitions.rollups = &store->rollups[STORE_1H];
+    store->partitions.has_buckets = has_buckets;
+    store->partitions.arg = store;
     return 0;
 }
 

@@ -6,6 +6,7 @@
  *   memory.c        what is held in memory, and sealing early under pressure
  *   retention.c     days leave, and the series that lived only in them
  *   close.c         samples of days that are over -> buckets; larger chunks
+ *   left.c          days whose samples have left         buckets.c    buckets, chunks -> buckets
  *   rewrite.c       one day of a series out of its chunks and back
  *   reopen.c        after a failed write
  *   compact.c       all maintenance at once

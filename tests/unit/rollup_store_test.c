@@ -34,8 +34,10 @@ struct model {
     struct model_series series[SERIES];
     struct arena arena;
     int64_t now_ms;
+    int64_t kept_from; /* samples before have left, and their buckets remain */
     struct store *store;
     struct store_reader *reader;
+    size_t thinned;                          /* how often some of the samples were read */
     size_t read_from[1 << STORE_TIER_COUNT]; /* how often from which tiers */
 };
 
@@ -45,6 +47,7 @@ static struct model *model_new(void)
     struct store_batch *batch;
     arena_init(&model->arena, (size_t)1 << 30);
     model->now_ms = FIRST_DAY + DAY_MS / 2;
+    model->kept_from = FIRST_DAY;
     clock_set_ms(model->now_ms);
     model->store = open_store();
     model->reader = store_reader_new(model->store);
@@ -229,6 +232,41 @@ static void check_pieces(struct model *model, const struct model_series *series,
     assert_true(close_to(sum, want_sum));
 }
 
+static bool is_sample(const struct model_series *series, const struct store_column *got, size_t i)
+{
+    struct store_column at = model_column(series, got->times[i] - 1, got->times[i]);
+    if (got->histograms)
+        return at.count && same_histogram(got->histograms[i], at.histograms[0]);
+    return at.count && (same(got->values[i], at.values[0]));
+}
+
+static bool is_marker(const struct store_column *got, size_t i)
+{
+    return got->histograms ? !got->histograms[i] : is_stale_nan(got->values[i]);
+}
+
+/* Samples are those written; where they have left, some of them. Markers may have moved there. */
+static void check_samples(struct model *model, const struct model_series *series,
+                          struct store_span span, struct arena *arena)
+{
+    struct store_column got, want = model_column(series, span.start_ms - 1, span.end_ms);
+    struct error err = {0};
+    if (store_read(model->reader, span, arena, &got, &err))
+        fail_msg("%s", err.text);
+    size_t left = 0, old = 0, old_want = 0;
+    for (; old_want < want.count && want.times[old_want] <= model->kept_from; old_want++)
+        ;
+    for (; old < got.count && got.times[old] <= model->kept_from; old++)
+        left += !is_marker(&got, old);
+    assert_int_equal(got.count - old, want.count - old_want);
+    for (size_t i = 0; i < got.count; i++)
+        assert_true((i < old && is_marker(&got, i)) || is_sample(series, &got, i));
+    assert_true(old <= 2 * old_want);
+    assert_true(got.coarse_ms == 0 || got.coarse_ms == STORE_5M_MS);
+    assert_true(span.start_ms > model->kept_from ? got.coarse_ms == 0 : left == 0 || got.coarse_ms);
+    model->thinned += left > 0 && left < old_want;
+}
+
 static struct store_span random_span(const struct model *model, uint32_t id, int64_t width_ms)
 {
     int64_t length = model->now_ms - FIRST_DAY + 2 * DAY_MS;
@@ -256,7 +294,10 @@ static void check(struct model *model)
                           &arena);
         }
         check_pieces(model, series, all, &arena);
-        check_pieces(model, series, random_span(model, series->id, 1), &arena);
+        struct store_span window = random_span(model, series->id, 1);
+        if (window.start_ms > model->kept_from)
+            check_pieces(model, series, window, &arena);
+        check_samples(model, series, random_span(model, series->id, 1), &arena);
     }
     arena_release(&arena);
 }
@@ -309,9 +350,12 @@ static void write_late(struct model *model)
     struct store_batch *batch = store_batch_new(model->store);
     for (long n = 1 + lrand48() % 6; n; n--) {
         struct model_series *series = &model->series[lrand48() % SERIES];
-        int64_t time_ms = FIRST_DAY + (int64_t)(drand48() * (double)(model->now_ms - FIRST_DAY));
+        int64_t span_ms = model->now_ms - model->kept_from;
+        int64_t time_ms = model->kept_from + (int64_t)(drand48() * (double)span_ms);
         if (series->count && lrand48() % 2)
             time_ms = series->times[(size_t)lrand48() % series->count];
+        if (time_ms <= model->kept_from)
+            continue;
         append(model, batch, series, snap(time_ms) < model->now_ms ? snap(time_ms) : time_ms);
     }
     commit(model->store, batch);
@@ -349,10 +393,31 @@ static void close_all(struct model *model)
     assert_int_equal(stale_series(model->store), 0);
 }
 
+/* The samples of the oldest days leave, as retention makes them. */
+static void drop_days(struct model *model)
+{
+    struct error err = {0};
+    uint32_t keep = partition_of(model->now_ms - (int64_t)(2 + lrand48() % 3) * DAY_MS);
+    if (partition_start(keep) <= model->kept_from)
+        return;
+    for (uint32_t day = partition_of(model->kept_from); day < keep; day++)
+        (void)store_day_may_leave(model->store, day);
+    close_all(model);
+    for (uint32_t day = partition_of(model->kept_from); day < keep; day++)
+        assert_true(store_day_may_leave(model->store, day));
+    model->store->retention_ms = model->now_ms - partition_start(keep);
+    assert_int_equal(store_retain(model->store, model->now_ms, &err), 0);
+    model->store->retention_ms = 0;
+    model->kept_from = partition_start(keep);
+}
+
 static void act(struct model *model)
 {
     struct error err = {0};
-    switch (lrand48() % 12) {
+    switch (lrand48() % 14) {
+    case 13:
+        drop_days(model);
+        break;
     case 0:
         close_all(model);
         break;
@@ -388,6 +453,7 @@ static void buckets_are_those_of_all_samples(void **state)
     reopen(model);
     check(model);
     /* every way to answer was taken */
+    assert_true(model->thinned > 20);
     assert_true(model->read_from[1 << STORE_RAW] > 100);
     for (enum store_tier tier = STORE_5M; tier < STORE_TIER_COUNT; tier++) {
         assert_true(model->read_from[1 << tier] > 100);

@@ -1,0 +1,95 @@
+/* left: of which series and days the samples have left, while buckets of them remain.
+ *
+ *   no list of the day, and it is not newer than all lists    left, if the series has buckets around
+ *   a list, and the series is thinned in it                   left, before those of others
+ *   a list that was made anew (for a late sample), which      as if there were no list
+ *     does not know the series
+ *
+ * "Around": rollups know their series by 32 days; who reads then finds no value for a day.
+ */
+#include "storage/read.h"
+
+#include "storage/key.h"
+
+bool left_has_buckets(const struct store *store, uint32_t series, uint32_t day)
+{
+    const struct partition *partition =
+        partitions_get(&store->rollups[STORE_1H], day / ROLLUP_DAYS);
+    return partition && roaring_bitmap_contains(partition->active, series);
+}
+
+/* True when the day's list speaks for the series: it is no list that was made anew for others. */
+static bool is_listed(const struct partition *partition, uint32_t series)
+{
+    return partition && (!partition->remade || roaring_bitmap_contains(partition->active, series) ||
+                         roaring_bitmap_contains(partition->stale, series) ||
+                         roaring_bitmap_contains(partition->thinned, series));
+}
+
+/* True when the samples that fall into buckets of the day have left. */
+bool left_samples(const struct store *store, uint32_t series, uint32_t day)
+{
+    const struct partitions *partitions = &store->partitions;
+    const struct partition *partition = partitions_get(partitions, day);
+    if (is_listed(partition, series))
+        return roaring_bitmap_contains(partition->thinned, series);
+    return (partitions->count == 0 || day < partitions->at[partitions->count - 1].day) &&
+           left_has_buckets(store, series, day);
+}
+
+/* The last day below which days without a partition may have left; days from `from` to there. */
+static uint32_t last_left(const struct partitions *days, uint32_t to)
+{
+    uint32_t newest = days->count ? days->at[days->count - 1].day : UINT32_MAX;
+    return to < newest ? to : newest;
+}
+
+/* Visits the lists of series that may have buckets in place of samples in [from, to]. */
+static void each_left(const struct store *store, uint32_t from, uint32_t to,
+                      bool (*visit)(const roaring_bitmap_t *ids, void *arg), void *arg)
+{
+    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
+    size_t i = partitions_find(days, from), there = 0;
+    to = last_left(days, to);
+    for (; i < days->count && days->at[i].day <= to; i++) {
+        there += !days->at[i].remade;
+        if (!visit(days->at[i].thinned, arg))
+            return;
+    }
+    if (from > to || there > to - from)
+        return; /* no day is missing */
+    for (i = partitions_find(months, from / ROLLUP_DAYS);
+         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
+        if (!visit(months->at[i].active, arg))
+            return;
+}
+
+struct lookup {
+    uint32_t series;
+    bool found;
+};
+
+static bool look_up(const roaring_bitmap_t *ids, void *arg)
+{
+    struct lookup *lookup = arg;
+    lookup->found = roaring_bitmap_contains(ids, lookup->series);
+    return !lookup->found;
+}
+
+bool left_in_range(const struct store *store, struct store_span span)
+{
+    struct lookup lookup = {.series = span.series};
+    each_left(store, bucket_day_of(span.start_ms), bucket_day_of(span.end_ms), look_up, &lookup);
+    return lookup.found;
+}
+
+static bool add_all(const roaring_bitmap_t *ids, void *arg)
+{
+    roaring_bitmap_or_inplace(arg, ids);
+    return true;
+}
+
+void left_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids)
+{
+    each_left(store, bucket_day_of(range.start_ms), bucket_day_of(range.end_ms), add_all, ids);
+}
