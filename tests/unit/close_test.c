@@ -92,10 +92,10 @@ static void samples_for_a_day_that_left_do_not_replace_its_buckets(void **state)
     assert_false(store_day_may_leave(store, first)); /* it has no 5m buckets yet */
     close_days(store);
     assert_true(store_day_may_leave(store, first));
-    store->retention_ms = 2 * DAY_MS;
-    assert_int_equal(store_retain(store, FIRST_DAY + 3 * DAY_MS + 7200000, &err), 0);
+    store->keep.ms[STORE_RAW] = 2 * DAY_MS;
+    assert_int_equal(store_retain_some(store, FIRST_DAY + 3 * DAY_MS + 7200000, &err), 0);
     assert_null(partitions_get(&store->partitions, first));
-    store->retention_ms = 0;
+    store->keep.ms[STORE_RAW] = 0;
     for (int round = 0; round < 4; round++) {
         if (round == 1) /* the midnight after it; amid it; and long before */
             put(store, id, FIRST_DAY + DAY_MS, 7);

@@ -405,9 +405,9 @@ static void drop_days(struct model *model)
     close_all(model);
     for (uint32_t day = partition_of(model->kept_from); day < keep; day++)
         assert_true(store_day_may_leave(model->store, day));
-    model->store->retention_ms = model->now_ms - partition_start(keep);
-    assert_int_equal(store_retain(model->store, model->now_ms, &err), 0);
-    model->store->retention_ms = 0;
+    model->store->keep.ms[STORE_RAW] = model->now_ms - partition_start(keep);
+    assert_int_equal(store_retain_some(model->store, model->now_ms, &err), 0);
+    model->store->keep.ms[STORE_RAW] = 0;
     model->kept_from = partition_start(keep);
 }
 
