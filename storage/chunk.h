@@ -10,8 +10,10 @@
 #include "storage/histogram.h"
 
 #define CHUNK_SAMPLES_MAX COLUMN_COUNT_MAX
-/* What makes a good chunk of histograms, of which one tick may take as much memory as an hour of
- * values: four hours at 10 s. */
+/* What makes a good chunk of a closed day: half a day at 10 s and some late samples. Twice as many
+ * would take 1.3 % fewer bytes, and an hour of them twice as long to read. */
+#define CHUNK_VALUES_MAX 4480
+/* Four hours: a tick of one may take as much memory as an hour of values. */
 #define CHUNK_HISTOGRAMS_MAX 1440
 
 /* Over the samples that are not stale markers. A counter rose by last - first + drop. */

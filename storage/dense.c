@@ -22,8 +22,7 @@
  * difference to the last difference would add half a bit of noise. Predictor and shift are chosen
  * by the entropy of the bytes. Arithmetic is modulo 2^64.
  *
- * Deliberately absent: a range coder of our own. It would save 1 to 2 % more at a third of the
- * speed.
+ * Deliberately absent: an entropy coder of our own (docs/decisions/0006-dense-chunks.md).
  */
 #include "storage/dense.h"
 

@@ -218,7 +218,7 @@ static void push_piece(struct encoded *encoded, size_t row, size_t rows, size_t 
 static void encode(struct encoded *encoded, const struct day_samples *samples)
 {
     /* As few as may be, and of one size. */
-    size_t limit = samples->histograms ? CHUNK_HISTOGRAMS_MAX : CHUNK_SAMPLES_MAX;
+    size_t limit = samples->histograms ? CHUNK_HISTOGRAMS_MAX : CHUNK_VALUES_MAX;
     size_t chunks = (samples->count + limit - 1) / limit;
     size_t most = chunks ? (samples->count + chunks - 1) / chunks : 0;
     *encoded = (struct encoded){.count = 0};
