@@ -402,6 +402,17 @@ static const struct option config_options[] = {
         .help = "Age at which the events of error issues are dropped.",
     },
     {
+        .path = "rollup.5m_after",
+        .type = OPTION_DURATION,
+        .offset = AT(rollup.fine_after_ms),
+        .fallback = "3d",
+        .min = HOUR,
+        .max = 36500 * DAY,
+        .help =
+            "Age at which the 5 minute buckets of a day are stored; until then they are computed "
+            "from its samples.",
+    },
+    {
         .path = "retention_rules",
         .type = OPTION_ROWS,
         .offset = AT(retention_rules),

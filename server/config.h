@@ -65,6 +65,9 @@ struct config {
         int64_t logs_ms;
         int64_t errors_ms;
     } retention;
+    struct {
+        int64_t fine_after_ms;
+    } rollup;
     struct option_rows retention_rules; /* struct config_retention_rule */
     struct option_list rule_files;      /* patterns; relative ones start at the file's directory */
     struct {

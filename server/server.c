@@ -160,6 +160,7 @@ static int open_store(struct server *server, struct error *err)
         .memtable_bytes = config->memory.memtable_bytes,
         .retention_raw_ms = config->retention.raw_ms,
         .retention_logs_ms = config->retention.logs_ms,
+        .rollup_5m_after_ms = config->rollup.fine_after_ms,
     };
     if (store_open(&options, &server->store, err) != 0)
         return -1;
