@@ -125,13 +125,19 @@ enum headlog_kind headlog_kind_of(struct slice record)
                                                             : HEADLOG_SAMPLES;
 }
 
+bool headlog_check(struct slice record)
+{
+    uint32_t sum;
+    return bytes_cut_u32le(&record, &sum) && sum == (uint32_t)XXH3_64bits(record.at, record.len);
+}
+
 bool headlog_open(struct headlog_reader *reader, struct slice record)
 {
     uint32_t sum;
     uint8_t kind;
     uint64_t wall, count;
     *reader = (struct headlog_reader){0};
-    if (!bytes_cut_u32le(&record, &sum) || sum != (uint32_t)XXH3_64bits(record.at, record.len) ||
+    if (!headlog_check(record) || !bytes_cut_u32le(&record, &sum) ||
         !bytes_cut_u8(&record, &kind) || !is_kind(kind) || !bytes_cut_varint(&record, &wall) ||
         !bytes_cut_varint(&record, &count) || count > ROWS_MAX)
         return false;

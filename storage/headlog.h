@@ -58,6 +58,8 @@ struct headlog_reader {
     struct slice values;
 };
 
+/* Is its checksum right? */
+MUST_USE bool headlog_check(struct slice record);
 /* Without checking anything; a record too short for one counts as SAMPLES. */
 enum headlog_kind headlog_kind_of(struct slice record);
 /* Checks checksum and columns. False: damaged. Release it either way. */

@@ -102,6 +102,9 @@ MUST_USE int kv_each(struct kv *kv, const struct kv_range *range,
                      struct error *err);
 
 /* --- looking after it --- */
+/* True while something has been set aside, or left out of a damaged log: then what refers to other
+ * rows may be wrong. */
+bool kv_is_doubtful(const struct kv *kv);
 /* What is known to be damaged; for readers to add to. */
 struct damages *kv_damages(struct kv *kv);
 /* Any thread: a copy of the state now, made of links where the disk is the same, in a directory

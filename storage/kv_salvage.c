@@ -110,11 +110,17 @@ static int make_lost(const struct kv *kv, struct error *err)
     return 0;
 }
 
+bool kv_is_doubtful(const struct kv *kv)
+{
+    return kv->has_lost || kv->wal_care == KV_WAL_ANY;
+}
+
 void kv_note_lost(struct kv *kv)
 {
     char path[PATH_BYTES];
     DIR *directory = join(path, kv, LOST, "") == 0 ? opendir(path) : NULL;
     size_t files = 0;
+    kv->has_lost = directory != NULL;
     if (!directory)
         return;
     for (struct dirent *entry; (entry = readdir(directory));)

@@ -35,6 +35,7 @@ struct kv {
     bool frozen[KV_FAMILY_COUNT]; /* not compacted by itself: a table of it is damaged */
     int wal_care;                 /* enum kv_wal_care */
     int tables_lost;              /* set aside since it was opened */
+    bool has_lost;                /* there is a lost/ */
 
     pthread_mutex_t gate;
     pthread_cond_t gate_changed; /* on the monotonic clock */

@@ -128,7 +128,16 @@ static int read_column(struct block_reader *reader, enum logblock_column column,
     buffer_reset(&reader->column);
     int found = kv_get(reader->kv, KV_LOGS, logkey_slice(&key), &reader->column, err);
     *out = buffer_slice(&reader->column);
-    return found;
+    if (found)
+        return found;
+    /* Retention takes header and columns; when the header is still there, a column is lost. */
+    struct buffer header;
+    key = logkey_header(reader->entry);
+    buffer_init(&header, LOGRUN_SCRATCH_MAX);
+    found = kv_get(reader->kv, KV_LOGS, logkey_slice(&key), &header, err);
+    buffer_release(&header);
+    return found == 1 ? error_set(err, ERROR_INTERNAL, "its column %d is missing", (int)column)
+                      : found;
 }
 
 static bool stream_in_range(const struct logstore_query *query,
@@ -291,12 +300,25 @@ static void reader_close(struct block_reader *reader)
     buffer_release(&reader->column);
 }
 
+/* A block that cannot be read is a gap that is counted and told, not a failed query. */
+static int forgive(const struct block_reader *reader, int status, const struct error *err)
+{
+    if (status >= 0 || err->kind != ERROR_INTERNAL)
+        return status;
+    damage_note(kv_damages(reader->kv), DAMAGE_LOGS,
+                "log block %llu, which begins at %lld ns, is damaged: %.200s",
+                (unsigned long long)reader->entry->id, (long long)reader->entry->time_min_ns,
+                err->text);
+    reader->query->stats->damaged++;
+    return 0;
+}
+
 int logrun_of_block(struct logrun_source *source, const struct logentry *entry, struct logrun **out,
                     struct error *err)
 {
     struct block_reader reader = reader_open(source, entry);
     source->query->stats->blocks++;
-    int status = read_block(&reader, out, err);
+    int status = forgive(&reader, read_block(&reader, out, err), err);
     reader_close(&reader);
     return status;
 }
@@ -305,7 +327,7 @@ int logrun_block_streams(struct logrun_source *source, const struct logentry *en
                          struct table *out, struct error *err)
 {
     struct block_reader reader = reader_open(source, entry);
-    int status = read_header(&reader, err);
+    int status = forgive(&reader, read_header(&reader, err), err);
     for (size_t i = 0; status == 1 && i < reader.block.stream_count; i++)
         if (stream_in_range(source->query, &reader.block.streams[i]))
             status = add_stream(out, reader.block.streams[i].bytes, err) ? -1 : 1;

@@ -297,57 +297,61 @@ int logstore_seal(struct logstore *logs, int64_t now_ms, bool always, struct err
 
 /* --- opening --- */
 
-static int load_header(struct logstore *logs, const struct kv_iterator *it, struct arena *arena,
-                       struct error *err)
+/* What is damaged is noted and left out. */
+struct loading {
+    struct logstore *logs;
+    struct arena arena;
+};
+
+static bool load_header(void *arg, struct slice key, struct slice value)
 {
-    struct logentry entry;
+    struct loading *loading = arg;
+    struct logstore *logs = loading->logs;
+    struct logentry entry = {.id = 0};
     struct logblock block;
-    if (!logkey_read_header(kv_key(it), &entry))
-        return error_set(err, ERROR_INTERNAL, "a key of the logs is malformed");
-    arena_reset(arena);
-    if (logblock_decode_header(kv_value(it), arena, &block, err))
-        return -1;
+    struct error err = {0};
+    arena_reset(&loading->arena);
+    if (!logkey_read_header(key, &entry) ||
+        logblock_decode_header(value, &loading->arena, &block, &err)) {
+        damage_note(kv_damages(logs->kv), DAMAGE_LOGS,
+                    "log block %llu, which begins at %lld ns, is left out: %s",
+                    (unsigned long long)entry.id, (long long)entry.time_min_ns, err.text);
+        return true;
+    }
     entry.time_max_ns = block.time_max_ns;
     entries_insert(&logs->blocks, &entry);
     if (entry.id >= logs->next_block)
         logs->next_block = entry.id + 1;
-    return 0;
+    return true;
 }
 
-static int load_headers(struct logstore *logs, struct error *err)
+static bool load_batch(void *arg, struct slice key, struct slice value)
 {
-    struct arena arena;
-    struct logkey from = logkey_header_day(LOGKEY_DAY_FIRST);
-    struct logkey to = logkey_header_day(LOGKEY_DAY_END);
-    struct kv_iterator *it = kv_iterate(logs->kv, KV_LOGS, logkey_slice(&from), logkey_slice(&to));
-    arena_init(&arena, (size_t)64 << 20);
-    int status = 0;
-    for (bool more = kv_seek_first(it); more && status == 0; more = kv_next(it))
-        status = load_header(logs, it, &arena, err);
-    if (status == 0)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
-    arena_release(&arena);
-    return status;
+    struct loading *loading = arg;
+    struct logstore *logs = loading->logs;
+    uint64_t sequence = logs->next_hot;
+    if (!logkey_read_hot(key, &sequence) || !logrows_append_encoded(logs->open, value))
+        damage_note(kv_damages(logs->kv), DAMAGE_LOGS,
+                    "batch %llu of recent log records is damaged", (unsigned long long)sequence);
+    logs->next_hot = sequence + 1;
+    return true;
 }
 
-static int load_hot(struct logstore *logs, struct error *err)
+static int load(struct logstore *logs, struct error *err)
 {
-    struct logkey from = logkey_hot_first(), to = logkey_header_day(LOGKEY_DAY_FIRST);
-    struct kv_iterator *it = kv_iterate(logs->kv, KV_LOGS, logkey_slice(&from), logkey_slice(&to));
-    int status = 0;
-    for (bool more = kv_seek_first(it); more && status == 0; more = kv_next(it)) {
-        uint64_t sequence;
-        if (!logkey_read_hot(kv_key(it), &sequence) ||
-            !logrows_append_encoded(logs->open, kv_value(it)))
-            status = error_set(err, ERROR_INTERNAL,
-                               "a batch of recent log records is damaged; restore from a backup");
-        else
-            logs->next_hot = sequence + 1;
-    }
-    if (status == 0)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
+    struct logkey hot = logkey_hot_first(), header = logkey_header_day(LOGKEY_DAY_FIRST),
+                  end = logkey_header_day(LOGKEY_DAY_END);
+    struct kv_range headers = {
+        .family = KV_LOGS, .from = logkey_slice(&header), .to = logkey_slice(&end)};
+    struct kv_range batches = {
+        .family = KV_LOGS, .from = logkey_slice(&hot), .to = logkey_slice(&header)};
+    struct loading loading = {.logs = logs};
+    arena_init(&loading.arena, (size_t)64 << 20);
+    int status = kv_each(logs->kv, &headers, load_header, &loading, err) < 0 ||
+                         kv_each(logs->kv, &batches, load_batch, &loading, err) < 0
+                     ? -1
+                     : 0;
+    arena_release(&loading.arena);
     logs->open->hot_end = logs->next_hot;
     logs->open->visible = logs->open->count;
     return status;
@@ -362,7 +366,7 @@ int logstore_open(struct kv *kv, const struct logstore_options *options, struct 
     logs->open = logrows_new(0);
     lock_init(&logs->lock);
     metric_register(logstore_metrics, sizeof logstore_metrics / sizeof logstore_metrics[0]);
-    if (load_headers(logs, err) || load_hot(logs, err)) {
+    if (load(logs, err)) {
         logstore_close(logs);
         return error_wrap(err, "opening the logs");
     }
@@ -433,7 +437,9 @@ int logstore_streams(struct logstore *logs, const struct logstore_query *query, 
                      struct logstore_streams *out, struct error *err)
 {
     struct table set;
+    struct logstore_stats unused = {0};
     struct logstore_query own = *query;
+    own.stats = own.stats ? own.stats : &unused;
     own.without_lines = true;
     own.needle_count = 0;
     table_init(&set, STREAMS_MAX);

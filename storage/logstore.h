@@ -46,6 +46,7 @@ struct logstore_stats {
     uint64_t blocks_read; /* of them, those that could not be skipped */
     uint64_t bytes;       /* of lines, decompressed */
     uint64_t rows;        /* visited */
+    uint64_t damaged;     /* blocks left out because they could not be read */
 };
 
 struct logstore_query {

@@ -287,19 +287,65 @@ bool partitions_check_row(struct slice value)
     return sound;
 }
 
+/* A walk over all rows, of which those of one resolution are taken. */
+struct partition_load {
+    struct partitions *partitions;
+    struct kv *kv;
+    bool damaged;
+};
+
+static bool take_row(void *arg, struct slice key, struct slice value)
+{
+    struct partition_load *load = arg;
+    uint8_t resolution = load->partitions->resolution;
+    uint32_t day = 0;
+    if (key_parse_postings(key, &resolution, &day) &&
+        (resolution != load->partitions->resolution || load_row(load->partitions, day, value)))
+        return true;
+    damage_note(kv_damages(load->kv), DAMAGE_INDEX, "the list of the series of day %u is damaged",
+                day);
+    load->damaged = true;
+    return true;
+}
+
 int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err)
 {
-    struct kv_iterator *it = kv_iterate(kv, KV_POSTINGS, SLICE(""), SLICE(""));
-    int status = 0;
-    uint8_t resolution;
-    uint32_t day;
-    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it))
-        if (!key_parse_postings(kv_key(it), &resolution, &day) ||
-            (resolution == partitions->resolution && !load_row(partitions, day, kv_value(it))))
-            status = error_set(err, ERROR_INTERNAL,
-                               "a partition's list of series is damaged; restore a backup");
-    if (!status)
-        status = kv_iterator_check(it, err);
+    struct partition_load load = {.partitions = partitions, .kv = kv};
+    struct kv_range all = {.family = KV_POSTINGS};
+    int places = kv_each(kv, &all, take_row, &load, err);
+    return places < 0 ? -1 : places > 0 || load.damaged;
+}
+
+/* The first key of KV_CHUNK behind those of this series in this partition. */
+static struct key_bytes next_series(uint8_t resolution, struct chunk_key at)
+{
+    at.offset_ms = UINT32_MAX;
+    struct key_bytes key = key_of_chunk(at);
+    key.at[0] = (char)resolution;
+    return key;
+}
+
+int partitions_rebuild(struct partitions *partitions, struct kv *kv, struct error *err)
+{
+    struct key_bytes from = key_of_rollups(partitions->resolution, 0);
+    struct key_bytes to = key_of_rollups((uint8_t)(partitions->resolution + 1), 0);
+    struct kv_iterator *it = kv_iterate(kv, KV_CHUNK, key_slice(&from), key_slice(&to));
+    bool more = kv_seek_first(it);
+    while (more) {
+        struct slice rest = kv_key(it);
+        struct chunk_key at = {.offset_ms = 0};
+        uint8_t resolution;
+        if (!bytes_cut_u8(&rest, &resolution) || !bytes_cut_u32be(&rest, &at.partition) ||
+            !bytes_cut_u32be(&rest, &at.series))
+            break;
+        struct partition *partition = make(partitions, at.partition);
+        add(partition, partition->active, at.series);
+        if (resolution == RESOLUTION_RAW)
+            partition_stretch(partition, (uint32_t)PARTITION_MS);
+        struct key_bytes next = next_series(resolution, at);
+        more = kv_seek(it, key_slice(&next));
+    }
+    int status = kv_iterator_damage(it, err) < 0 ? -1 : 0;
     kv_iterator_free(it);
     return status;
 }

@@ -38,8 +38,11 @@ struct partitions {
 };
 
 void partitions_release(struct partitions *partitions);
-/* Those of partitions->resolution. */
+/* Those of partitions->resolution. 1: some are damaged, noted and missing; rebuild them. */
 MUST_USE int partitions_load(struct partitions *partitions, struct kv *kv, struct error *err);
+/* Adds what the keys of the chunks tell: every series of every partition. Days that come back this way
+ * are not closed. */
+MUST_USE int partitions_rebuild(struct partitions *partitions, struct kv *kv, struct error *err);
 /* Is this a sound value of KV_POSTINGS? */
 MUST_USE bool partitions_check_row(struct slice value);
 /* Notes a chunk of the samples [start, end] ms, which lie on one day: call it before the chunk is

@@ -4,11 +4,22 @@
  * behind it, in order. What lies before it is in chunks already, and may even be undecodable: the
  * log is cut below the oldest record that an open sample needs, whatever sealed samples refer to.
  * Late samples are put and taken away again in the second pass as they once were.
+ *
+ *   samples │ samples │ (lost) │ samples │ SEALED a │ samples
+ *   a b       a b                 a b dropped          a taken, b dropped
+ *
+ * Records follow each other without gaps, so a lost one is noticed, as is a damaged one. A value is
+ * relative to the one before it in its series, so behind a lost record nothing is known of a series
+ * until it has been sealed. And should the lost record have been a SEALED one, what lies before it is
+ * only known of series whose beginning is still in the log. What cannot be known is dropped, counted
+ * and told; then all that is there is sealed and the log cut, so that the next start finds a sound
+ * one (store_open does that).
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/log.h"
 #include "storage/column.h"
 #include "storage/key.h"
 #include "storage/merge.h"
@@ -61,47 +72,81 @@ static bool replay_merged(struct store *store, const struct headlog_reader *read
     return true;
 }
 
-static bool replay_record(struct replay *replay, struct headlog_reader *reader, uint64_t sequence)
+static void note_lost(struct replay *replay, uint64_t from, uint64_t to)
 {
-    if (reader->kind == HEADLOG_SAMPLES)
-        return replay_add(replay, reader, sequence);
-    return reader->kind == HEADLOG_LATE ? replay_late(replay->store, reader, sequence)
-                                        : replay_merged(replay->store, reader);
+    damage_note(kv_damages(replay->store->kv), DAMAGE_HEADLOG,
+                "records %llu to %llu of the head log are damaged or missing",
+                (unsigned long long)from, (unsigned long long)to);
 }
 
-static int damaged(uint64_t sequence, struct error *err)
+/* One pass. */
+struct pass {
+    struct replay *replay;
+    uint64_t expected; /* sequence of the next record */
+    bool sealed;       /* the first pass: those of kind SEALED; else all others */
+};
+
+/* First pass: what is lost, and what is sealed. */
+static void survey(struct pass *pass, uint64_t sequence, struct slice value)
 {
-    return error_set(err, ERROR_INTERNAL,
-                     "record %llu of the head log is damaged; restore a backup",
-                     (unsigned long long)sequence);
+    struct replay *replay = pass->replay;
+    struct headlog_reader reader = {.count = 0};
+    bool is_seal = headlog_kind_of(value) == HEADLOG_SEALED;
+    if (is_seal && (!headlog_open(&reader, value) || !note_sealed(replay, &reader, sequence)))
+        replay->lost_seal = sequence;
+    headlog_release(&reader);
 }
 
-/* Hands each record from the mark on to `visit`: those of kind SEALED, or all others. */
-static int each_record(struct replay *replay, bool sealed,
-                       bool (*visit)(struct replay *, struct headlog_reader *, uint64_t),
-                       struct error *err)
+/* Second pass. */
+static void apply(struct pass *pass, uint64_t sequence, struct slice value)
+{
+    struct replay *replay = pass->replay;
+    struct headlog_reader reader = {.count = 0};
+    enum headlog_kind kind = headlog_kind_of(value);
+    bool sound = headlog_check(value);
+    if (sound && kind != HEADLOG_SEALED)
+        sound = headlog_open(&reader, value);
+    if (sound && kind == HEADLOG_SAMPLES)
+        replay_add(replay, &reader, sequence);
+    else if (sound && kind == HEADLOG_LATE)
+        sound = replay_late(replay->store, &reader, sequence);
+    else if (sound && kind == HEADLOG_MERGED)
+        sound = replay_merged(replay->store, &reader);
+    headlog_release(&reader);
+    if (sound)
+        return;
+    note_lost(replay, sequence, sequence);
+    replay->gap = sequence;
+}
+
+static bool visit_record(void *arg, struct slice key, struct slice value)
+{
+    struct pass *pass = arg;
+    uint64_t sequence;
+    if (!bytes_cut_u64be(&key, &sequence) || key.len)
+        return true;
+    if (sequence != pass->expected) {
+        note_lost(pass->replay, pass->expected, sequence - 1);
+        if (pass->sealed)
+            pass->replay->lost_seal = sequence - 1;
+        else
+            pass->replay->gap = sequence - 1;
+    }
+    (pass->sealed ? survey : apply)(pass, sequence, value);
+    pass->expected = sequence + 1;
+    return true;
+}
+
+/* Hands each record from the mark on to one of the two. */
+static int run_pass(struct replay *replay, bool sealed, struct error *err)
 {
     struct store *store = replay->store;
     struct key_bytes low = key_of_u64(store->headlog_low);
-    struct kv_iterator *it = kv_iterate(store->kv, KV_HEADLOG, key_slice(&low), SLICE(""));
-    int status = 0;
-    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it)) {
-        struct headlog_reader reader = {.count = 0};
-        struct slice key = kv_key(it);
-        uint64_t sequence = 0;
-        bool sound = bytes_cut_u64be(&key, &sequence);
-        replay->failed = sequence;
-        if (sound && (headlog_kind_of(kv_value(it)) == HEADLOG_SEALED) == sealed)
-            sound = headlog_open(&reader, kv_value(it)) && visit(replay, &reader, sequence);
-        headlog_release(&reader);
-        store->headlog_next = sequence + 1;
-        if (!sound)
-            status = damaged(replay->failed, err);
-    }
-    if (!status)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
-    return status;
+    struct kv_range range = {.family = KV_HEADLOG, .from = key_slice(&low)};
+    struct pass pass = {replay, store->headlog_low, sealed};
+    int status = kv_each(store->kv, &range, visit_record, &pass, err);
+    store->headlog_next = pass.expected;
+    return status < 0 ? -1 : 0;
 }
 
 /* Rebuilds what the writer knows of a series from its open samples. */
@@ -122,18 +167,24 @@ static bool finish_series(struct head_series *series)
     return sound && rest.len == 0;
 }
 
-static int finish(struct store *store, struct error *err)
+/* True when the open histograms of some series are damaged. */
+static bool finish(struct store *store)
 {
+    bool damaged = false;
     for (uint32_t id = 0; id < store->head.capacity; id++) {
         struct head_series *series = head_get(&store->head, id);
         if (!series)
             continue;
-        if (!finish_series(series))
-            return error_set(err, ERROR_INTERNAL,
-                             "the open histograms of series %u are damaged; restore a backup", id);
+        if (!finish_series(series)) {
+            damage_note(kv_damages(store->kv), DAMAGE_HEADLOG,
+                        "the open histograms of series %u are damaged", id);
+            head_clear(&store->head, series);
+            damaged = true;
+            continue;
+        }
         store_note_due(store, id, series);
     }
-    return 0;
+    return damaged;
 }
 
 static int read_low(struct store *store, struct error *err)
@@ -152,17 +203,22 @@ static int read_low(struct store *store, struct error *err)
     return status;
 }
 
-int store_recover_head(struct store *store, struct error *err)
+int store_recover_head(struct store *store, bool *damaged, struct error *err)
 {
     struct replay *replay = alloc_zeroed(1, sizeof *replay);
     replay->store = store;
-    int status = read_low(store, err) || each_record(replay, true, note_sealed, err) ||
-                         each_record(replay, false, replay_record, err)
+    replay->gap = replay->lost_seal = GAP_NONE;
+    int status = read_low(store, err) || run_pass(replay, true, err) || run_pass(replay, false, err)
                      ? -1
                      : 0;
-    if (!status && !replay_flush(replay))
-        status = damaged(replay->failed, err);
+    if (!status)
+        replay_flush(replay);
+    *damaged = replay->gap != GAP_NONE || replay->lost_seal != GAP_NONE;
+    if (*damaged)
+        log_error("headlog_damaged", "dropped_samples=%llu", (unsigned long long)replay->dropped);
     replay_release(replay);
     free(replay);
-    return status ? -1 : finish(store, err);
+    if (!status)
+        *damaged |= finish(store);
+    return status;
 }

@@ -47,10 +47,22 @@ static void append_code(struct store *store, struct head_series *series, int64_t
     head_append_histogram(&store->head, series, time_ms, code);
 }
 
+/* A value is relative to the one before, back to the last SEALED record. */
+static bool is_known(const struct replay *replay, const struct replay_record *record,
+                     const struct head_series *series)
+{
+    bool begun = series->count || series->sealed_once;
+    if (record->gap != GAP_NONE && !(begun && series->first_sequence > record->gap))
+        return false;
+    bool cut = replay->store->headlog_low > 0; /* it may have had a beginning that is gone */
+    return !cut || begun || replay->lost_seal == GAP_NONE || replay->lost_seal < record->sequence;
+}
+
 /* False when it cannot be: not in order, not of the series' kind. */
-static bool append_sample(struct store *store, const struct replay_record *record, uint64_t bits,
+static bool append_sample(struct replay *replay, const struct replay_record *record, uint64_t bits,
                           struct slice code)
 {
+    struct store *store = replay->store;
     size_t i = record->reader.next - 1;
     uint32_t id = (uint32_t)record->reader.series[i];
     int64_t time_ms = record->reader.times[i];
@@ -58,9 +70,13 @@ static bool append_sample(struct store *store, const struct replay_record *recor
     if (!row) /* forgotten since: what is logged of it is past retention */
         return true;
     struct head_series *series = head_make(&store->head, id);
+    if (series->count == 0 && series->sealed_once && record->sequence < series->first_sequence)
+        return true;
+    if (!is_known(replay, record, series)) {
+        replay->dropped++;
+        return true;
+    }
     if (series->count == 0) {
-        if (series->sealed_once && record->sequence < series->first_sequence)
-            return true;
         series->first_sequence = record->sequence;
         series->touched_s = (uint32_t)(record->reader.wall_ms / 1000);
     } else if (!code.len) {
@@ -83,8 +99,23 @@ static int64_t next_id(const struct headlog_reader *reader)
     return reader->next < reader->count ? reader->series[reader->next] : INT64_MAX;
 }
 
+/* The rest of the record is lost, and with it what the records held behind it say of its series. */
+static void give_up(struct replay *replay, struct replay_record *record)
+{
+    damage_note(kv_damages(replay->store->kv), DAMAGE_HEADLOG,
+                "record %llu of the head log cannot be applied",
+                (unsigned long long)record->sequence);
+    replay->dropped += record->reader.count - record->reader.next;
+    record->reader.next = record->reader.count;
+    replay->gap = record->sequence;
+    for (size_t i = 0; i < replay->count; i++)
+        if (replay->records[i].sequence > record->sequence &&
+            (replay->records[i].gap == GAP_NONE || replay->records[i].gap < record->sequence))
+            replay->records[i].gap = record->sequence;
+}
+
 /* Applies the rows from the next one on whose id is below `end`. */
-static bool apply_until(struct replay *replay, struct replay_record *record, int64_t end)
+static void apply_until(struct replay *replay, struct replay_record *record, int64_t end)
 {
     struct headlog_reader *reader = &record->reader;
     while (next_id(reader) < end) {
@@ -93,16 +124,12 @@ static bool apply_until(struct replay *replay, struct replay_record *record, int
         if (reader->next + AHEAD < reader->count)
             __builtin_prefetch(
                 head_get(&replay->store->head, (uint32_t)reader->series[reader->next + AHEAD]));
-        if (!headlog_next(reader, &bits, &code) ||
-            !append_sample(replay->store, record, bits, code)) {
-            replay->failed = record->sequence;
-            return false;
-        }
+        if (!headlog_next(reader, &bits, &code) || !append_sample(replay, record, bits, code))
+            give_up(replay, record);
     }
-    return true;
 }
 
-bool replay_flush(struct replay *replay)
+void replay_flush(struct replay *replay)
 {
     int64_t low;
     do {
@@ -111,11 +138,9 @@ bool replay_flush(struct replay *replay)
             if (next_id(&replay->records[i].reader) < low)
                 low = next_id(&replay->records[i].reader);
         for (size_t i = 0; low < INT64_MAX && i < replay->count; i++)
-            if (!apply_until(replay, &replay->records[i], low + BLOCK_IDS))
-                return false;
+            apply_until(replay, &replay->records[i], low + BLOCK_IDS);
     } while (low < INT64_MAX);
     replay_release(replay);
-    return true;
 }
 
 static bool is_sorted(const struct headlog_reader *reader)
@@ -126,25 +151,20 @@ static bool is_sorted(const struct headlog_reader *reader)
     return true;
 }
 
-/* In the order it has. */
-static bool apply_alone(struct replay *replay, struct replay_record *record)
-{
-    bool applied = replay_flush(replay) && apply_until(replay, record, INT64_MAX);
-    release_record(record);
-    return applied;
-}
-
-bool replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t sequence)
+void replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t sequence)
 {
     struct replay_record record = {.reader = *owned, .sequence = sequence};
     assert(owned->kind == HEADLOG_SAMPLES);
     *owned = (struct headlog_reader){.kind = HEADLOG_SAMPLES};
-    if (!is_sorted(&record.reader))
-        return apply_alone(replay, &record);
-    if ((replay->count == REPLAY_RECORDS_MAX || replay->rows + record.reader.count > ROWS_HELD) &&
-        !replay_flush(replay)) {
+    bool sorted = is_sorted(&record.reader);
+    if (!sorted || replay->count == REPLAY_RECORDS_MAX ||
+        replay->rows + record.reader.count > ROWS_HELD)
+        replay_flush(replay);
+    record.gap = replay->gap;
+    if (!sorted) { /* in the order it has */
+        apply_until(replay, &record, INT64_MAX);
         release_record(&record);
-        return false;
+        return;
     }
     struct slice values = record.reader.values;
     record.values = alloc_resize(NULL, values.len, 1);
@@ -153,5 +173,4 @@ bool replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t se
     record.reader.values.at = record.values;
     replay->records[replay->count++] = record;
     replay->rows += record.reader.count;
-    return true;
 }

@@ -15,17 +15,22 @@ struct replay {
     struct replay_record {
         struct headlog_reader reader;
         uint64_t sequence;
+        uint64_t gap; /* sequence of the last lost record before it; GAP_NONE */
         char *values; /* owned; what reader.values points into */
     } records[REPLAY_RECORDS_MAX];
     size_t count;
-    size_t rows;     /* of all records held */
-    uint64_t failed; /* sequence of the record that a function refused */
+    size_t rows; /* of all records held */
+    /* What is lost of the log; see recover.c. GAP_NONE: nothing. */
+    uint64_t gap;       /* the last lost record before the next one to be added */
+    uint64_t lost_seal; /* the last lost one that may have been of kind SEALED */
+    uint64_t dropped;   /* samples that could not be made out for that */
 };
+#define GAP_NONE UINT64_MAX
 
-/* Takes over an opened record of kind SAMPLES. False: one cannot be applied, see `failed`. */
-MUST_USE bool replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t sequence);
+/* Takes over an opened record of kind SAMPLES. One that cannot be applied becomes a gap. */
+void replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t sequence);
 /* Applies what is held. */
-MUST_USE bool replay_flush(struct replay *replay);
+void replay_flush(struct replay *replay);
 /* Forgets what is held. */
 void replay_release(struct replay *replay);
 

@@ -239,30 +239,37 @@ bool series_check_row(struct slice key, struct slice value, struct arena *arena,
     return cut_row(key, &value, id, &kind) && labels_decode(value, arena, &labels);
 }
 
-/* One row of KV_SERIES. */
-static bool load_row(struct series *series, struct slice key, struct slice value)
+/* A walk over KV_SERIES. */
+struct series_loading {
+    struct series *series;
+    struct kv *kv;
+    bool full;
+};
+
+/* A damaged row is noted and left out: its samples cannot be found any more. */
+static bool load_row(void *arg, struct slice key, struct slice value)
 {
-    uint32_t id;
+    struct series_loading *loading = arg;
+    struct series *series = loading->series;
+    uint32_t id = 0;
     uint8_t kind;
-    return cut_row(key, &value, &id, &kind) &&
-           series_put(series, id, value, (enum series_kind)kind);
+    if (cut_row(key, &value, &id, &kind) && series_put(series, id, value, (enum series_kind)kind))
+        return true;
+    loading->full = series->live >= series->live_max;
+    if (!loading->full)
+        damage_note(kv_damages(loading->kv), DAMAGE_INDEX, "the labels of series %u are malformed",
+                    id);
+    return !loading->full;
 }
 
 int series_load(struct series *series, struct kv *kv, struct error *err)
 {
-    struct kv_iterator *it = kv_iterate(kv, KV_SERIES, SLICE(""), SLICE(""));
-    int status = 0;
-    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it)) {
-        if (load_row(series, kv_key(it), kv_value(it)))
-            continue;
+    struct series_loading loading = {.series = series, .kv = kv};
+    struct kv_range all = {.family = KV_SERIES};
+    int status = kv_each(kv, &all, load_row, &loading, err) < 0 ? -1 : 0;
+    if (!status && loading.full)
         status = error_set(err, ERROR_INTERNAL,
-                           series->live >= series->live_max
-                               ? "the store holds more series than limits.series allows; raise it"
-                               : "a row of the series table is malformed; restore a backup");
-    }
-    if (!status)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
+                           "the store holds more series than limits.series allows; raise it");
     if (!status)
         status = load_next(series, kv, err);
     series->saved = series->count;

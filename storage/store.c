@@ -130,8 +130,13 @@ static void build_postings(struct store *store)
     for (uint32_t id = 0; id < store->series.count; id++) {
         const struct series_row *row = series_row(&store->series, id);
         arena_reset(&arena);
-        if (row && labels_decode(series_labels(row), &arena, &labels))
+        if (!row)
+            continue;
+        if (labels_decode(series_labels(row), &arena, &labels))
             postings_add(&store->postings, id, labels);
+        else
+            damage_note(kv_damages(store->kv), DAMAGE_INDEX,
+                        "the labels of series %u are malformed", id);
     }
     arena_release(&arena);
 }
@@ -149,12 +154,22 @@ static bool has_buckets(void *arg, uint32_t series, uint32_t day)
     return status != 0;
 }
 
-static int load_rollups(struct store *store, struct error *err)
+static int load_days(struct store *store, struct partitions *partitions, struct error *err)
+{
+    int damaged = partitions_load(partitions, store->kv, err);
+    if (damaged == 0 && !kv_is_doubtful(store->kv))
+        return 0;
+    return damaged < 0 ? -1 : partitions_rebuild(partitions, store->kv, err);
+}
+
+static int load_partitions(struct store *store, struct error *err)
 {
     store->rollups[STORE_5M].resolution = RESOLUTION_5M;
     store->rollups[STORE_1H].resolution = RESOLUTION_1H;
+    if (load_days(store, &store->partitions, err))
+        return -1;
     for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++)
-        if (partitions_load(&store->rollups[tier], store->kv, err))
+        if (load_days(store, &store->rollups[tier], err))
             return -1;
     store->partitions.rollups = &store->rollups[STORE_1H];
     store->partitions.has_buckets = has_buckets;
@@ -169,14 +184,16 @@ static int load(struct store *store, const struct store_options *options, struct
                             .block_cache_bytes = (size_t)options->block_cache_bytes,
                             .memtable_bytes = (size_t)options->memtable_bytes};
     if (kv_open_with(&kv, &store->kv, err) || check_format(store->kv, err) ||
-        series_load(&store->series, store->kv, err) ||
-        partitions_load(&store->partitions, store->kv, err) || load_rollups(store, err) ||
+        series_load(&store->series, store->kv, err) || load_partitions(store, err) ||
         tombstones_load(&store->tombstones, store->kv, err))
         return -1;
     build_postings(store);
     store->doubtful = roaring_bitmap_copy(store->postings.all);
-    return store_recover_head(store, err) || logstore_open(store->kv, &logs, &store->logs, err) ? -1
-                                                                                                : 0;
+    bool damaged;
+    if (store_recover_head(store, &damaged, err) ||
+        logstore_open(store->kv, &logs, &store->logs, err))
+        return -1;
+    return damaged ? store_seal(store, err) : 0;
 }
 
 int store_open(const struct store_options *options, struct store **out, struct error *err)

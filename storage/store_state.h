@@ -133,7 +133,8 @@ void store_reopen_init(void);
 void store_note_damaged(struct store *store, struct chunk_key key);
 
 /* recover.c */
-MUST_USE int store_recover_head(struct store *store, struct error *err);
+/* *damaged: not all of the log could be replayed; seal everything before anything is written. */
+MUST_USE int store_recover_head(struct store *store, bool *damaged, struct error *err);
 /* read.c: the newest sealed sample time of a series, or TIME_NONE. */
 int64_t store_sealed_until(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list if it has open samples and is not there. */

@@ -102,20 +102,28 @@ static bool load_row(struct tombstones *tombstones, struct slice key, struct sli
     return true;
 }
 
+struct tombstone_load {
+    struct tombstones *tombstones;
+    struct kv *kv;
+};
+
+/* A damaged row is noted and left out: what it deleted, as far as it was not carried out, is back. */
+static bool take_row(void *arg, struct slice key, struct slice value)
+{
+    struct tombstone_load *load = arg;
+    if (!load_row(load->tombstones, key, value))
+        damage_note(kv_damages(load->kv), DAMAGE_INDEX, "the record of a deletion is damaged");
+    return true;
+}
+
 int tombstones_load(struct tombstones *tombstones, struct kv *kv, struct error *err)
 {
     struct buffer to;
-    int status = 0;
+    struct tombstone_load load = {tombstones, kv};
     buffer_init(&to, 64);
     kv_prefix_end(SLICE(PREFIX), &to);
-    struct kv_iterator *it = kv_iterate(kv, KV_META, SLICE(PREFIX), buffer_slice(&to));
-    for (bool more = kv_seek_first(it); more && !status; more = kv_next(it))
-        if (!load_row(tombstones, kv_key(it), kv_value(it)))
-            status = error_set(err, ERROR_INTERNAL,
-                               "the record of a deletion is damaged; restore a backup");
-    if (!status)
-        status = kv_iterator_check(it, err);
-    kv_iterator_free(it);
+    struct kv_range range = {.family = KV_META, .from = SLICE(PREFIX), .to = buffer_slice(&to)};
+    int status = kv_each(kv, &range, take_row, &load, err) < 0 ? -1 : 0;
     buffer_release(&to);
     return status;
 }

@@ -180,6 +180,11 @@ static int answer_query(struct work *work, bool instant, struct http_reply *repl
         return -1;
     begin(reply);
     logql_render_data(&result, instant, clock_monotonic_ns() - start_ns, &reply->body);
+    if (result.stats.damaged)
+        buffer_append_format(&reply->body,
+                             ",\"warnings\":[\"%llu damaged log blocks were left out: restore a "
+                             "backup\"]",
+                             (unsigned long long)result.stats.damaged);
     end(reply);
     return 0;
 }
