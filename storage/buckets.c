@@ -40,6 +40,7 @@ struct bucket_reader {
     uint32_t first_day;
     size_t days;
     size_t capacity;
+    struct time_ranges deleted; /* of the series being read */
 };
 
 /* One read under way. */
@@ -68,6 +69,7 @@ void bucket_reader_free(struct bucket_reader *buckets)
     rollup_release(&buckets->rollup);
     rollup_release(&buckets->pieces);
     free(buckets->sources);
+    time_ranges_release(&buckets->deleted);
     free(buckets);
 }
 
@@ -191,6 +193,9 @@ static void begin(struct bucket_read *read)
     const struct series_row *row = series_row(&store->series, read->span.series);
     read->histograms = row && row->kind == SERIES_HISTOGRAM;
     choose_sources(read);
+    tombstones_of(&store->tombstones, read->span.series,
+                  (struct time_range){read->span.start_ms, read->span.end_ms},
+                  &read->buckets->deleted);
     for (size_t i = 0; i < read->buckets->days && !rollups; i++)
         rollups = read->buckets->sources[i] >= SOURCE_EITHER;
     if (rollups)
@@ -245,7 +250,11 @@ static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day
             read->placed = STORE_RAW; /* the iterator has lost its place */
         return unreadable < 0 ? -1 : 0;
     }
+    size_t before = rollup->count;
     if (rollup_code_read(kv_value(read->buckets->it), partition_start(day), rollup, read->arena)) {
+        /* Where there are samples, buckets that a deletion meets are made again without them. */
+        if (read->buckets->sources[day - read->buckets->first_day] == SOURCE_ROLLUP)
+            rollup_strike(rollup, before, &read->buckets->deleted);
         read->tiers |= 1u << tier;
         return 1;
     }

@@ -44,24 +44,39 @@ static uint32_t last_left(const struct partitions *days, uint32_t to)
     return to < newest ? to : newest;
 }
 
-/* Visits the lists of series that may have buckets in place of samples in [from, to]. */
-static void each_left(const struct store *store, uint32_t from, uint32_t to,
-                      bool (*visit)(const roaring_bitmap_t *ids, void *arg), void *arg)
+/* A list of series that may have buckets in place of samples, and what those cover. */
+struct left_list {
+    const roaring_bitmap_t *ids;
+    struct time_range range;
+};
+
+static struct left_list list_of(const roaring_bitmap_t *ids, uint32_t day, uint32_t days)
 {
+    return (struct left_list){ids, {partition_start(day) + (day > 0), partition_start(day + days)}};
+}
+
+/* Visits the lists of [from, to]. */
+static void each_left(const struct store *store, uint32_t from, uint32_t to,
+                      bool (*visit)(const struct left_list *list, void *arg), void *arg)
+{
+    struct left_list list;
     const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
     size_t i = partitions_find(days, from), there = 0;
     to = last_left(days, to);
     for (; i < days->count && days->at[i].day <= to; i++) {
         there += !days->at[i].remade;
-        if (!visit(days->at[i].thinned, arg))
+        list = list_of(days->at[i].thinned, days->at[i].day, 1);
+        if (!visit(&list, arg))
             return;
     }
     if (from > to || there > to - from)
         return; /* no day is missing */
     for (i = partitions_find(months, from / ROLLUP_DAYS);
-         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++)
-        if (!visit(months->at[i].active, arg))
+         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++) {
+        list = list_of(months->at[i].active, months->at[i].day * ROLLUP_DAYS, ROLLUP_DAYS);
+        if (!visit(&list, arg))
             return;
+    }
 }
 
 struct lookup {
@@ -69,10 +84,10 @@ struct lookup {
     bool found;
 };
 
-static bool look_up(const roaring_bitmap_t *ids, void *arg)
+static bool look_up(const struct left_list *list, void *arg)
 {
     struct lookup *lookup = arg;
-    lookup->found = roaring_bitmap_contains(ids, lookup->series);
+    lookup->found = roaring_bitmap_contains(list->ids, lookup->series);
     return !lookup->found;
 }
 
@@ -83,13 +98,22 @@ bool left_in_range(const struct store *store, struct store_span span)
     return lookup.found;
 }
 
-static bool add_all(const roaring_bitmap_t *ids, void *arg)
+struct adding {
+    const struct tombstones *tombstones;
+    struct time_range range;
+    roaring_bitmap_t *ids;
+};
+
+static bool add_left(const struct left_list *list, void *arg)
 {
-    roaring_bitmap_or_inplace(arg, ids);
+    const struct adding *adding = arg;
+    tombstones_add_left(adding->tombstones, time_range_within(list->range, adding->range),
+                        list->ids, adding->ids);
     return true;
 }
 
 void left_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids)
 {
-    each_left(store, bucket_day_of(range.start_ms), bucket_day_of(range.end_ms), add_all, ids);
+    struct adding adding = {&store->tombstones, range, ids};
+    each_left(store, bucket_day_of(range.start_ms), bucket_day_of(range.end_ms), add_left, &adding);
 }

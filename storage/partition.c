@@ -157,17 +157,29 @@ void partitions_mark_rollup(struct partitions *rollups, uint32_t partition, uint
     add(at, at->active, series);
 }
 
+/* Those of the series that have samples in `samples` become stale on that day, if it is closed. */
+static void make_stale(struct partitions *partitions, uint32_t day, const roaring_bitmap_t *series,
+                       const struct partition *samples)
+{
+    struct partition *partition = partitions_get(partitions, day);
+    if (!partition || !partition->closed)
+        return;
+    roaring_bitmap_t *ids = roaring_bitmap_and(series, samples->active);
+    roaring_bitmap_or_inplace(partition->stale, ids);
+    roaring_bitmap_free(ids);
+    partition->dirty = true;
+}
+
 void partitions_touch_all(struct partitions *partitions, const roaring_bitmap_t *series,
                           int64_t start_ms, int64_t end_ms)
 {
-    uint32_t from = bucket_day_of(start_ms), to = bucket_day_of(end_ms);
-    for (size_t i = partitions_find(partitions, from);
-         i < partitions->count && partitions->at[i].day <= to; i++) {
-        struct partition *partition = &partitions->at[i];
-        if (!partition->closed)
-            continue;
-        roaring_bitmap_or_inplace(partition->stale, series);
-        partition->dirty = true;
+    for (size_t i = partitions_find(partitions, partition_of(start_ms));
+         i < partitions->count && partitions->at[i].day <= partition_of(end_ms); i++) {
+        uint32_t day = partitions->at[i].day;
+        make_stale(partitions, day, series, &partitions->at[i]);
+        if (day &&
+            partition_start(day) >= start_ms) /* its midnight is in a bucket of the day before */
+            make_stale(partitions, day - 1, series, &partitions->at[i]);
     }
 }
 

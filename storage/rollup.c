@@ -339,3 +339,14 @@ bool rollup_copy(const struct rollup *rollup, struct arena *arena, struct store_
     };
     return true;
 }
+
+void rollup_strike(struct rollup *rollup, size_t at, const struct time_ranges *ranges)
+{
+    for (size_t i = at; ranges->count && i < rollup->count;) {
+        int64_t end_ms = rollup->end_ms[i];
+        if (time_ranges_meet(ranges, (struct time_range){end_ms - rollup->width_ms + 1, end_ms}))
+            rollup_remove(rollup, i, 1);
+        else
+            i++;
+    }
+}

@@ -11,6 +11,7 @@
 #define STORAGE_ROLLUP_H
 
 #include "storage/store.h"
+#include "storage/tombstone.h"
 
 /* Width of the buckets of a tier; 0 for raw. */
 extern const int64_t rollup_tier_ms[STORE_TIER_COUNT];
@@ -62,6 +63,8 @@ MUST_USE bool rollup_add_column(struct rollup *rollup, const struct store_column
  * arena is exhausted. */
 MUST_USE bool rollup_add_bucket(struct rollup *rollup, const struct rollup *finer, size_t i,
                                 struct arena *arena);
+/* Takes those from `at` on away that meet one of the ranges: what they hold cannot be told apart. */
+void rollup_strike(struct rollup *rollup, size_t at, const struct time_ranges *ranges);
 /* Takes `count` buckets from `at` on away. */
 void rollup_remove(struct rollup *rollup, size_t at, size_t count);
 /* The buckets in the arena. False when it is exhausted. */

@@ -49,24 +49,13 @@ static bool head_overlaps(const struct head_series *series, int64_t start_ms, in
 static roaring_bitmap_t *sealed_series(const struct store *store, struct time_range range)
 {
     const struct partitions *partitions = &store->partitions;
-    uint32_t from = partition_of(range.start_ms), to = partition_of(range.end_ms);
-    if (store->tombstones.count == 0)
-        return partitions_union(partitions, from, to);
     roaring_bitmap_t *ids = roaring_bitmap_create();
-    for (size_t i = partitions_find(partitions, from);
-         i < partitions->count && partitions->at[i].day <= to; i++) {
-        struct time_range part = {partition_start(partitions->at[i].day),
-                                  partition_start(partitions->at[i].day + 1) - 1};
-        part.start_ms = part.start_ms > range.start_ms ? part.start_ms : range.start_ms;
-        part.end_ms = part.end_ms < range.end_ms ? part.end_ms : range.end_ms;
-        roaring_bitmap_t *gone = tombstones_covering(&store->tombstones, part);
-        roaring_bitmap_t *left =
-            gone ? roaring_bitmap_andnot(partitions->at[i].active, gone) : NULL;
-        roaring_bitmap_or_inplace(ids, left ? left : partitions->at[i].active);
-        if (gone) {
-            roaring_bitmap_free(gone);
-            roaring_bitmap_free(left);
-        }
+    for (size_t i = partitions_find(partitions, partition_of(range.start_ms));
+         i < partitions->count && partitions->at[i].day <= partition_of(range.end_ms); i++) {
+        uint32_t day = partitions->at[i].day;
+        struct time_range all = {partition_start(day), partition_start(day + 1) - 1};
+        tombstones_add_left(&store->tombstones, time_range_within(all, range),
+                            partitions->at[i].active, ids);
     }
     return ids;
 }

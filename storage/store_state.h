@@ -4,13 +4,13 @@
  *   commit.c        batch -> head log -> head               read.c       head + chunks -> columns
  *   recover.c       head log -> head, by replay.c           seal.c       head -> chunks
  *   memory.c        what is held in memory, and sealing early under pressure
- *   retention.c     days leave, and the series that lived only in them
  *   close.c         samples of days that are over -> buckets; larger chunks
  *   left.c          days whose samples have left         buckets.c    buckets, chunks -> buckets
  *   rewrite.c       one day of a series out of its chunks and back
  *   reopen.c        after a failed write
  *   compact.c       all maintenance at once
- *   retention.c     days leave           delete.c     deletions, and the job behind them
+ *   retention.c     what is past its time leaves            keep.c       how long that is
+ *   delete.c        what clients delete is hidden           carry.c      and taken away
  *   forget.c        series without data leave
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
@@ -173,7 +173,7 @@ MUST_USE int store_drop_buckets(struct store *store, enum store_tier tier, uint3
 MUST_USE int store_retain_some(struct store *store, int64_t now_ms, struct error *err);
 /* Samples of the series before this are past retention. */
 int64_t store_oldest_ms(const struct store *store, uint32_t series, int64_t now_ms);
-/* delete.c: carries out what is pending for these series; before any chunk of them is put. */
+/* carry.c: carries out what is pending for these series; before any chunk of them is put. */
 MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, size_t count,
                                     struct error *err);
 /* A part of the job behind deletions. */

@@ -259,17 +259,19 @@ size_t time_ranges_strike(const struct time_ranges *ranges, int64_t *times, doub
     return kept;
 }
 
-roaring_bitmap_t *tombstones_covering(const struct tombstones *tombstones, struct time_range range)
+void tombstones_add_left(const struct tombstones *tombstones, struct time_range range,
+                         const roaring_bitmap_t *active, roaring_bitmap_t *ids)
 {
-    roaring_bitmap_t *series = NULL;
+    roaring_bitmap_t *left = NULL;
     for (size_t i = 0; i < tombstones->count; i++) {
         const struct tombstone *row = &tombstones->at[i];
         if (row->range.start_ms > range.start_ms || row->range.end_ms < range.end_ms)
             continue;
-        if (series)
-            roaring_bitmap_or_inplace(series, row->series);
-        else
-            series = roaring_bitmap_copy(row->series);
+        if (!left)
+            left = roaring_bitmap_copy(active);
+        roaring_bitmap_andnot_inplace(left, row->series);
     }
-    return series;
+    roaring_bitmap_or_inplace(ids, left ? left : active);
+    if (left)
+        roaring_bitmap_free(left);
 }

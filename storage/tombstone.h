@@ -65,7 +65,16 @@ bool time_ranges_meet(const struct time_ranges *ranges, struct time_range range)
  * those that are not NULL. */
 size_t time_ranges_strike(const struct time_ranges *ranges, int64_t *times, double *values,
                           const struct histogram **histograms, size_t count);
-/* The series that have all of `range` deleted; the caller frees it. NULL = none. */
-roaring_bitmap_t *tombstones_covering(const struct tombstones *tombstones, struct time_range range);
+/* Adds the active series to *ids but for those that have all of the range deleted. */
+void tombstones_add_left(const struct tombstones *tombstones, struct time_range range,
+                         const roaring_bitmap_t *active, roaring_bitmap_t *ids);
+static inline struct time_range time_range_within(struct time_range range, struct time_range limits)
+{
+    if (range.start_ms < limits.start_ms)
+        range.start_ms = limits.start_ms;
+    if (range.end_ms > limits.end_ms)
+        range.end_ms = limits.end_ms;
+    return range;
+}
 
 #endif

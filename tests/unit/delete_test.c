@@ -374,6 +374,116 @@ static void many_deletions_and_many_series(void **state)
     store_close(store);
 }
 
+/* --- buckets --- */
+
+#define DAY    (24 * 60)
+#define MONTHS (40 * DAY)
+
+/* Samples each 10 minutes of 40 days of two series, closed; with `raw_days` only of the last days. */
+static struct store *open_month(uint32_t ids[2], int raw_days)
+{
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    clock_set_ms(time_of(MONTHS));
+    for (int i = 0; i < 2; i++) {
+        ids[i] = intern(batch, i ? "n" : "m", i, SERIES_COUNTER);
+        for (int at = 0; at < MONTHS; at += 10)
+            store_batch_value(batch, ids[i], time_of(at), at);
+    }
+    commit(store, batch);
+    store_batch_free(batch);
+    assert_int_equal(store_compact(store, &err), 0);
+    struct store_retention retention = {.ms = {[STORE_RAW] = (int64_t)raw_days * PARTITION_MS}};
+    assert_int_equal(store_set_retention(store, &retention, &err), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store_compact(store, &err), 0);
+    return store;
+}
+
+/* The samples that the buckets of an hour count, in all and in the minutes [from, to]. */
+static size_t count_in_buckets(struct store *store, uint32_t id, int from, int to, size_t *inside)
+{
+    struct arena arena;
+    struct error err = {0};
+    struct store_buckets buckets = {.count = 0};
+    struct store_reader *reader = store_reader_new(store);
+    int64_t start = time_of(0) / STORE_1H_MS * STORE_1H_MS;
+    struct store_span span = {id, start, start + (int64_t)(MONTHS + 120) * MINUTE_MS};
+    size_t count = 0;
+    span.end_ms = span.end_ms / STORE_1H_MS * STORE_1H_MS;
+    *inside = 0;
+    arena_init(&arena, (size_t)1 << 26);
+    if (store_read_buckets(reader, span, STORE_1H, &arena, &buckets, &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < buckets.count; i++) {
+        count += buckets.counts[i];
+        if (buckets.end_ms[i] - STORE_1H_MS < time_of(to) && buckets.end_ms[i] >= time_of(from))
+            *inside += buckets.counts[i];
+    }
+    arena_release(&arena);
+    store_reader_free(reader);
+    return count;
+}
+
+static void buckets_follow_deletions_of_samples(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    uint32_t ids[2];
+    size_t inside;
+    struct store *store = open_month(ids, 0);
+    size_t all = MONTHS / 10, gone = (9 * DAY - 5 * DAY + 600) / 10 + 1;
+    assert_int_equal(count_in_buckets(store, ids[0], 0, MONTHS, &inside), all);
+    delete_by(store, LABEL_NAME, "m", time_of(5 * DAY), time_of(9 * DAY + 600));
+    for (int round = 0; round < 4; round++) {
+        assert_int_equal(count_in_buckets(store, ids[0], 0, MONTHS, &inside), all - gone);
+        assert_int_equal(count_in_buckets(store, ids[1], 0, MONTHS, &inside), all);
+        if (round == 0)
+            clean(store);
+        if (round == 1)
+            assert_int_equal(store_compact(store, &err), 0);
+        if (round == 2)
+            store = reopen(store);
+    }
+    store_close(store);
+}
+
+static void buckets_without_samples_are_deleted(void **state)
+{
+    (void)state;
+    uint32_t ids[2];
+    size_t inside, other, all = MONTHS / 10;
+    int from = 5 * DAY, to = 9 * DAY + 600;
+    struct store *store = open_month(ids, 2);
+    assert_int_equal(count_in_buckets(store, ids[0], from, to, &inside), all);
+    delete_by(store, LABEL_NAME, "m", time_of(from), time_of(to));
+    size_t thinned = count_samples(store, ids[1]) - count_samples(store, ids[0]);
+    assert_true(thinned > 0);
+    for (int round = 0; round < 3; round++) {
+        size_t left = count_in_buckets(store, ids[0], from, to, &inside);
+        assert_int_equal(inside, 0);
+        assert_true(left < all - (size_t)(to - from) / 10 &&
+                    left > all - (size_t)(to - from) / 10 - 20);
+        assert_int_equal(count_in_buckets(store, ids[1], from, to, &other), all);
+        assert_int_equal(count_samples(store, ids[1]) - count_samples(store, ids[0]), thinned);
+        if (round == 0)
+            clean(store);
+        if (round == 1)
+            store = reopen(store);
+    }
+    delete_by(store, LABEL_NAME, "m", INT64_MIN, time_of(MONTHS));
+    assert_int_equal(count_selected(store, ALL), 1);
+    assert_int_equal(count_in_buckets(store, ids[0], 0, MONTHS, &inside), 0);
+    clean(store);
+    clock_set_ms(time_of(MONTHS + 10));
+    clean(store);
+    assert_int_equal(count_selected(store, ALL), 1);
+    assert_int_equal(store_labels(store, ids[0]).len, 0);
+    assert_int_equal(count_in_buckets(store, ids[1], from, to, &other), all);
+    store_close(store);
+}
+
 int main(void)
 {
     srand48(5);
@@ -389,6 +499,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_that_was_open_before_sees_the_deletion, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(many_deletions_and_many_series, setup, teardown),
+        cmocka_unit_test_setup_teardown(buckets_follow_deletions_of_samples, setup, teardown),
+        cmocka_unit_test_setup_teardown(buckets_without_samples_are_deleted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
