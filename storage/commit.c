@@ -1,6 +1,7 @@
 /* commit: the write path, from a batch of samples to durable and visible.
  *
  *   1. admit    each sample against its series: known? right kind? newer than what it holds, or late?
+ *               Long runs become chunks at once (bulk.h)
  *   2. stage    the admitted ones become head log records in the RocksDB batch: one of those that go
  *               to the head, one of the late ones
  *   3. write    atomically, with new series, documents and log records
@@ -19,22 +20,15 @@
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
+#include "storage/bulk.h"
 #include "storage/column.h"
 #include "storage/key.h"
-#include "storage/merge.h"
 #include "storage/store_state.h"
 
 #define BATCH_ARENA_BYTES   ((size_t)1 << 30)
 #define RECORD_ROWS_MAX     ((size_t)1 << 20) /* samples in one head log record */
 #define SERIES_IN_BATCH_MAX 50000
 #define PUBLISH_ROWS        ((size_t)8192) /* samples appended under one hold of the lock */
-
-struct sample {
-    int64_t time_ms;
-    double value;
-    uint32_t series;
-    const struct histogram *histogram; /* in the batch's arena, or NULL */
-};
 
 struct store_batch {
     struct store *store;
@@ -48,7 +42,8 @@ struct store_batch {
     struct headlog_row *late; /* ... late ones from the back, the last one first */
     size_t late_count;
     struct buffer codes;
-    bool records; /* logstore has staged some */
+    struct bulk bulk; /* while it is committed */
+    bool records;     /* logstore has staged some */
     bool interned;
 };
 
@@ -225,8 +220,7 @@ int64_t store_oldest_taken(struct store *store, uint32_t series)
     return store_oldest_ms(store, series, clock_now_ms());
 }
 
-/* Which drop reason applies; or STORE_SAMPLES, or STORE_LATE_SAMPLES. */
-static enum store_metric judge(struct store *store, const struct sample *sample, int64_t oldest_ms)
+enum store_metric sample_judge(struct store *store, const struct sample *sample, int64_t oldest_ms)
 {
     const struct series_row *row = series_row(&store->series, sample->series);
     if (!row)
@@ -313,16 +307,18 @@ static void prefetch(const struct store_batch *batch, size_t i)
     }
 }
 
-static void admit(struct store_batch *batch)
+static int admit(struct store_batch *batch, struct error *err)
 {
     struct store *store = batch->store;
     int64_t limit = keep_shortest(&store->keep, STORE_RAW);
     int64_t oldest = limit ? clock_now_ms() - limit : INT64_MIN;
+    if (bulk_admit(&batch->bulk, batch->samples, &batch->count, oldest, err))
+        return -1;
     batch->rows = alloc_resize(batch->rows, batch->count, sizeof *batch->rows);
     batch->late = batch->rows + batch->count;
     for (size_t i = 0; i < batch->count; i++) {
         prefetch(batch, i + 8);
-        enum store_metric verdict = judge(store, &batch->samples[i], oldest);
+        enum store_metric verdict = sample_judge(store, &batch->samples[i], oldest);
         if (verdict == STORE_SAMPLES)
             stage_sample(batch, &batch->samples[i]);
         else if (verdict == STORE_LATE_SAMPLES)
@@ -330,6 +326,7 @@ static void admit(struct store_batch *batch)
         else
             metric_add(&store_metrics[verdict], 1);
     }
+    return 0;
 }
 
 /* --- writing and publishing --- */
@@ -403,6 +400,9 @@ static void publish(struct store_batch *batch)
 {
     struct store *store = batch->store;
     uint32_t now_s = (uint32_t)(clock_now_ms() / 1000);
+    pthread_rwlock_wrlock(&store->lock);
+    bulk_publish(&batch->bulk);
+    pthread_rwlock_unlock(&store->lock);
     for (size_t from = 0; from < batch->row_count; from += PUBLISH_ROWS) {
         size_t left = batch->row_count - from;
         size_t to = from + (left < PUBLISH_ROWS ? left : PUBLISH_ROWS);
@@ -427,9 +427,10 @@ static void take_back(struct store_batch *batch)
     struct store *store = batch->store;
     for (size_t i = 0; i < batch->row_count; i++)
         head_unstage(head_get(&store->head, batch->rows[i].series));
+    bulk_take_back(&batch->bulk);
     if (batch->records)
         logstore_discard(store->logs);
-    size_t admitted = batch->row_count + batch->late_count;
+    size_t admitted = batch->row_count + batch->late_count + batch->bulk.samples;
     metric_add(&store_metrics[STORE_DROPPED_UNWRITTEN],
                (int64_t)(admitted ? admitted : batch->count));
 }
@@ -456,12 +457,14 @@ static int write_batch(struct store_batch *batch, bool sync, struct error *err)
     struct store *store = batch->store;
     if (store_check_disk(store, err) || save_series(store, err))
         return -1;
-    admit(batch);
+    if (admit(batch, err))
+        return -1;
     turn_late(batch);
     struct slice codes = buffer_slice(&batch->codes);
     struct headlog_rows open = {batch->rows, batch->row_count, codes};
     struct headlog_rows late = {batch->late, batch->late_count, codes};
-    uint64_t records = stage_headlog(batch, HEADLOG_SAMPLES, open, store->headlog_next);
+    uint64_t records = bulk_stage(&batch->bulk, store->headlog_next);
+    records += stage_headlog(batch, HEADLOG_SAMPLES, open, store->headlog_next + records);
     records += stage_headlog(batch, HEADLOG_LATE, late, store->headlog_next + records);
     series_stage(&store->series, store->series.count, store->kv, batch->kv);
     if (!kv_batch_is_empty(batch->kv) && kv_write(store->kv, batch->kv, sync, err))
@@ -477,9 +480,11 @@ static int write_batch(struct store_batch *batch, bool sync, struct error *err)
 int store_commit(struct store *store, struct store_batch *batch, bool sync, struct error *err)
 {
     assert(batch->store == store);
+    bulk_init(&batch->bulk, store, batch->kv);
     int status = write_batch(batch, sync, err);
     if (status)
         take_back(batch);
+    bulk_release(&batch->bulk);
     batch_empty(batch);
     /* What was asked for is durable whatever becomes of this. */
     struct error merging = {0};

@@ -110,35 +110,49 @@ static bool has_chunks(const struct store *store, struct rewrite_day at)
     return partition && roaring_bitmap_contains(partition->active, at.series);
 }
 
-int merge_day(struct merge *merge, struct rewrite_day at, const struct store_column *newer,
-              struct error *err)
+/* What the day has, in chunks and late, and what is newer, as one column in the arena. */
+static int join_day(struct merge *merge, const struct store_span *span,
+                    const struct store_column *newer, struct day_samples *out, struct error *err)
 {
     struct store *store = merge->store;
-    const struct late_run *run = late_find(&store->late, at.series);
-    struct day_samples samples = {0};
+    struct rewrite_day at = {span->series, partition_of(span->start_ms)};
+    const struct late_run *run = late_find(&store->late, span->series);
     struct store_column late = {.count = 0};
+    if (has_chunks(store, at) && rewrite_load(store, at, &merge->arena, out, err))
+        return -1;
+    if (run && !late_copy(run, span, &merge->arena, &late))
+        return too_large(err);
+    struct store_column all = column_of(out);
+    if (late.count && !column_overlay(&all, &late, &merge->arena, &all))
+        return too_large(err);
+    if (newer && !column_overlay(&all, newer, &merge->arena, &all))
+        return too_large(err);
+    if (late.count)
+        push_range(merge, span);
+    return take_column(&merge->arena, &all, out) ? 0 : too_large(err);
+}
+
+int merge_day(struct merge *merge, struct rewrite_day at, const struct store_column *newer,
+              bool beside, struct error *err)
+{
+    struct store *store = merge->store;
+    struct day_samples samples = {0};
     struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
     int64_t open = open_from(store, at.series);
+    int status = 0;
     if (span.end_ms >= open)
         span.end_ms = open - 1;
     arena_reset(&merge->arena);
     /* What was deleted lies in chunks: those put now must not meet it. */
     if (store_apply_tombstones(store, &at.series, 1, err))
         return -1;
-    if (has_chunks(store, at) && rewrite_load(store, at, &merge->arena, &samples, err))
+    if (!beside)
+        status = join_day(merge, &span, newer, &samples, err);
+    else if (!take_column(&merge->arena, newer, &samples))
+        status = too_large(err);
+    if (status)
         return -1;
-    if (run && !late_copy(run, &span, &merge->arena, &late))
-        return too_large(err);
-    struct store_column all = column_of(&samples);
-    if (late.count && !column_overlay(&all, &late, &merge->arena, &all))
-        return too_large(err);
-    if (newer && !column_overlay(&all, newer, &merge->arena, &all))
-        return too_large(err);
-    if (!take_column(&merge->arena, &all, &samples))
-        return too_large(err);
     rewrite_stage(store, merge->batch, at, &samples);
-    if (late.count)
-        push_range(merge, &span);
     id_list_push(&merge->series, at.series);
     return 0;
 }
@@ -217,7 +231,7 @@ static int merge_or_drop(struct merge *merge, struct rewrite_day at, struct erro
     int64_t oldest = store_oldest_ms(store, at.series, clock_now_ms());
     struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
     if (span.end_ms >= oldest)
-        return merge_day(merge, at, NULL, err);
+        return merge_day(merge, at, NULL, false, err);
     push_range(merge, &span);
     return 0;
 }

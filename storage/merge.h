@@ -31,9 +31,9 @@ void merge_init(struct merge *merge, struct store *store, struct kv_batch *batch
 void merge_release(struct merge *merge);
 /* Rewrites a day of a series with its late samples, and with those of `newer` over them (NULL:
  * none). Only what lies before the open samples of the series; `newer` must. A day at most once in
- * a merge. */
+ * a merge. With `beside` only puts `newer`, because nothing else is known in its range. */
 MUST_USE int merge_day(struct merge *merge, struct rewrite_day at, const struct store_column *newer,
-                       struct error *err);
+                       bool beside, struct error *err);
 /* Puts the days' lists and, as that sequence, the record of the late samples that are merged into
  * the batch; returns how many records that makes, 0 or 1. */
 uint64_t merge_stage(struct merge *merge, uint64_t sequence);

@@ -53,6 +53,8 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SAMPLES] = COUNTER("samples_total", "Samples committed."),
     [STORE_LATE_SAMPLES] =
         COUNTER("late_samples_total", "Committed samples that came out of order."),
+    [STORE_BULK_SAMPLES] =
+        COUNTER("bulk_samples_total", "Committed samples that went into chunks at once."),
     [STORE_LATE_MERGED] = COUNTER("late_samples_merged_total", "Late samples merged into chunks."),
     [STORE_DROPPED_TIME] = DROPPED("bad_time"),
     [STORE_DROPPED_SERIES] = DROPPED("unknown_series"),

@@ -9,6 +9,8 @@
  *
  *   time       k-20  k-7+1/2   k
  *   stamp     k+10^6    k      k      one again, one late, one in order
+ *
+ * Every tenth writes a long run of stamp k into days before the first tick, too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,6 +35,9 @@
 #define LATE     7 /* ticks */
 #define AGAIN    20
 #define RENEWED  1000000
+#define RUN      130 /* samples, a second apart */
+#define RUN_GAP  200000
+#define RUN_MS   (START_MS - 30 * (int64_t)86400000)
 
 static char path[SCRATCH_DIR_BYTES];
 
@@ -80,25 +85,35 @@ static uint32_t intern(struct store_batch *batch, int i)
     return id;
 }
 
-/* One sample that tells its stamp, in every series. */
-static void add_stamp(struct store_batch *batch, const uint32_t *ids, int64_t time_ms,
-                      int64_t stamp)
+/* Samples a second apart that tell their stamp, in every series. */
+static void add_run(struct store_batch *batch, const uint32_t *ids, int64_t time_ms, int64_t stamp,
+                    int count)
 {
     struct histogram histogram;
     histogram_init(&histogram);
     histogram_add(&histogram, 5, (double)(stamp + 1));
-    for (int i = 0; i < SERIES; i++) {
-        if (i % 5)
-            store_batch_value(batch, ids[i], time_ms, (double)(stamp * i));
+    for (int i = 0; i < SERIES * count; i++) {
+        int series = i / count;
+        int64_t at_ms = time_ms + i % count * 1000;
+        if (series % 5)
+            store_batch_value(batch, ids[series], at_ms, (double)(stamp * series));
         else
-            store_batch_histogram(batch, ids[i], time_ms, &histogram);
+            store_batch_histogram(batch, ids[series], at_ms, &histogram);
     }
     histogram_release(&histogram);
+}
+
+static void add_stamp(struct store_batch *batch, const uint32_t *ids, int64_t time_ms,
+                      int64_t stamp)
+{
+    add_run(batch, ids, time_ms, stamp, 1);
 }
 
 static void add_tick(struct store_batch *batch, const uint32_t *ids, int64_t tick)
 {
     int64_t now_ms = START_MS + tick * TICK_MS;
+    if (tick % 10 == 0)
+        add_run(batch, ids, RUN_MS + tick / 10 * RUN_GAP, tick, RUN);
     if (tick >= AGAIN)
         add_stamp(batch, ids, now_ms - AGAIN * TICK_MS, tick + RENEWED);
     add_stamp(batch, ids, now_ms, tick);
@@ -158,18 +173,21 @@ static bool is_stamp(const struct store_column *column, size_t at, int i, int64_
 /* How many ticks the column holds; each must be whole. */
 static int64_t check_ticks(const struct store_column *column, int i)
 {
-    int64_t ticks = 0, late = 0;
+    int64_t ticks = 0, late = 0, early = 0;
     for (size_t at = 0; at < column->count; at++)
-        ticks += (column->times[at] - START_MS) % TICK_MS == 0;
+        ticks += column->times[at] >= START_MS && (column->times[at] - START_MS) % TICK_MS == 0;
     for (size_t at = 0; at < column->count; at++) {
         int64_t tick = (column->times[at] - START_MS) / TICK_MS, stamp = tick;
-        if ((column->times[at] - START_MS) % TICK_MS)
+        if (column->times[at] < START_MS)
+            early++, stamp = (column->times[at] - RUN_MS) / RUN_GAP * 10;
+        else if ((column->times[at] - START_MS) % TICK_MS)
             late++, stamp += LATE;
         else if (tick + AGAIN < ticks)
             stamp += AGAIN + RENEWED;
         check(tick < ticks && is_stamp(column, at, i, stamp), "a sample is missing or wrong");
         check(at == 0 || column->times[at] > column->times[at - 1], "a sample is doubled");
     }
+    check(early == (ticks + 9) / 10 * RUN, "samples of runs are missing");
     check(late == (ticks > LATE ? ticks - LATE : 0), "late samples are missing");
     return ticks;
 }

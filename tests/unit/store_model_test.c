@@ -138,6 +138,20 @@ static void model_put_late(struct model *model, size_t i, struct store_batch *ba
     model_put(model, i, time_ms, batch);
 }
 
+/* A run long enough to become chunks at once: old, or up to now and beyond; even or not; in order,
+ * backwards, or with times twice. */
+static void model_put_run(struct model *model, size_t i, struct store_batch *batch)
+{
+    int64_t step = 1 + lrand48() % 60000, start = model->now_ms - lrand48() % MODEL_LATE_MS;
+    long count = 100 + lrand48() % 400, shape = lrand48() % 4;
+    if (shape == 3) /* ends about now */
+        start = model->now_ms - (count - 2) * step;
+    for (long k = 0; k < count; k++) {
+        int64_t place = shape == 1 ? count - k : shape == 2 ? lrand48() % count : k;
+        model_put(model, i, start + place * step, batch);
+    }
+}
+
 static void model_tick(struct model *model, struct store *store)
 {
     struct store_batch *batch = store_batch_new(store);
@@ -147,6 +161,8 @@ static void model_tick(struct model *model, struct store *store)
         if (lrand48() % 10 < (long)(i % 3))
             continue;
         model->series[i].id = intern(batch, "m", (int)i, model->series[i].kind);
+        if (lrand48() % 500 == 0)
+            model_put_run(model, i, batch);
         if (i % 7 == 0) /* several a tick */
             model_put(model, i, model->now_ms - 5000 - lrand48() % 1000, batch);
         if (lrand48() % 8 == 0)
@@ -154,6 +170,8 @@ static void model_tick(struct model *model, struct store *store)
         model_put(model, i, model->now_ms - (i % 5 == 0 ? lrand48() % 900 : 0), batch);
         if (lrand48() % 16 == 0)
             model_put_late(model, i, batch);
+        if (lrand48() % 1000 == 0)
+            model_put_run(model, i, batch);
     }
     commit(store, batch);
     store_batch_free(batch);
