@@ -213,7 +213,7 @@ def test_export_needs_a_selector_and_takes_several(lapwing):
 def test_a_client_that_leaves_ends_its_export(lapwing):
     server = lapwing(RETENTION)
     values = {NOW - 10**8 + 1000 * i: str(i * 1.25) for i in range(100000)}
-    for name in range(10):
+    for name in range(4):
         post(server, line(f"t.{name}", values))
     with socket.create_connection(("127.0.0.1", server.ports["http"])) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -221,4 +221,4 @@ def test_a_client_that_leaves_ends_its_export(lapwing):
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
     await_(lambda: server.metric("lapwing_http_in_flight_requests") == 1,
            what="the export's end: /metrics alone is in flight")
-    assert sum(map(len, exported(server).values())) == 1000000
+    assert sum(map(len, exported(server).values())) == 400000
