@@ -172,8 +172,9 @@ static int take_run(struct bulk *bulk, uint32_t series, const struct store_colum
     if (status)
         return -1;
     bulk->samples += run->count;
-    if (run->times[run->count - 1] > head->staged_ms)
-        note_end(bulk, head, series, run->times[run->count - 1]);
+    int64_t end_ms = run->times[run->count - 1];
+    if (end_ms > head->staged_ms || (head->count == 0 && end_ms > head->sealed_ms))
+        note_end(bulk, head, series, end_ms > head->staged_ms ? end_ms : head->staged_ms);
     return 0;
 }
 

@@ -207,8 +207,12 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
     }
     if (series->staged_ms == TIME_UNKNOWN) {
         int64_t sealed = store_sealed_until(store, id);
+        const struct late_run *late = late_find(&store->late, id);
         pthread_rwlock_wrlock(&store->lock);
         series->sealed_ms = series->staged_ms = sealed;
+        /* What came after it may be deleted; late samples still go before what is open. */
+        if (late && late->times[late->count - 1] > sealed)
+            series->staged_ms = late->times[late->count - 1];
         series->sealed_at = store->seal_count; /* at the latest */
         pthread_rwlock_unlock(&store->lock);
     }
