@@ -56,19 +56,20 @@ static void a_reader_of_before_sees_new_buckets(void **state)
     struct store_reader *reader = store_reader_new(store);
     arena_init(&arena, 1 << 20);
     uint32_t id = make_series(store);
-    clock_set_ms(FIRST_DAY + DAY_MS + 3600000);
+    put(store, id, FIRST_DAY + DAY_MS + 60000, 1); /* a day that stays as it is */
+    clock_set_ms(FIRST_DAY + 2 * DAY_MS + 3600000);
     close_days(store);
     struct store_buckets got = read_hours(reader, id, &arena);
     assert_int_equal(got.tiers, 1 << STORE_1H);
-    assert_true(got.count == 2 && got.counts[0] == 60 && got.sum[0] == 1830);
+    assert_true(got.count == 3 && got.counts[0] == 60 && got.sum[0] == 1830);
     put(store, id, FIRST_DAY + 30, 5000); /* late */
     got = read_hours(reader, id, &arena);
-    assert_int_equal(got.tiers, 1 << STORE_RAW);
+    assert_int_equal(got.tiers, 1 << STORE_RAW | 1 << STORE_1H);
     assert_true(got.counts[0] == 61 && got.max[0] == 5000);
     assert_int_equal(store_merge_all(store, &(struct error){0}), 0);
     got =
         read_hours(reader, id, &arena); /* its snapshot now has the late sample, and old buckets */
-    assert_true(got.tiers == 1 << STORE_RAW && got.max[0] == 5000);
+    assert_true(got.tiers == (1 << STORE_RAW | 1 << STORE_1H) && got.max[0] == 5000);
     store_close_again(store);
     assert_int_equal(store_close_some(store, clock_now_ms(), &(struct error){0}), 0);
     got = read_hours(reader, id, &arena);
