@@ -50,8 +50,9 @@ struct bucket_read {
     struct store_span span; /* (start, end] */
     enum store_tier tier;
     struct arena *arena;
-    bool thin;   /* only days whose samples have left */
-    bool within; /* less than whole buckets: only samples will do */
+    bool thin;      /* only days whose samples have left */
+    bool within;    /* less than whole buckets: only samples will do */
+    bool in_pieces; /* each chunk may be one */
     bool histograms;
     enum store_tier placed; /* of what the iterator was asked for last; STORE_RAW: of nothing */
     bool more;              /* it stands on a key */
@@ -144,7 +145,7 @@ static struct day_range known_days(const struct store *store, uint32_t series)
 
 static enum source source_in(const struct bucket_read *read, uint32_t day)
 {
-    const struct store *store = reader_store(read->reader);
+    const struct store *store = read->reader->store;
     if (!read->thin)
         return source_of(store, read->span.series, day);
     return left_samples(store, read->span.series, day) ? SOURCE_ROLLUP : SOURCE_NONE;
@@ -153,7 +154,7 @@ static enum source source_in(const struct bucket_read *read, uint32_t day)
 static void choose_sources(struct bucket_read *read)
 {
     struct bucket_reader *buckets = read->buckets;
-    const struct store *store = reader_store(read->reader);
+    const struct store *store = read->reader->store;
     struct day_range range = known_days(store, read->span.series);
     uint32_t from = bucket_day_of(read->span.start_ms + 1), to = bucket_day_of(read->span.end_ms);
     range.from = from > range.from ? from : range.from;
@@ -172,7 +173,7 @@ static void choose_sources(struct bucket_read *read)
 static void refresh_snapshot(struct bucket_read *read)
 {
     struct bucket_reader *buckets = read->buckets;
-    struct store *store = reader_store(read->reader);
+    struct store *store = read->reader->store;
     const struct head_series *head = head_get(&store->head, read->span.series);
     uint64_t changed_at = head ? head->sealed_at : store->seal_count;
     if (buckets->it && changed_at <= buckets->seal_count)
@@ -184,9 +185,9 @@ static void refresh_snapshot(struct bucket_read *read)
 
 static void begin(struct bucket_read *read)
 {
-    struct store *store = reader_store(read->reader);
+    struct store *store = read->reader->store;
     bool rollups = false;
-    read->buckets = made(reader_buckets(read->reader));
+    read->buckets = made(&read->reader->buckets);
     if (read->thin)
         read->buckets = made(&read->buckets->thin);
     pthread_rwlock_rdlock(&store->lock);
@@ -209,7 +210,7 @@ static void begin(struct bucket_read *read)
 static bool find_day(struct bucket_read *read, enum store_tier tier, uint32_t day)
 {
     struct kv_iterator *it = read->buckets->it;
-    struct rollup_key want = {reader_store(read->reader)->rollups[tier].resolution, day,
+    struct rollup_key want = {read->reader->store->rollups[tier].resolution, day,
                               read->span.series};
     struct rollup_key at;
     struct key_bytes key = key_of_rollup(want);
@@ -261,7 +262,7 @@ static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day
     if (read->arena->exhausted)
         return exhausted(err);
     metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);
-    damage_note(kv_damages(reader_store(read->reader)->kv), DAMAGE_CHUNK,
+    damage_note(kv_damages(read->reader->store->kv), DAMAGE_CHUNK,
                 "the buckets of series %u, day %u, tier %d are damaged", read->span.series, day,
                 (int)tier);
     return 0;
@@ -383,6 +384,48 @@ int buckets_read_thin(struct store_reader *reader, struct store_span span, struc
 
 /* --- buckets of a range --- */
 
+/* Moves what is in buckets->rollup to the pieces. */
+static int move_to_pieces(struct bucket_read *read, struct error *err)
+{
+    struct rollup *pieces = &read->buckets->pieces, *part = &read->buckets->rollup;
+    if (pieces->count == 0)
+        pieces->histograms = part->histograms;
+    pieces->damaged += part->damaged;
+    for (size_t i = 0; i < part->count; i++)
+        if (!rollup_add_bucket(pieces, part, i, read->arena))
+            return exhausted(err);
+    part->count = part->damaged = 0;
+    return 0;
+}
+
+/* Chunks by their footers, and the samples between them folded. */
+static int flush_summed(struct bucket_read *read, struct store_span span, struct error *err)
+{
+    struct rollup *part = &read->buckets->rollup;
+    struct summed summed;
+    size_t from = 0;
+    if (move_to_pieces(read, err) ||
+        reader_read_summed(read->reader, span, read->arena, &summed, err))
+        return -1;
+    for (size_t i = 0; i < summed.count; i++) {
+        const struct chunk_piece *piece = &summed.pieces[i];
+        if (piece->at > from)
+            rollup_add_values(part, summed.column.times + from, summed.column.values + from,
+                              piece->at - from);
+        from = piece->at;
+        if (move_to_pieces(read, err))
+            return -1;
+        rollup_add_summary(&read->buckets->pieces, piece->start_ms, piece->end_ms, &piece->summary);
+    }
+    struct store_column *rest = &summed.column;
+    if (rest->coarse_ms > read->coarse_ms)
+        read->coarse_ms = rest->coarse_ms;
+    rest->times += from;
+    rest->values = rest->values ? rest->values + from : NULL;
+    rest->count -= from;
+    return rollup_add_column(part, rest, read->arena) ? 0 : exhausted(err);
+}
+
 /* Folds the samples that are waiting to be read. */
 static int flush_raw(struct bucket_read *read, struct error *err)
 {
@@ -391,11 +434,13 @@ static int flush_raw(struct bucket_read *read, struct error *err)
     if (read->raw_from == read->raw_until)
         return 0;
     read->raw_from = read->raw_until;
+    read->tiers |= 1u << STORE_RAW;
+    if (read->in_pieces)
+        return flush_summed(read, span, err);
     if (store_read(read->reader, span, read->arena, &column, err))
         return -1;
     if (column.coarse_ms > read->coarse_ms)
         read->coarse_ms = column.coarse_ms;
-    read->tiers |= 1u << STORE_RAW;
     return rollup_add_column(&read->buckets->rollup, &column, read->arena) ? 0 : exhausted(err);
 }
 
@@ -497,14 +542,7 @@ static int read_part(struct bucket_read *read, enum store_tier tier, int64_t sta
     read->span.end_ms = end_ms;
     if (read_buckets(read, err))
         return -1;
-    struct rollup *pieces = &read->buckets->pieces, *part = &read->buckets->rollup;
-    if (pieces->count == 0)
-        pieces->histograms = part->histograms;
-    pieces->damaged += part->damaged;
-    for (size_t i = 0; i < part->count; i++)
-        if (!rollup_add_bucket(pieces, part, i, read->arena))
-            return exhausted(err);
-    return 0;
+    return move_to_pieces(read, err);
 }
 
 static int64_t clamp(int64_t at, int64_t low, int64_t high)
@@ -516,14 +554,14 @@ static int64_t clamp(int64_t at, int64_t low, int64_t high)
 int store_read_pieces(struct store_reader *reader, struct store_span span, struct arena *arena,
                       struct store_buckets *out, struct error *err)
 {
-    struct bucket_read read = {.reader = reader, .span = span, .arena = arena};
+    struct bucket_read read = {.reader = reader, .span = span, .arena = arena, .in_pieces = true};
     int64_t start = clamp(span.start_ms, -1, TIME_MS_MAX);
     int64_t end = clamp(span.end_ms, start, TIME_MS_MAX);
     int64_t first_5m = clamp(bucket_end(start, STORE_5M_MS), start, end);
     int64_t last_5m = clamp(end / STORE_5M_MS * STORE_5M_MS, first_5m, end);
     int64_t first_1h = clamp(bucket_end(start, STORE_1H_MS), first_5m, last_5m);
     int64_t last_1h = clamp(end / STORE_1H_MS * STORE_1H_MS, first_1h, last_5m);
-    struct rollup *pieces = &made(reader_buckets(reader))->pieces;
+    struct rollup *pieces = &made(&reader->buckets)->pieces;
     rollup_reset(pieces, false, 1);
     *out = (struct store_buckets){0};
     if (read_part(&read, STORE_5M, start, first_5m, err) ||

@@ -20,8 +20,8 @@
  * made when the day is old enough or its samples are about to leave: the day becomes `fine`, and all
  * its series stale once more.
  *
- * A series waits while its open or late samples reach into the day: they are sealed or merged within
- * hours. The sample of midnight lies in a chunk of the next day and in the last bucket of this one.
+ * A series waits while its open or late samples reach into the day (it would be stale again at once):
+ * they are sealed or merged within hours. The sample of midnight lies in a chunk of the next day and in the last bucket of this one.
  * Where chunks are damaged, the buckets say how many, and the chunks are left as they are. Series whose
  * samples left before the day did keep the buckets they have.
  */

@@ -14,6 +14,7 @@
  * Most queries end now and begin after the last seal: they need no iterator at all, just two
  * copies into the arena.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
@@ -21,27 +22,6 @@
 #include "storage/chunk.h"
 #include "storage/key.h"
 #include "storage/read.h"
-
-struct store_reader {
-    struct store *store;
-    struct kv_iterator *chunks; /* made when first needed */
-    uint64_t seal_count;        /* when it was made */
-    /* sealed samples of the series being read */
-    int64_t *times;
-    double *values;
-    const struct histogram **histograms;
-    size_t count;
-    size_t capacity;
-    size_t damaged; /* chunks passed over */
-    struct day {
-        uint32_t day;
-        uint32_t longest_ms; /* see partition.h */
-    } * days;                /* that have chunks of it */
-    size_t day_count;
-    size_t day_capacity;
-    struct time_ranges deleted;    /* of it, but still in chunks */
-    struct bucket_reader *buckets; /* see read.h */
-};
 
 /* One store_read under way. */
 struct reading {
@@ -55,6 +35,8 @@ struct reading {
     struct store_column open; /* of the head */
     struct store_column late; /* beside it */
     bool thinned;             /* buckets took the place of some samples */
+    bool summed;              /* whole chunks need not be decoded */
+    bool counter;
 };
 
 struct store_reader *store_reader_new(struct store *store)
@@ -69,6 +51,7 @@ void store_reader_free(struct store_reader *reader)
     if (!reader)
         return;
     bucket_reader_free(reader->buckets);
+    free(reader->pieces);
     kv_iterator_free(reader->chunks);
     free(reader->times);
     free(reader->values);
@@ -76,16 +59,6 @@ void store_reader_free(struct store_reader *reader)
     free(reader->days);
     time_ranges_release(&reader->deleted);
     free(reader);
-}
-
-struct store *reader_store(const struct store_reader *reader)
-{
-    return reader->store;
-}
-
-struct bucket_reader **reader_buckets(struct store_reader *reader)
-{
-    return &reader->buckets;
 }
 
 static int exhausted(struct error *err)
@@ -119,6 +92,8 @@ static void keep_in_range(const struct reading *reading, size_t count)
     int64_t start = reading->start_ms;
     if (base && reader->times[base - 1] >= start)
         start = reader->times[base - 1] + 1;
+    if (reader->piece_count && reader->pieces[reader->piece_count - 1].end_ms >= start)
+        start = reader->pieces[reader->piece_count - 1].end_ms + 1;
     size_t from = 0, to = count;
     while (from < count && reader->times[base + from] < start)
         from++;
@@ -173,6 +148,31 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
     return sound;
 }
 
+/* True when the footer says all there is to know of the chunk, and it follows what was read. */
+static bool speaks_for_itself(const struct reading *reading, const struct chunk *chunk)
+{
+    const struct store_reader *reader = reading->reader;
+    return reading->summed && !chunk->histograms && !reading->histograms &&
+           chunk->summary.count == chunk->count && chunk->start_ms >= reading->start_ms &&
+           chunk->end_ms <= reading->chunk_end_ms &&
+           !(reading->counter && isnan(chunk->summary.drop)) &&
+           (reader->count == 0 || reader->times[reader->count - 1] < chunk->start_ms) &&
+           (reader->piece_count == 0 ||
+            reader->pieces[reader->piece_count - 1].end_ms < chunk->start_ms);
+}
+
+static int push_piece(struct store_reader *reader, const struct chunk *chunk)
+{
+    if (reader->piece_count == reader->piece_capacity) {
+        reader->piece_capacity = reader->piece_capacity ? reader->piece_capacity * 2 : 16;
+        reader->pieces =
+            alloc_resize(reader->pieces, reader->piece_capacity, sizeof *reader->pieces);
+    }
+    reader->pieces[reader->piece_count++] =
+        (struct chunk_piece){reader->count, chunk->start_ms, chunk->end_ms, chunk->summary};
+    return 1;
+}
+
 /* Chunks that reach into the range begin at most the day's longest chunk before it. */
 static int read_day(const struct reading *reading, const struct day *day, struct error *err)
 {
@@ -190,7 +190,8 @@ static int read_day(const struct reading *reading, const struct day *day, struct
          more = kv_next(it)) {
         int sound = chunk_open(kv_value(it), chunk_key_time(key), &chunk);
         if (sound && chunk.end_ms >= reading->start_ms)
-            sound = read_chunk(reading, &chunk, err);
+            sound = speaks_for_itself(reading, &chunk) ? push_piece(reading->reader, &chunk)
+                                                       : read_chunk(reading, &chunk, err);
         if (sound < 0)
             return -1;
         if (sound)
@@ -283,6 +284,7 @@ static bool read_head(struct reading *reading)
     const struct head_series *series = head_get(&store->head, reading->id);
     bool enough = true;
     reading->histograms = row && row->kind == SERIES_HISTOGRAM;
+    reading->counter = row && row->kind == SERIES_COUNTER;
     if (series && series->count) {
         if (series->first_ms <= reading->chunk_end_ms)
             reading->chunk_end_ms = series->first_ms - 1;
@@ -352,30 +354,56 @@ static int put_thinned(const struct reading *reading, struct store_column *colum
     return 0;
 }
 
-int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
-               struct store_column *out, struct error *err)
+static int read_all(struct reading *reading, struct store_column *out, struct error *err)
 {
-    struct reading reading = {.reader = reader,
-                              .id = span.series,
-                              .start_ms = span.start_ms,
-                              .end_ms = span.end_ms,
-                              .chunk_end_ms = span.end_ms,
-                              .arena = arena};
-    reader->count = reader->damaged = 0;
-    if (!read_head(&reading))
+    struct store_reader *reader = reading->reader;
+    reader->count = reader->damaged = reader->piece_count = 0;
+    if (!read_head(reading))
         return exhausted(err);
+    /* What is laid over chunks, or struck out of them, is not in their footers. */
+    if (reading->thinned || reading->late.count || reader->deleted.count)
+        reading->summed = false;
     for (size_t i = 0; i < reader->day_count; i++)
-        if (read_day(&reading, &reader->days[i], err))
+        if (read_day(reading, &reader->days[i], err))
             return -1;
-    *out = reading.open;
-    if (reader->count && join(&reading, out, err))
+    *out = reading->open;
+    if (reader->count && join(reading, out, err))
         return -1;
-    if (reading.thinned && put_thinned(&reading, out, err))
+    if (reading->thinned && put_thinned(reading, out, err))
         return -1;
-    if (reading.late.count && !column_overlay(out, &reading.late, arena, out))
+    if (reading->late.count && !column_overlay(out, &reading->late, reading->arena, out))
         return exhausted(err);
     out->damaged += reader->damaged;
     return 0;
+}
+
+static struct reading reading_of(struct store_reader *reader, struct store_span span,
+                                 struct arena *arena)
+{
+    return (struct reading){.reader = reader,
+                            .id = span.series,
+                            .start_ms = span.start_ms,
+                            .end_ms = span.end_ms,
+                            .chunk_end_ms = span.end_ms,
+                            .arena = arena};
+}
+
+int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
+               struct store_column *out, struct error *err)
+{
+    struct reading reading = reading_of(reader, span, arena);
+    return read_all(&reading, out, err);
+}
+
+int reader_read_summed(struct store_reader *reader, struct store_span span, struct arena *arena,
+                       struct summed *out, struct error *err)
+{
+    struct reading reading = reading_of(reader, span, arena);
+    reading.summed = true;
+    int status = read_all(&reading, &out->column, err);
+    out->pieces = reader->pieces;
+    out->count = reader->piece_count;
+    return status;
 }
 
 /* --- the newest sample --- */

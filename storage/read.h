@@ -5,13 +5,50 @@
 #ifndef STORAGE_READ_H
 #define STORAGE_READ_H
 
+#include "storage/chunk.h"
 #include "storage/store_state.h"
 
 struct bucket_reader; /* buckets.c */
 
-struct store *reader_store(const struct store_reader *reader);
-/* Where buckets.c keeps what it needs; NULL until it does. */
-struct bucket_reader **reader_buckets(struct store_reader *reader);
+/* A chunk of values that lies whole in the range, told by its footer. */
+struct chunk_piece {
+    size_t at; /* how many samples of the column come before it */
+    int64_t start_ms, end_ms;
+    struct chunk_summary summary;
+};
+
+struct store_reader {
+    struct store *store;
+    struct kv_iterator *chunks; /* made when first needed */
+    uint64_t seal_count;        /* when it was made */
+    /* sealed samples of the series being read */
+    int64_t *times;
+    double *values;
+    const struct histogram **histograms;
+    size_t count;
+    size_t capacity;
+    size_t damaged; /* chunks passed over */
+    struct day {
+        uint32_t day;
+        uint32_t longest_ms; /* see partition.h */
+    } * days;                /* that have chunks of it */
+    size_t day_count;
+    size_t day_capacity;
+    struct time_ranges deleted;    /* of it, but still in chunks */
+    struct bucket_reader *buckets; /* see read.h */
+    struct chunk_piece *pieces;    /* chunks that were not decoded */
+    size_t piece_count;
+    size_t piece_capacity;
+};
+
+struct summed {
+    struct store_column column;       /* the other samples */
+    const struct chunk_piece *pieces; /* valid until the next read */
+    size_t count;
+};
+/* As store_read, but decodes no chunk of which the footer says enough. */
+MUST_USE int reader_read_summed(struct store_reader *reader, struct store_span span,
+                                struct arena *arena, struct summed *out, struct error *err);
 
 /* --- left.c, under the lock --- */
 /* True when the series has 1h buckets within the same 32 days. */

@@ -261,6 +261,19 @@ static void join_values(struct rollup *to, size_t b, const struct rollup *from, 
     to->sum[b] = sum_of(&sum);
 }
 
+void rollup_add_summary(struct rollup *rollup, int64_t start_ms, int64_t end_ms,
+                        const struct chunk_summary *summary)
+{
+    double first = summary->first, last = summary->last, sum = summary->sum, drop = summary->drop;
+    const struct rollup from = {.first = &first, .last = &last, .sum = &sum, .drop = &drop};
+    size_t b = bucket_at(rollup, end_ms);
+    rollup->has_drop &= !isnan(drop);
+    note_time(rollup, b, start_ms, end_ms);
+    join_values(rollup, b, &from, 0);
+    rollup->counts[b] += (uint32_t)summary->count;
+    note_extremes(rollup, b, summary->min, summary->max);
+}
+
 static bool join_histograms(struct rollup *to, size_t b, const struct rollup *from, size_t i,
                             struct arena *arena)
 {

@@ -10,6 +10,7 @@
 #ifndef STORAGE_ROLLUP_H
 #define STORAGE_ROLLUP_H
 
+#include "storage/chunk.h"
 #include "storage/store.h"
 #include "storage/tombstone.h"
 
@@ -65,6 +66,10 @@ MUST_USE bool rollup_add_bucket(struct rollup *rollup, const struct rollup *fine
                                 struct arena *arena);
 /* Takes those from `at` on away that meet one of the ranges: what they hold cannot be told apart. */
 void rollup_strike(struct rollup *rollup, size_t at, const struct time_ranges *ranges);
+/* Folds what a chunk's footer says of [start, end] ms, which follows all others. Values only; none of
+ * the samples is a stale marker. */
+void rollup_add_summary(struct rollup *rollup, int64_t start_ms, int64_t end_ms,
+                        const struct chunk_summary *summary);
 /* Takes `count` buckets from `at` on away. */
 void rollup_remove(struct rollup *rollup, size_t at, size_t count);
 /* The buckets in the arena. False when it is exhausted. */

@@ -156,9 +156,47 @@ static void damaged_buckets_are_computed_and_damaged_chunks_told(void **state)
     arena_release(&arena);
 }
 
+static void long_windows_read_footers(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct store_buckets got;
+    struct error err = {0};
+    struct store *store = open_store();
+    arena_init(&arena, 1 << 20);
+    uint32_t id = make_series(store);
+    assert_int_equal(store_seal(store, &err), 0);
+    struct store_reader *reader = store_reader_new(store);
+    /* all but the first 30 samples: chunks of 20, the second one cut in two */
+    struct store_span span = {id, FIRST_DAY + 30 * 60000, FIRST_DAY + DAY_MS};
+    assert_int_equal(store_read_pieces(reader, span, &arena, &got, &err), 0);
+    uint64_t samples = 0, full = 0;
+    double sum = 0;
+    for (size_t i = 0; i < got.count; i++) {
+        samples += got.counts[i];
+        sum += got.sum[i];
+        full += got.counts[i] == 20;
+    }
+    assert_int_equal(samples, 70);
+    assert_true(sum == (31 + 100) * 35);
+    assert_true(full >= 2);
+    assert_int_equal(got.tiers, 1 << STORE_RAW);
+    /* hidden by late samples, a footer no longer says what is there */
+    put(store, id, FIRST_DAY + 70 * 60000, 0);
+    assert_int_equal(store_read_pieces(reader, span, &arena, &got, &err), 0);
+    sum = 0;
+    for (size_t i = 0; i < got.count; i++)
+        sum += got.sum[i];
+    assert_true(sum == (31 + 100) * 35 - 70);
+    store_reader_free(reader);
+    store_close(store);
+    arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(long_windows_read_footers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_of_before_sees_new_buckets, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_for_a_day_that_left_do_not_replace_its_buckets,
                                         setup, teardown),

@@ -204,32 +204,63 @@ static void check_buckets(struct model *model, const struct model_series *series
     rollup_release(&want);
 }
 
+/* What the pieces say together, in terms of one wide bucket. */
+static void assert_whole(const struct store_buckets *got, const struct rollup *want)
+{
+    uint64_t count = 0;
+    double sum = 0, drop = 0, min = NAN, max = NAN;
+    size_t first = SIZE_MAX, last = 0;
+    for (size_t i = 0; i < got->count; i++) {
+        count += got->counts[i];
+        if (got->counts[i] == 0)
+            continue;
+        if (got->drop)
+            drop += got->drop[i] +
+                    (first != SIZE_MAX && got->first[i] < got->last[last] ? got->last[last] : 0);
+        sum += got->sum ? got->sum[i] : 0;
+        min = fmin(min, got->min[i]);
+        max = fmax(max, got->max[i]);
+        first = first == SIZE_MAX ? i : first;
+        last = i;
+    }
+    assert_int_equal(count, want->count ? want->counts[0] : 0);
+    if (count == 0)
+        return;
+    assert_true(same(min, want->min[0]) && same(max, want->max[0]));
+    assert_int_equal(got->first_ms[first], want->first_ms[0]);
+    assert_int_equal(got->last_ms[last], want->last_ms[0]);
+    if (want->histograms) {
+        assert_true(same_histogram(got->first_histogram[first], want->first_histogram[0]));
+        assert_true(same_histogram(got->last_histogram[last], want->last_histogram[0]));
+        return;
+    }
+    assert_true(same(got->first[first], want->first[0]) && same(got->last[last], want->last[0]));
+    assert_true(close_to(sum, want->sum[0]));
+    assert_true(!got->drop || close_to(drop, want->drop[0]));
+}
+
 /* All pieces together are the samples in the window. */
 static void check_pieces(struct model *model, const struct model_series *series,
                          struct store_span span, struct arena *arena)
 {
     struct store_buckets got;
+    struct rollup want;
     struct error err = {0};
     struct store_column column = model_column(series, span.start_ms, span.end_ms);
-    uint64_t count = 0, want = 0;
-    double sum = 0, want_sum = 0;
-    for (size_t i = 0; i < column.count; i++) {
-        if (column.histograms ? !column.histograms[i] : is_stale_nan(column.values[i]))
-            continue;
-        want++;
-        want_sum += column.values ? column.values[i] : 0;
-    }
+    rollup_init(&want);
+    rollup_reset(&want, series->kind == SERIES_HISTOGRAM, (int64_t)1 << 50);
+    assert_true(rollup_add_column(&want, &column, arena));
     if (store_read_pieces(model->reader, span, arena, &got, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < got.count; i++) {
-        count += got.counts[i];
-        sum += got.sum && got.counts[i] ? got.sum[i] : 0;
         assert_true(i == 0 || got.last_ms[i] > got.last_ms[i - 1]);
         assert_true(got.last_ms[i] > span.start_ms && got.last_ms[i] <= span.end_ms);
         assert_int_equal(got.end_ms[i], got.last_ms[i]);
     }
-    assert_int_equal(count, want);
-    assert_true(close_to(sum, want_sum));
+    if (series->kind == SERIES_COUNTER && got.count)
+        assert_non_null(got.drop);
+    assert_whole(&got, &want);
+    rollup_release(&want);
 }
 
 static bool is_sample(const struct model_series *series, const struct store_column *got, size_t i)
