@@ -19,8 +19,9 @@
 #include "storage/kv.h"
 #include "tests/unit/scratch_dir.h"
 
-#define VALUE_BYTES 400
-#define ROWS        1000
+#define VALUE_BYTES     400
+#define ROWS            1000
+#define FILE_NAME_BYTES 512
 
 static char path[SCRATCH_DIR_BYTES];
 
@@ -83,7 +84,7 @@ static int count_rows(struct kv *kv, enum kv_family family, int *places)
 }
 
 /* The newest file that ends in this, or the oldest. */
-static void find_file(const char *suffix, bool newest, char out[300])
+static void find_file(const char *suffix, bool newest, char out[FILE_NAME_BYTES])
 {
     char best[256] = "";
     DIR *directory = opendir(path);
@@ -97,7 +98,7 @@ static void find_file(const char *suffix, bool newest, char out[300])
     }
     closedir(directory);
     assert_true(*best);
-    snprintf(out, 300, "%s/%s", path, best);
+    snprintf(out, FILE_NAME_BYTES, "%s/%s", path, best);
 }
 
 static void flip(const char *name, long at)
@@ -143,7 +144,7 @@ static void append_table(enum kv_family family, int from)
 static void a_flipped_bit_costs_one_block(void **state)
 {
     (void)state;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     int places;
     make_tables();
     append_table(KV_DOCS, 2 * ROWS);
@@ -162,7 +163,7 @@ static void a_flipped_bit_costs_one_block(void **state)
 static void two_flipped_bits_are_two_places(void **state)
 {
     (void)state;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     int places;
     make_tables();
     append_table(KV_DOCS, 2 * ROWS);
@@ -200,7 +201,7 @@ static void make_unreadable(const char *name)
 /* What the table held is missing, all else is there, and the store goes on as a sound one. */
 static void lose_table(void (*harm)(const char *name), bool newest)
 {
-    char name[300];
+    char name[FILE_NAME_BYTES];
     struct error err = {0};
     int places;
     make_tables();
@@ -250,7 +251,7 @@ static void an_unreadable_table_is_set_aside(void **state)
 static void many_missing_tables_are_not_replaced(void **state)
 {
     (void)state;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     struct kv *kv = NULL;
     struct error err = {0};
     make_tables();
@@ -267,7 +268,7 @@ static void many_missing_tables_are_not_replaced(void **state)
 static void a_missing_manifest_is_told(void **state)
 {
     (void)state;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     struct kv *kv = NULL;
     struct error err = {0};
     make_tables();
@@ -299,7 +300,7 @@ static int count_both(struct kv *kv)
 static void a_torn_log_loses_its_last_row(void **state)
 {
     (void)state;
-    char name[300], text[DAMAGE_TEXT_BYTES];
+    char name[FILE_NAME_BYTES], text[DAMAGE_TEXT_BYTES];
     struct stat file;
     make_log();
     find_file(".log", true, name);
@@ -314,7 +315,7 @@ static void a_torn_log_loses_its_last_row(void **state)
 static void a_damaged_log_is_taken_up_to_the_damage(void **state)
 {
     (void)state;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     make_log();
     find_file(".log", true, name);
     flip(name, 100000);
@@ -335,7 +336,7 @@ static void writing_goes_on_after_a_failed_compaction(void **state)
 {
     (void)state;
     bool more;
-    char name[300];
+    char name[FILE_NAME_BYTES];
     struct error err = {0};
     int places;
     append_table(KV_DOCS, 0);
