@@ -44,7 +44,7 @@ static bool same_value(const struct slot *slot, struct sample sample,
     return same;
 }
 
-/* What retention may have dropped: some of it may be there. */
+/* What retention may have dropped: some of it may be there, as the first and last of buckets. */
 static int compare_old(const struct comparison *c, const struct slot *slot,
                        const struct store_column *column, size_t count)
 {
@@ -54,7 +54,7 @@ static int compare_old(const struct comparison *c, const struct slot *slot,
         size_t at = slot_find(slot, time);
         if (i && time <= column->times[i - 1])
             return differs(c, "doubled", slot, time, "an old sample is there twice");
-        if (time < known || column->coarse_ms)
+        if (time < known)
             continue;
         if (at == slot->count || slot->at[at].time_ms != time)
             return differs(c, "wrong", slot, time, "an old sample that nobody wrote, or deleted");
@@ -68,14 +68,15 @@ static int compare_column(const struct comparison *c, const struct slot *slot,
                           const struct store_column *column, int64_t start_ms, int64_t end_ms)
 {
     size_t got = 0;
+    int64_t exact_from = model_exact_from(c->model, slot->serial, STORE_RAW);
     if (column->damaged)
         return differs(c, "lost", slot, start_ms, "a chunk is damaged");
-    while (got < column->count && column->times[got] < c->model->exact_from_ms)
+    while (got < column->count && column->times[got] <= exact_from)
         got++;
     if (compare_old(c, slot, column, got))
         return -1;
-    if (start_ms < c->model->exact_from_ms)
-        start_ms = c->model->exact_from_ms;
+    if (start_ms <= exact_from)
+        start_ms = exact_from + 1; /* that of midnight may come from the bucket it ends */
     size_t want = slot_find(slot, start_ms), first = got;
     for (; want < slot->count && slot->at[want].time_ms <= end_ms; want++, got++) {
         struct sample sample = slot->at[want];
@@ -111,7 +112,7 @@ static int compare_newest(struct comparison *c, const struct slot *slot, uint32_
     size_t i = slot->count;
     while (i && slot->at[i - 1].bits == STALE_NAN_BITS)
         i--;
-    if (i == 0 || slot->at[i - 1].time_ms < c->model->exact_from_ms)
+    if (i == 0 || slot->at[i - 1].time_ms <= model_exact_from(c->model, slot->serial, STORE_RAW))
         return 0;
     struct store_column column = {.values = &value, .histograms = &histogram};
     arena_reset(&c->arena);
@@ -183,7 +184,7 @@ static int compare_samples(struct comparison *c)
     for (int i = 0; !status && i < SLOTS; i++) {
         const struct slot *slot = &c->model->slots[i];
         if (!found[i] && slot->count &&
-            slot->at[slot->count - 1].time_ms >= c->model->exact_from_ms)
+            slot->at[slot->count - 1].time_ms > model_exact_from(c->model, slot->serial, STORE_RAW))
             status = differs(c, "lost", slot, slot->at[slot->count - 1].time_ms,
                              "the series is missing");
     }
@@ -206,7 +207,7 @@ static bool compare_line(void *arg, const struct record *record)
     const struct line *line = &model->lines[scan->next];
     struct label at[2];
     char text[128] = "";
-    if (record->time_ns < model->exact_from_ms * 1000000)
+    if (record->time_ns < model_lines_from(model) * 1000000)
         return true;
     if (scan->next < model->line_count)
         line_text(line->serial, text);
@@ -231,7 +232,7 @@ static int compare_lines(const struct comparison *c)
     const struct model *model = c->model;
     struct logstore_query query = {.start_ns = 0, .end_ns = INT64_MAX};
     while (scan.next < model->line_count &&
-           model->lines[scan.next].time_ns < model->exact_from_ms * 1000000)
+           model->lines[scan.next].time_ns < model_lines_from(model) * 1000000)
         scan.next++;
     if (logstore_scan(store_logs(c->store), &query, compare_line, &scan, c->err))
         return -1;

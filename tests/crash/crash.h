@@ -22,8 +22,8 @@
 #define DAY_MS        ((int64_t)86400000)
 #define MINUTE_MS     ((int64_t)60000)
 #define START_MS      (19700 * DAY_MS)
-#define RAW_DAYS      3 /* retention of samples and of records */
-#define FORGET_DAYS   6 /* the model forgets what is older; nothing is known of it any more */
+#define LINE_DAYS     3  /* retention of log lines */
+#define FORGET_DAYS   10 /* the model forgets what is older; nothing is known of it any more */
 #define OP_SAMPLES    4096
 #define OP_RECORDS    24
 #define OP_DOCUMENTS  4
@@ -60,7 +60,16 @@ struct deletion {
     int64_t start_ms, end_ms;
 };
 
+/* Times of a series that cannot be told from buckets once the samples are gone: what was deleted
+ * there, or written late into the last bucket of a day that is gone. */
+struct doubt {
+    uint32_t serial;
+    int64_t start_ms, end_ms;
+};
+
 struct model {
+    struct doubt *doubts;
+    size_t doubt_count, doubt_capacity;
     struct slot slots[SLOTS];
     uint32_t serials; /* given out */
     struct line *lines;
@@ -69,7 +78,7 @@ struct model {
     uint64_t documents[DOCUMENTS]; /* 0: absent; else what document_text makes its value from */
     uint64_t commits;              /* so many were made; a document says so */
     int64_t now_ms;
-    int64_t exact_from_ms; /* raw samples and lines before this may have left */
+    int64_t retained_ms; /* as of this time retention may have been carried out */
 };
 
 void model_init(struct model *model);
@@ -86,6 +95,14 @@ size_t slot_find(const struct slot *slot, int64_t time_ms);
 void slot_put(struct slot *slot, struct sample sample);
 /* Retention as of this time may have been carried out. */
 void model_expect_retention(struct model *model, int64_t now_ms);
+/* How long what is kept of a series, in days; one group has a rule of its own. */
+int64_t retention_days(uint32_t serial, enum store_tier tier);
+#define SHORT_GROUP 3 /* the group with the rule */
+/* From then on all of a tier must be there: the beginning of a day. */
+int64_t model_exact_from(const struct model *model, uint32_t serial, enum store_tier tier);
+int64_t model_lines_from(const struct model *model);
+/* True when [start, end] of the series cannot be told from buckets. */
+bool model_doubts(const struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms);
 
 /* --- operations --- */
 

@@ -170,7 +170,7 @@ static void clean_tombstones(struct store *store)
 static enum phase maintain_phase(const struct model *model)
 {
     static int64_t retained_day, closed_day;
-    int64_t retained = (model->now_ms - RAW_DAYS * DAY_MS) / DAY_MS;
+    int64_t retained = (model->now_ms - retention_days(0, STORE_RAW) * DAY_MS) / DAY_MS;
     int64_t closed = (model->now_ms - 60 * MINUTE_MS) / DAY_MS;
     enum phase phase = retained != retained_day ? PHASE_RETENTION
                        : closed != closed_day   ? PHASE_CLOSING

@@ -12,7 +12,7 @@
 
 void model_init(struct model *model)
 {
-    *model = (struct model){.now_ms = START_MS, .exact_from_ms = 0};
+    *model = (struct model){.now_ms = START_MS, .retained_ms = START_MS};
 }
 
 void model_copy(const struct model *model, struct model *out)
@@ -25,6 +25,10 @@ void model_copy(const struct model *model, struct model *out)
         if (slot->count)
             memcpy(slot->at, model->slots[i].at, slot->count * sizeof *slot->at);
     }
+    out->doubt_capacity = out->doubt_count;
+    out->doubts = alloc_zeroed(out->doubt_count + 1, sizeof *out->doubts);
+    if (out->doubt_count)
+        memcpy(out->doubts, model->doubts, out->doubt_count * sizeof *out->doubts);
     out->line_capacity = out->line_count;
     out->lines = alloc_zeroed(out->line_count + 1, sizeof *out->lines);
     if (out->line_count)
@@ -36,6 +40,7 @@ void model_release(struct model *model)
     for (int i = 0; i < SLOTS; i++)
         free(model->slots[i].at);
     free(model->lines);
+    free(model->doubts);
 }
 
 uint64_t random_next(uint64_t *state)
@@ -135,7 +140,11 @@ static void put_line(struct model *model, struct line line)
 static void forget(struct model *model)
 {
     int64_t before = model->now_ms - FORGET_DAYS * DAY_MS;
-    size_t lines = 0;
+    size_t lines = 0, kept = 0;
+    for (size_t i = 0; i < model->doubt_count; i++)
+        if (model->doubts[i].end_ms >= before)
+            model->doubts[kept++] = model->doubts[i];
+    model->doubt_count = kept;
     for (int i = 0; i < SLOTS; i++)
         if (model->slots[i].serial)
             slot_forget(&model->slots[i], before);
@@ -149,10 +158,49 @@ static void forget(struct model *model)
 
 void model_expect_retention(struct model *model, int64_t now_ms)
 {
-    int64_t from = now_ms - RAW_DAYS * DAY_MS;
-    from -= from % DAY_MS - 1; /* that of midnight is in a bucket of the day before */
-    if (from > model->exact_from_ms)
-        model->exact_from_ms = from;
+    if (now_ms > model->retained_ms)
+        model->retained_ms = now_ms;
+}
+
+int64_t retention_days(uint32_t serial, enum store_tier tier)
+{
+    static const int64_t days[2][STORE_TIER_COUNT] = {{3, 6, 9}, {1, 4, 5}};
+    return days[serial % GROUPS == SHORT_GROUP][tier];
+}
+
+int64_t model_exact_from(const struct model *model, uint32_t serial, enum store_tier tier)
+{
+    int64_t from = model->retained_ms - retention_days(serial, tier) * DAY_MS;
+    return from - from % DAY_MS;
+}
+
+int64_t model_lines_from(const struct model *model)
+{
+    int64_t from = model->retained_ms - LINE_DAYS * DAY_MS;
+    return from - from % DAY_MS;
+}
+
+bool model_doubts(const struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms)
+{
+    for (size_t i = 0; i < model->doubt_count; i++)
+        if (model->doubts[i].serial == serial && model->doubts[i].start_ms <= end_ms &&
+            model->doubts[i].end_ms >= start_ms)
+            return true;
+    return false;
+}
+
+/* What changes at or before the midnight that raw samples begin with cannot reach buckets. */
+static void doubt(struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms)
+{
+    int64_t border = model_exact_from(model, serial, STORE_RAW);
+    if (start_ms > border)
+        return;
+    if (model->doubt_count == model->doubt_capacity) {
+        model->doubt_capacity = model->doubt_capacity ? model->doubt_capacity * 2 : 64;
+        model->doubts = alloc_resize(model->doubts, model->doubt_capacity, sizeof *model->doubts);
+    }
+    model->doubts[model->doubt_count++] =
+        (struct doubt){serial, start_ms, end_ms < border ? end_ms : border};
 }
 
 static void apply_birth(struct model *model, const struct birth *birth)
@@ -165,10 +213,12 @@ static void apply_birth(struct model *model, const struct birth *birth)
 static void apply_sample(struct model *model, const struct op *op, const struct op_sample *sample)
 {
     struct slot *slot = &model->slots[sample->slot];
-    if (sample->sample.time_ms < op->now_ms - RAW_DAYS * DAY_MS)
+    if (sample->sample.time_ms < op->now_ms - retention_days(slot->serial, STORE_RAW) * DAY_MS)
         return; /* refused: past retention */
+    doubt(model, slot->serial, sample->sample.time_ms, sample->sample.time_ms);
     slot_put(slot, sample->sample);
-    slot->retired |= sample->sample.bits == STALE_NAN_BITS && op->kind <= OP_LEAP;
+    if (op->kind <= OP_LEAP)
+        slot->retired = sample->sample.bits == STALE_NAN_BITS;
     if (sample->sample.bits != STALE_NAN_BITS)
         slot->level = slot->kind == SERIES_HISTOGRAM ? (double)sample->sample.bits
                                                      : bits_double(sample->sample.bits);
@@ -181,6 +231,7 @@ static void apply_deletion(struct model *model, const struct deletion *deletion)
         uint32_t number = deletion->group ? slot->serial % GROUPS : slot->serial;
         if (slot->serial == 0 || number != deletion->number)
             continue;
+        doubt(model, slot->serial, deletion->start_ms, deletion->end_ms);
         size_t from = slot_find(slot, deletion->start_ms);
         size_t to = slot_find(slot, deletion->end_ms + 1);
         if (from == to)

@@ -48,7 +48,7 @@ static int64_t next_time(const struct model *model, uint64_t *random)
 static uint64_t next_bits(const struct slot *slot, uint64_t *random)
 {
     double level = isfinite(slot->level) ? slot->level : 0;
-    if (random_below(random, 400) == 0)
+    if (random_below(random, 800) == 0)
         return STALE_NAN_BITS;
     if (slot->kind == SERIES_HISTOGRAM)
         return random_below(random, 60) == 0 ? 1
@@ -96,7 +96,8 @@ static void make_tick(const struct model *model, uint64_t *random, struct op *op
     for (int i = 0; i < SLOTS; i++) {
         const struct slot *slot = &model->slots[i];
         struct slot moving = *slot;
-        if (slot->serial == 0 || slot->retired || random_below(random, 8) < slot->serial % 3)
+        if (slot->serial == 0 || random_below(random, 8) < slot->serial % 3 ||
+            (slot->retired && random_below(random, 300)))
             continue;
         for (int64_t n = slot->serial % 7 ? 1 : 3, time; n--;) {
             time = op->now_ms - n * 1000 - (slot->serial % 5 ? 0 : random_below(random, 900));
@@ -127,7 +128,9 @@ static int64_t late_time(const struct model *model, const struct slot *slot, uin
         return slot->at[random_below(random, (int64_t)slot->count)].time_ms;
     if (dice < 8)
         return model->now_ms - random_below(random, 3 * 60 * MINUTE_MS);
-    int64_t time = model->now_ms - random_below(random, RAW_DAYS * DAY_MS + DAY_MS / 10);
+    int64_t time =
+        model->now_ms -
+        random_below(random, retention_days(slot->serial, STORE_RAW) * DAY_MS + DAY_MS / 10);
     return dice == 9 ? time - time % (5 * MINUTE_MS) : time;
 }
 

@@ -125,6 +125,24 @@ static void live(struct harness *h, struct store *store, uint64_t random, enum o
     }
 }
 
+static void set_retention(struct store *store)
+{
+    struct error err = {0};
+    struct matcher matcher;
+    struct store_retention_rule rule = {.matchers = &matcher, .matcher_count = 1};
+    struct store_retention retention = {.rules = &rule, .rule_count = 1};
+    for (int tier = 0; tier < STORE_TIER_COUNT; tier++) {
+        retention.ms[tier] = retention_days(0, (enum store_tier)tier) * DAY_MS;
+        rule.ms[tier] = retention_days(SHORT_GROUP, (enum store_tier)tier) * DAY_MS;
+    }
+    char group[8];
+    snprintf(group, sizeof group, "%d", SHORT_GROUP);
+    if (matcher_init(&matcher, MATCH_EQUAL, SLICE("group"), slice_of_string(group), &err) ||
+        store_set_retention(store, &retention, &err))
+        fail(&err);
+    matcher_release(&matcher);
+}
+
 static _Noreturn void child(struct harness *h, struct death death, uint64_t random)
 {
     struct error err = {0};
@@ -133,8 +151,8 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
     snprintf(path, sizeof path, "%s/data", h->directory);
     struct store_options options = {.path = path,
                                     .series_max = 10000,
-                                    .retention_raw_ms = RAW_DAYS * DAY_MS,
-                                    .retention_logs_ms = RAW_DAYS * DAY_MS,
+                                    .retention_logs_ms = LINE_DAYS * DAY_MS,
+                                    .rollup_5m_after_ms = 2 * DAY_MS,
                                     .chunk_samples = 12,
                                     .disk_reserve_bytes = 1};
     alarm(HANG_SECONDS);
@@ -144,6 +162,7 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
     phase_enter(PHASE_OPEN);
     if (store_open(&options, &store, &err))
         fail(&err);
+    set_retention(store);
     phase_enter(PHASE_COMPARE);
     compare_after_death(h, store);
     death_at(random_below(&random, LIFE_US) + (death.phase == PHASE_BACKUP ? 6 : 1) * LIFE_US);
