@@ -44,6 +44,15 @@ static bool same_value(const struct slot *slot, struct sample sample,
     return same;
 }
 
+/* A stale marker behind the last sample of a bucket stands for one that was anywhere after it. */
+static bool is_ended(const struct slot *slot, const struct store_column *column, size_t i)
+{
+    bool stale =
+        slot->kind == SERIES_HISTOGRAM ? !column->histograms[i] : is_stale_nan(column->values[i]);
+    size_t next = slot_find(slot, column->times[i]);
+    return stale && next < slot->count && slot->at[next].bits == STALE_NAN_BITS;
+}
+
 /* What retention may have dropped: some of it may be there, as the first and last of buckets. */
 static int compare_old(const struct comparison *c, const struct slot *slot,
                        const struct store_column *column, size_t count)
@@ -54,7 +63,8 @@ static int compare_old(const struct comparison *c, const struct slot *slot,
         size_t at = slot_find(slot, time);
         if (i && time <= column->times[i - 1])
             return differs(c, "doubled", slot, time, "an old sample is there twice");
-        if (time < known)
+        if (time < known || model_doubts(c->model, slot->serial, time, time) ||
+            is_ended(slot, column, i))
             continue;
         if (at == slot->count || slot->at[at].time_ms != time)
             return differs(c, "wrong", slot, time, "an old sample that nobody wrote, or deleted");
