@@ -21,7 +21,8 @@
  * its series stale once more.
  *
  * A series waits while its open or late samples reach into the day (it would be stale again at once):
- * they are sealed or merged within hours. The sample of midnight lies in a chunk of the next day and in the last bucket of this one.
+ * they are sealed or merged within hours. A day does not leave before that. The sample of midnight
+ * lies in a chunk of the next day and in the last bucket of this one.
  * Where chunks are damaged, the buckets say how many, and the chunks are left as they are. Series whose
  * samples left before the day did keep the buckets they have.
  */
@@ -74,7 +75,8 @@ static void note_days(struct store *store, int64_t now_ms)
 bool store_day_may_leave(struct store *store, uint32_t day)
 {
     const struct partition *partition = partitions_get(&store->partitions, day);
-    if (!partition || (partition->fine && roaring_bitmap_is_empty(partition->stale)))
+    bool late = late_any_overlaps(&store->late, partition_start(day), partition_start(day + 1));
+    if (!partition || (!late && partition->fine && roaring_bitmap_is_empty(partition->stale)))
         return true;
     if (store->closing.leaving <= day) {
         store->closing.leaving = day + 1;

@@ -178,6 +178,15 @@ bool late_overlaps(const struct late_run *run, int64_t start_ms, int64_t end_ms)
     return run && place < run->count && run->times[place] <= end_ms;
 }
 
+bool late_any_overlaps(const struct late *late, int64_t start_ms, int64_t end_ms)
+{
+    size_t cursor = 0;
+    bool found = false;
+    for (const struct late_run *run; !found && (run = late_next(late, &cursor));)
+        found = late_overlaps(run, start_ms, end_ms);
+    return found;
+}
+
 /* *out is NULL for a stale marker. False when the arena is exhausted. */
 static bool copy_histogram(const struct late_code *code, struct arena *arena,
                            const struct histogram **out)

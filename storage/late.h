@@ -58,6 +58,8 @@ int64_t late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t
 size_t late_lower_bound(const struct late_run *run, int64_t time_ms);
 /* True when it has samples in [start_ms, end_ms]. The run may be NULL. */
 bool late_overlaps(const struct late_run *run, int64_t start_ms, int64_t end_ms);
+/* The same of any series. */
+bool late_any_overlaps(const struct late *late, int64_t start_ms, int64_t end_ms);
 /* Copies the samples in [start_ms, end_ms]. False when the arena is exhausted. */
 MUST_USE bool late_copy(const struct late_run *run, const struct store_span *span,
                         struct arena *arena, struct store_column *out);

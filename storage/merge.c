@@ -224,18 +224,6 @@ static void shorten(struct store *store, uint32_t series)
         run->since_s = head->touched_s;
 }
 
-/* Days past retention are let go of: merging would only make them come back. */
-static int merge_or_drop(struct merge *merge, struct rewrite_day at, struct error *err)
-{
-    const struct store *store = merge->store;
-    int64_t oldest = store_oldest_ms(store, at.series, clock_now_ms());
-    struct store_span span = {at.series, partition_start(at.day), partition_start(at.day + 1) - 1};
-    if (span.end_ms >= oldest)
-        return merge_day(merge, at, NULL, false, err);
-    push_range(merge, &span);
-    return 0;
-}
-
 /* At most DAYS_A_WRITE days. *more is set when others are left. */
 static int merge_some(struct store *store, uint32_t series, bool *more, struct error *err)
 {
@@ -248,7 +236,7 @@ static int merge_some(struct store *store, uint32_t series, bool *more, struct e
     merge_init(&merge, store, batch);
     while (!status && i < run->count && run->times[i] < open && days < DAYS_A_WRITE) {
         struct rewrite_day at = {series, partition_of(run->times[i])};
-        status = merge_or_drop(&merge, at, err);
+        status = merge_day(&merge, at, NULL, false, err);
         i = late_lower_bound(run, partition_start(at.day + 1));
         days++;
     }

@@ -291,7 +291,8 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
         return error_wrap(err, "cannot drop what is past retention");
     if (store_clean_tombstones(store, err) < 0)
         return -1;
-    if (store->retention_waits && store_close_due(store, now_ms, err))
+    if (store->retention_waits &&
+        (store_merge_some(store, err) < 0 || store_close_due(store, now_ms, err)))
         return error_wrap(err, "cannot roll up days that are to be dropped");
     if (store_check_disk(store, err))
         return -1;
