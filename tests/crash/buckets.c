@@ -116,38 +116,61 @@ static const char *difference(const struct fold *fold, const struct store_bucket
                                           : value_difference(fold, buckets, i);
 }
 
-/* Both are in order; from `from_ms` on they must be the same. */
-static int walk(const struct comparison *c, const struct slot *slot, int64_t width_ms,
-                int64_t from_ms, const struct store_buckets *buckets)
+struct walk {
+    const struct comparison *c;
+    const struct slot *slot;
+    int64_t width_ms, from_ms; /* buckets that begin before that are not compared */
+    const struct store_buckets *buckets;
+    size_t got; /* the next of them */
+};
+
+static bool is_compared(const struct walk *walk, int64_t end_ms)
 {
-    size_t got = 0, from = 0;
-    while (got < buckets->count && buckets->end_ms[got] - width_ms < from_ms)
-        got++;
-    while (from < slot->count) {
+    return end_ms - walk->width_ms >= walk->from_ms &&
+           !model_doubts(walk->c->model, walk->slot->serial, end_ms - walk->width_ms + 1, end_ms);
+}
+
+/* Passes over buckets that end before. */
+static int skip_to(struct walk *walk, int64_t end_ms)
+{
+    for (; walk->got < walk->buckets->count && walk->buckets->end_ms[walk->got] < end_ms;
+         walk->got++)
+        if (is_compared(walk, walk->buckets->end_ms[walk->got]))
+            return differs(walk->c, "wrong", walk->slot, walk->buckets->end_ms[walk->got],
+                           "a bucket of samples nobody wrote");
+    return 0;
+}
+
+/* One bucket of the model. */
+static int compare_fold(struct walk *walk, const struct fold *fold, int64_t end_ms)
+{
+    if (skip_to(walk, end_ms))
+        return -1;
+    bool there = walk->got < walk->buckets->count && walk->buckets->end_ms[walk->got] == end_ms;
+    size_t got = walk->got;
+    walk->got += there;
+    if (!is_compared(walk, end_ms))
+        return 0;
+    if (!there)
+        return differs(walk->c, "lost", walk->slot, end_ms, "the bucket that ends here is missing");
+    const char *what = difference(fold, walk->buckets, got, walk->slot);
+    shared->buckets++;
+    return what ? differs(walk->c, "wrong", walk->slot, end_ms, what) : 0;
+}
+
+static int walk_buckets(struct walk *walk)
+{
+    const struct slot *slot = walk->slot;
+    int64_t width_ms = walk->width_ms;
+    for (size_t from = 0; from < slot->count;) {
         int64_t end = (slot->at[from].time_ms + width_ms - 1) / width_ms * width_ms;
         size_t to = slot_find(slot, end + 1);
         struct fold fold = fold_samples(slot, from, to);
+        if (compare_fold(walk, &fold, end))
+            return -1;
         from = to;
-        if (end - width_ms < from_ms)
-            continue;
-        bool there = got < buckets->count && buckets->end_ms[got] == end;
-        if (model_doubts(c->model, slot->serial, end - width_ms + 1, end)) {
-            got += there;
-            continue;
-        }
-        if (!there && got < buckets->count && buckets->end_ms[got] < end)
-            break;
-        if (!there)
-            return differs(c, "lost", slot, end, "the bucket that ends here is missing");
-        const char *what = difference(&fold, buckets, got, slot);
-        if (what)
-            return differs(c, "wrong", slot, end, what);
-        got++;
-        shared->buckets++;
     }
-    if (got < buckets->count)
-        return differs(c, "wrong", slot, buckets->end_ms[got], "a bucket of samples nobody wrote");
-    return 0;
+    return skip_to(walk, INT64_MAX);
 }
 
 static int compare_tier(struct comparison *c, const struct slot *slot, uint32_t id,
@@ -162,7 +185,12 @@ static int compare_tier(struct comparison *c, const struct slot *slot, uint32_t 
         return -1;
     if (buckets.damaged)
         return differs(c, "lost", slot, 0, "a chunk below the buckets is damaged");
-    return walk(c, slot, width, model_exact_from(c->model, slot->serial, tier), &buckets);
+    struct walk walk = {.c = c,
+                        .slot = slot,
+                        .width_ms = width,
+                        .from_ms = model_exact_from(c->model, slot->serial, tier),
+                        .buckets = &buckets};
+    return walk_buckets(&walk);
 }
 
 /* One window of any alignment. */
