@@ -48,7 +48,8 @@ static int read_buckets(struct eval *eval, enum source source, struct store_span
     if (source == SOURCE_PIECES)
         return store_read_pieces(eval->reader, span, arena, out, eval->err);
     span.start_ms = coarse_border(span.start_ms, tier == STORE_1H ? STORE_1H_MS : STORE_5M_MS);
-    return store_read_buckets(eval->reader, span, tier, arena, out, eval->err);
+    return store_read_buckets(eval->reader, (struct store_tier_span){span, tier}, arena, out,
+                              eval->err);
 }
 
 /* --- reading buckets --- */
@@ -148,7 +149,8 @@ static int reading_coarse(struct reading *reading, const struct store_series *se
     span.end_ms = coarse_border(span.end_ms + coarse->width_ms - 1, coarse->width_ms);
     if (span.end_ms > coarse->until_ms)
         span.end_ms = coarse->until_ms;
-    if (store_read_buckets(eval->reader, span, tier, arena, &buckets, eval->err) != 0)
+    if (store_read_buckets(eval->reader, (struct store_tier_span){span, tier}, arena, &buckets,
+                           eval->err) != 0)
         return read_failed(eval);
     if (!buckets_fit(reading, &buckets))
         return 0;

@@ -512,12 +512,12 @@ static int read_buckets(struct bucket_read *read, struct error *err)
     return flush_raw(read, err);
 }
 
-int store_read_buckets(struct store_reader *reader, struct store_span span, enum store_tier tier,
-                       struct arena *arena, struct store_buckets *out, struct error *err)
+int store_read_buckets(struct store_reader *reader, struct store_tier_span of, struct arena *arena,
+                       struct store_buckets *out, struct error *err)
 {
-    struct bucket_read read = {.reader = reader, .span = span, .tier = tier, .arena = arena};
-    assert(tier != STORE_RAW && span.start_ms % rollup_tier_ms[tier] == 0 &&
-           span.end_ms % rollup_tier_ms[tier] == 0);
+    struct bucket_read read = {.reader = reader, .span = of.span, .tier = of.tier, .arena = arena};
+    assert(of.tier != STORE_RAW && of.span.start_ms % rollup_tier_ms[of.tier] == 0 &&
+           of.span.end_ms % rollup_tier_ms[of.tier] == 0);
     *out = (struct store_buckets){0};
     if (read_buckets(&read, err))
         return -1;

@@ -221,12 +221,15 @@ struct store_buckets {
     int64_t coarse_ms; /* as of a column */
 };
 
-/* The buckets of the tier's width (not STORE_RAW) with start < end <= end of the span, in the arena:
- * from the rollup where it is there and current, else computed from raw. Both bounds must be
- * multiples of the width. */
-MUST_USE int store_read_buckets(struct store_reader *reader, struct store_span span,
-                                enum store_tier tier, struct arena *arena,
-                                struct store_buckets *out, struct error *err);
+struct store_tier_span {
+    struct store_span span; /* (start, end]; both multiples of the tier's width */
+    enum store_tier tier;   /* not STORE_RAW */
+};
+
+/* The buckets of the tier's width with start < end <= end of the span, in the arena: from the rollup
+ * where it is there and current, else computed from raw. */
+MUST_USE int store_read_buckets(struct store_reader *reader, struct store_tier_span of,
+                                struct arena *arena, struct store_buckets *out, struct error *err);
 /* The samples of (start, end] in as few summaries as the store has, for one long window: `end_ms` of
  * a piece is the time of its newest sample. */
 MUST_USE int store_read_pieces(struct store_reader *reader, struct store_span span,

@@ -16,7 +16,7 @@ static struct store_buckets read_hours(struct store_reader *reader, uint32_t id,
     struct store_buckets got;
     struct error err = {0};
     struct store_span span = {id, FIRST_DAY, FIRST_DAY + 5 * DAY_MS};
-    if (store_read_buckets(reader, span, STORE_1H, arena, &got, &err))
+    if (store_read_buckets(reader, (struct store_tier_span){span, STORE_1H}, arena, &got, &err))
         fail_msg("%s", err.text);
     return got;
 }
