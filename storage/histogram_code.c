@@ -110,7 +110,7 @@ static bool cut_side(struct slice *rest, struct histogram_side *side)
     if (!bytes_cut_varint(rest, &changed) || changed > 2 * HISTOGRAM_BUCKETS_MAX)
         return false;
     for (uint64_t i = 0; i < changed; i++) {
-        if (!bytes_cut_varint_signed(rest, &gap) || (i && gap <= 0) || gap > INT32_MAX ||
+        if (!bytes_cut_varint_signed(rest, &gap) || (i && gap <= 0) || gap > UINT32_MAX ||
             gap < INT32_MIN)
             return false;
         index += gap;

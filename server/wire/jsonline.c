@@ -188,7 +188,8 @@ static enum jsonline_reject read_times(const struct parsing *p, struct json list
 
 static bool read_side(struct arena *arena, struct json list, struct histogram_side *out)
 {
-    size_t count = json_count(list), i = 0;
+    size_t count = json_count(list);
+    int64_t last = (int64_t)INT32_MIN - 1;
     if (json_type(list) == JSON_NONE || (json_type(list) == JSON_ARRAY && count == 0))
         return true;
     if (json_type(list) != JSON_ARRAY || count > HISTOGRAM_BUCKETS_MAX)
@@ -196,16 +197,18 @@ static bool read_side(struct arena *arena, struct json list, struct histogram_si
     out->at = arena_alloc(arena, count * sizeof *out->at);
     if (!out->at)
         return false;
-    for (struct json_iterator it = json_iterate(list); json_next(&it); i++) {
+    for (struct json_iterator it = json_iterate(list); json_next(&it);) {
         struct json_iterator pair = json_iterate(it.value);
+        struct histogram_bucket *bucket = &out->at[out->count];
         int64_t index;
         if (json_count(it.value) != 2 || !json_next(&pair) || !json_int(pair.value, &index) ||
-            index < INT32_MIN || index > INT32_MAX || (i && index <= out->at[i - 1].index) ||
-            !json_next(&pair) || !read_value(pair.value, &out->at[i].count))
+            index <= last || index > INT32_MAX || !json_next(&pair) ||
+            !json_number(pair.value, &bucket->count) || bucket->count < 0)
             return false;
-        out->at[i].index = (int32_t)index;
+        bucket->index = (int32_t)index;
+        last = index;
+        out->count += bucket->count > 0; /* an empty one is none */
     }
-    out->count = count;
     return true;
 }
 
@@ -255,7 +258,7 @@ static enum jsonline_reject read_histograms(const struct parsing *p, struct json
             return refuse(p, JSONLINE_BAD_HISTOGRAM,
                           "a histogram must be \"StaleNaN\", or an object with schema (-4 to 8), "
                           "zero_threshold, zero_count, count, sum, min, max, and positive and "
-                          "negative as lists of [index, count] in order");
+                          "negative as lists of [index, count >= 0] in order");
     }
     p->out->column.histograms = at;
     p->out->column.count = count;

@@ -130,6 +130,30 @@ def test_histograms_survive_the_way(lapwing):
     assert late[0]["timestamps"][0] == first - 5000 and late[-1]["histograms"][-1] == "StaleNaN"
 
 
+def test_histograms_of_any_numbers(lapwing):
+    """What hardly a client sends is kept as it is, also by chunks; counts of buckets are no less than 0."""
+    server = lapwing(RETENTION)
+    rng = random.Random(4)
+    odd = ["-1.5", "null", '"Infinity"', "0.1", "-0.0", "5e-324", '"NaN:fff8000000000123"', "3"]
+    rows = []
+    for i in range(300):
+        sides = [",".join(f"[{index},{rng.choice(['5e-324', '0.1', '7', '1e300'])}]"
+                          for index in sorted(rng.sample(range(-2**31, 2**31), rng.randrange(4))))
+                 for _ in range(2)]
+        numbers = ",".join(f'"{key}":{rng.choice(odd)}' for key in
+                           ["zero_threshold", "zero_count", "count", "sum", "min", "max"])
+        rows.append(f'{{"schema":{rng.randrange(-4, 9)},{numbers},'
+                    f'"positive":[{sides[0]}],"negative":[{sides[1]}]}}')
+    for part in (rows[:200], rows[200:210]):  # as chunks at once, and through the head
+        times = ",".join(str(NOW - 10**6 + 1000 * rows.index(row)) for row in part)
+        post(server, f'{{"metric":{{"__name__":"t.h"}},"type":"histogram",'
+                     f'"histograms":[{",".join(part)}],"timestamps":[{times}]}}', samples=len(part))
+    for _ in range(2):
+        out = server.get("/api/v1/export", **EVERYTHING).text
+        assert f'"histograms":[{",".join(rows[:210])}]' in out
+        server.http("/api/v1/admin/tsdb/compact", "", timeout=60)
+
+
 def test_text_in_any_order_and_the_last_write_wins(lapwing):
     server = lapwing(RETENTION)
     rng = random.Random(2)

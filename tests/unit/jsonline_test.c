@@ -154,7 +154,8 @@ static struct histogram any_histogram(void)
         size_t count = (size_t)lrand48() % 5;
         sides[side]->at = arena_zeroed(&arena, count, sizeof *sides[side]->at);
         for (size_t i = 0; i < count; i++)
-            sides[side]->at[i] = (struct histogram_bucket){(int32_t)(i * 3) - 7, any_double()};
+            sides[side]->at[i] = (struct histogram_bucket){
+                (int32_t)(i * 3) - 7, 5e-324 + fabs(ldexp(drand48(), (int)(lrand48() % 99)))};
         sides[side]->count = count;
     }
     return h;
