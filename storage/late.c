@@ -16,6 +16,7 @@
 #include "storage/histogram_code.h"
 
 #define RUN_CAPACITY_MIN ((size_t)8)
+#define RUN_LONG         ((size_t)8192)
 #define SAMPLE_BYTES     (sizeof(int64_t) + sizeof(double))
 
 static struct slice key_of(const uint32_t *series)
@@ -112,6 +113,10 @@ void late_put(struct late *late, const struct late_sample *sample)
         run->times[place] = sample->time_ms;
         late->samples++;
         late->bytes += SAMPLE_BYTES;
+        if (run->count >= RUN_LONG) {
+            late->is_long = true;
+            late->longest = sample->series;
+        }
     }
     if (!histogram) {
         run->values[place] = sample->value;

@@ -31,6 +31,8 @@ struct late {
     struct table runs; /* series u32 -> struct late_run, owned */
     uint64_t samples;
     uint64_t bytes; /* roughly, in memory */
+    bool is_long;   /* a run is longer than putting into it is cheap: */
+    uint32_t longest;
 };
 
 /* One sample to put. */

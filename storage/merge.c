@@ -17,7 +17,8 @@
  * came after the head's first record, so that the head log need not be kept any longer for them.
  *
  * When: once a series has COUNT_DUE of them or the oldest waits for AGE_DUE_S, at most TICK_NS_MAX a
- * tick; and at once, as part of a commit, when all together take more than BYTES_MAX.
+ * tick; and at once, as part of a commit, when one series has thousands or all together take more than
+ * BYTES_MAX.
  */
 #include "storage/merge.h"
 
@@ -315,19 +316,28 @@ int store_merge_some(struct store *store, struct error *err)
     return merge_list(store, &list, clock_monotonic_ns() + TICK_NS_MAX, err);
 }
 
+/* All late samples of the series, whatever is open. */
+static int merge_whole(struct store *store, uint32_t series, struct error *err)
+{
+    const struct late_run *run = late_find(&store->late, series);
+    if (run && run->times[run->count - 1] >= open_from(store, series) &&
+        store_seal_one(store, series, err))
+        return -1;
+    return store_merge_series(store, series, err);
+}
+
 int store_merge_excess(struct store *store, struct error *err)
 {
-    if (store->late.bytes <= BYTES_MAX)
-        return 0;
-    struct id_list list = list_runs(store, 0, always);
     int status = 0;
-    for (size_t i = 0; i < list.count && !status && store->late.bytes > BYTES_AIM; i++) {
-        const struct late_run *run = late_find(&store->late, list.at[i]);
-        if (run->times[run->count - 1] >= open_from(store, list.at[i]))
-            status = store_seal_one(store, list.at[i], err);
-        if (!status)
-            status = store_merge_series(store, list.at[i], err);
+    if (store->late.is_long) {
+        store->late.is_long = false;
+        status = merge_whole(store, store->late.longest, err);
     }
+    if (status || store->late.bytes <= BYTES_MAX)
+        return status;
+    struct id_list list = list_runs(store, 0, always);
+    for (size_t i = 0; i < list.count && !status && store->late.bytes > BYTES_AIM; i++)
+        status = merge_whole(store, list.at[i], err);
     free(list.at);
     return status;
 }

@@ -38,7 +38,7 @@ static void assert_series(struct store *store, uint32_t id, const int64_t *times
     struct store_column column;
     struct error err = {0};
     struct store_reader *reader = store_reader_new(store);
-    arena_init(&arena, 1 << 20);
+    arena_init(&arena, 1 << 22);
     assert_int_equal(
         store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err), 0);
     assert_int_equal(column.count, count);
@@ -90,6 +90,34 @@ static void late_samples_find_their_place_and_the_last_write_wins(void **state)
     assert_true(dropped("bad_time") == 2);
     assert_true(dropped("unknown_series") == 2);
     arena_release(&arena);
+    store_batch_free(batch);
+    store_close(store);
+}
+
+/* Two series in turn, backwards: no runs, and each sample before all others. */
+static void many_late_samples_do_not_stay_in_memory(void **state)
+{
+    (void)state;
+    struct store_stats stats;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t ids[] = {intern(batch, "m", 1, SERIES_GAUGE), intern(batch, "m", 2, SERIES_GAUGE)};
+    int64_t times[20001];
+    double values[20001];
+    for (int64_t i = 0; i <= 20000; i++) {
+        for (int k = 0; k < 2; k++)
+            store_batch_value(batch, ids[k], START_MS - i * 7000, (double)(i + k));
+        if (i % 5000 == 0)
+            commit(store, batch);
+        times[20000 - i] = -i * 7000;
+        values[20000 - i] = (double)i;
+    }
+    store_stats(store, &stats);
+    assert_true(stats.head_samples < 20000);
+    assert_series(store, ids[0], times, values, 20001);
+    for (int i = 0; i <= 20000; i++)
+        values[i]++;
+    assert_series(store, ids[1], times, values, 20001);
     store_batch_free(batch);
     store_close(store);
 }
@@ -495,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(late_samples_find_their_place_and_the_last_write_wins,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(many_late_samples_do_not_stay_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(late_samples_make_their_series_active, setup, teardown),
         cmocka_unit_test_setup_teardown(kinds_do_not_mix, setup, teardown),
         cmocka_unit_test_setup_teardown(series_are_limited, setup, teardown),
