@@ -276,7 +276,8 @@ static const struct option config_options[] = {
         .fallback = "100000",
         .min = 1,
         .max = 100000000,
-        .help = "Live series of one metric name; beyond it samples go to its __overflow__ series.",
+        .help = "Live series of one metric name, written within the last hour. Beyond it pushed "
+                "samples of new ones go to its __overflow__ series, imported ones are refused.",
     },
     {
         .path = "limits.query_samples",

@@ -155,6 +155,7 @@ static int open_store(struct server *server, struct error *err)
     struct store_options options = {
         .path = config->data_dir,
         .series_max = config->limits.series,
+        .series_per_metric_max = config->limits.series_per_metric,
         .head_bytes = config->memory.head_bytes,
         .block_cache_bytes = config->memory.block_cache_bytes,
         .memtable_bytes = config->memory.memtable_bytes,
@@ -174,7 +175,6 @@ static int open_state(struct server *server, struct error *err)
     struct registry_options registry = {
         .idle_timeout_ms = config->statsd.idle_timeout_ms,
         .series_max = config->limits.series,
-        .series_per_metric_max = config->limits.series_per_metric,
         .flush_interval_ms = config->statsd.flush_interval_ms,
     };
     server->registry = registry_new(server->store, &registry);

@@ -154,8 +154,11 @@ int store_intern(struct store *store, struct labels labels, enum series_kind kin
     buffer_reset(&store->labels);
     labels_encode(labels, &store->labels);
     if (!series_find(&store->series, buffer_slice(&store->labels), id)) {
+        if (limit_admit(store, labels, err))
+            return -1;
         if (intern_new(store, labels, kind, id))
             return 0;
+        metric_add(&store_metrics[STORE_REFUSED_TOTAL], 1);
         return error_set(err, ERROR_LIMIT,
                          "the limit of %zu series is reached; raise limits.series or send fewer "
                          "distinct label values",

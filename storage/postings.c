@@ -291,6 +291,24 @@ roaring_bitmap_t *postings_select(const struct postings *postings, const struct 
     return ids;
 }
 
+/* --- counting --- */
+
+static uint64_t entry_count(const struct table_entry *entry)
+{
+    if (is_single(entry))
+        return 1;
+    return is_few(entry) ? few_of(entry)->count
+                         : roaring_bitmap_get_cardinality(entry->value.pointer);
+}
+
+uint64_t postings_count(const struct postings *postings, struct slice name, struct slice value)
+{
+    const struct table_entry *label = table_find(&postings->names, name);
+    const struct postings_label *of = label ? label->value.pointer : NULL;
+    const struct table_entry *entry = of ? table_find(&of->values, value) : NULL;
+    return entry ? entry_count(entry) : 0;
+}
+
 /* --- listing --- */
 
 static bool few_occur(const struct few *few, const roaring_bitmap_t *ids)

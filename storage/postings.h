@@ -25,6 +25,8 @@ size_t postings_bytes(const struct postings *postings);
 /* The ids that all matchers accept; the caller frees it. */
 roaring_bitmap_t *postings_select(const struct postings *postings, const struct matcher *matchers,
                                   size_t count);
+/* How many ids have this value. */
+uint64_t postings_count(const struct postings *postings, struct slice name, struct slice value);
 /* The names, or the values of one label, that occur among `ids` (NULL = all), unsorted. */
 void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
                     void (*visit)(void *arg, struct slice text), void *arg);

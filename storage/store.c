@@ -40,6 +40,11 @@
         .name = "lapwing_samples_dropped_total", .kind = METRIC_COUNTER,                           \
         .labels = "reason=\"" why "\"", .help = "Samples the store did not take, by reason."       \
     }
+#define REFUSED(which)                                                                             \
+    {                                                                                              \
+        .name = "lapwing_series_refused_total", .kind = METRIC_COUNTER,                            \
+        .labels = "limit=\"" which "\"", .help = "Asked for new series that a limit refused."      \
+    }
 #define COUNTER(text, what)                                                                        \
     {                                                                                              \
         .name = "lapwing_store_" text, .kind = METRIC_COUNTER, .help = (what)                      \
@@ -81,6 +86,8 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
                              .scale = 1e-9},
     [STORE_PARTITIONS_DROPPED] = COUNTER("partitions_dropped_total", "Days past retention."),
     [STORE_SERIES_REMOVED] = COUNTER("series_removed_total", "Series without data, forgotten."),
+    [STORE_REFUSED_TOTAL] = REFUSED("series"),
+    [STORE_REFUSED_METRIC] = REFUSED("series_per_metric"),
     [STORE_SERIES] = GAUGE("series", "Series known."),
     [STORE_HEAD_SERIES] = GAUGE("head_series", "Series being written."),
     [STORE_HEAD_SAMPLES] = GAUGE("head_samples", "Samples not sealed yet."),
@@ -218,6 +225,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
         options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
     lock_init(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
+    limit_init(&store->limit, options->series_per_metric_max);
     postings_init(&store->postings);
     late_init(&store->late);
     head_init(&store->head);
@@ -246,6 +254,7 @@ void store_close(struct store *store)
     for (int tier = 0; tier < STORE_TIER_COUNT; tier++)
         partitions_release(&store->rollups[tier]);
     keep_release(&store->keep);
+    limit_release(&store->limit);
     postings_release(&store->postings);
     tombstones_release(&store->tombstones);
     roaring_bitmap_free(store->held);

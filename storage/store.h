@@ -26,9 +26,10 @@ struct store_query;
 struct store_options {
     const char *path;
     int64_t series_max;
-    int64_t retention_raw_ms;  /* samples older than this are dropped */
-    int64_t retention_logs_ms; /* and records */
-    int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
+    int64_t series_per_metric_max; /* live ones of one metric name; 0 = any */
+    int64_t retention_raw_ms;      /* samples older than this are dropped */
+    int64_t retention_logs_ms;     /* and records */
+    int64_t chunk_samples;         /* samples that make a chunk full; 0 = 360 */
     int64_t head_bytes;        /* of open samples; beyond it series are sealed early; 0 = 384 MiB */
     int64_t block_cache_bytes; /* 0 = 64 MiB */
     int64_t memtable_bytes;    /* in all; 0 = 64 MiB */
@@ -68,11 +69,14 @@ void store_close(struct store *store);
 /* --- writing (thread: writer) --- */
 
 /* The id of this label set, made if new (kept in memory and in the next commit). Labels include
- * __name__. Fails with ERROR_LIMIT when series_max is reached. A series without samples is not
+ * __name__. Fails with ERROR_LIMIT when series_max is reached, or the
+ * metric has series_per_metric_max live ones (see store_metric_is_full). A series without samples is not
  * forgotten within the hour. */
 MUST_USE int store_intern(struct store *store, struct labels labels, enum series_kind kind,
                           uint32_t *id, struct error *err);
-/* The same; what is new makes the batch worth committing. */
+/* True when new series of this metric are refused; one labelled __overflow__ never is. */
+bool store_metric_is_full(struct store *store, struct slice name);
+/* The same as store_intern; what is new makes the batch worth committing. */
 MUST_USE int store_batch_intern(struct store_batch *batch, struct labels labels,
                                 enum series_kind kind, uint32_t *id, struct error *err);
 /* The id and kind that these labels (canonical bytes) were interned with; false when never. */

@@ -11,7 +11,7 @@
  *   compact.c       all maintenance at once
  *   retention.c     what is past its time leaves            keep.c       how long that is
  *   delete.c        what clients delete is hidden           carry.c      and taken away
- *   forget.c        series without data leave
+ *   forget.c        series without data leave               limit.c      too many do not come
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
  * hold it shared. What is below "writer only" is nobody else's business.
@@ -56,6 +56,8 @@ enum store_metric {
     STORE_CLOSE_SECONDS,
     STORE_PARTITIONS_DROPPED,
     STORE_SERIES_REMOVED,
+    STORE_REFUSED_TOTAL,
+    STORE_REFUSED_METRIC,
     STORE_SERIES,
     STORE_HEAD_SERIES,
     STORE_HEAD_SAMPLES,
@@ -71,6 +73,12 @@ struct id_list {
     size_t capacity;
 };
 void id_list_push(struct id_list *list, uint32_t id);
+
+/* Series of one metric; see limit.c. */
+struct limit {
+    uint64_t max;
+    struct table metrics; /* those that have so many -> struct full, owned */
+};
 
 /* How far the closing of days is; see close.c. */
 struct closing {
@@ -111,6 +119,7 @@ struct store {
     int64_t reopen_ns;     /* monotonic: not before; see reopen.c */
     int64_t reopen_wait_ns;
     struct keep keep;
+    struct limit limit;
     int64_t retained_ms;        /* when what is past its time was last looked for */
     bool retention_waits;       /* for the buckets of days that are past their time */
     roaring_bitmap_t *doubtful; /* series that may have no data left */
@@ -179,6 +188,11 @@ MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, si
                                     struct error *err);
 /* A part of the job behind deletions. */
 MUST_USE int store_carry_out(struct store *store, int64_t deadline_ns, struct error *err);
+/* limit.c */
+void limit_init(struct limit *limit, int64_t max);
+void limit_release(struct limit *limit);
+/* ERROR_LIMIT when the metric of these labels may have no new series. */
+MUST_USE int limit_admit(struct store *store, struct labels labels, struct error *err);
 /* forget.c: forgets the doubtful series that have no data. */
 MUST_USE int store_forget(struct store *store, int64_t now_ms, struct error *err);
 

@@ -226,18 +226,15 @@ static struct registry_ref series_insert(struct registry *registry, uint32_t id,
     return ref_of(registry, slot);
 }
 
-static bool has_room(struct registry *registry, struct group *group)
+/* Counts why there is no room for one more series of the metric; says so once a metric. */
+static void note_full(struct registry *registry, struct group *group)
 {
-    const struct registry_options *options = &registry->options;
-    if (group->count >= (size_t)options->series_per_metric_max) {
-        metric_add(&registry_metrics[REGISTRY_OVERFLOW_METRIC], 1);
-        return false;
-    }
-    if (registry->live >= (size_t)options->series_max) {
-        metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
-        return false;
-    }
-    return true;
+    bool metric = store_metric_is_full(registry->store, group->name);
+    metric_add(&registry_metrics[metric ? REGISTRY_OVERFLOW_METRIC : REGISTRY_OVERFLOW_TOTAL], 1);
+    if (!metric || group->warned)
+        return;
+    group->warned = true;
+    registry_warn_limit(registry, group);
 }
 
 struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
@@ -263,7 +260,7 @@ static struct registry_ref intern(struct registry *registry, struct labels label
     if (store_intern(registry->store, labels, kind, &id, &err) == 0)
         return series_insert(registry, id, group, kind, overflow);
     if (err.kind == ERROR_LIMIT && !overflow) {
-        metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
+        note_full(registry, group);
         return registry_lookup_overflow(registry, group->name, kind);
     }
     metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
@@ -283,13 +280,10 @@ static struct registry_ref make(struct registry *registry, struct labels labels,
         metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
         return ref;
     }
-    if (overflow || has_room(registry, group)) {
+    if (overflow || registry->live < (size_t)registry->options.series_max) {
         ref = intern(registry, labels, group, kind, overflow);
     } else {
-        if (!group->warned) {
-            group->warned = true;
-            registry_warn_limit(registry, group);
-        }
+        note_full(registry, group);
         ref = registry_lookup_overflow(registry, group->name, kind);
     }
     if (!ref.slot)

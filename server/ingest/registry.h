@@ -18,7 +18,6 @@ struct registry;
 
 struct registry_options {
     int64_t idle_timeout_ms;
-    int64_t series_per_metric_max;
     int64_t series_max;
     int64_t flush_interval_ms;
 };

@@ -197,3 +197,15 @@ def test_kill_9_costs_at_most_the_unfinished_tick(lapwing):
     # What was committed adds up: the increments before the crashes and after.
     server.statsd("survivor:1|c")
     await_(lambda: server.value("survivor") == sent + 1)
+
+
+def test_imports_meet_the_limit_per_metric_too(lapwing):
+    server = lapwing("limits: {series_per_metric: 10}")
+    lines = "".join(f'wide{{i="{i}"}} 1\n' for i in range(15)) + "narrow 1\n"
+    answer = server.http("/api/v1/import", lines).json()["data"]
+    assert answer["series"] == 11 and answer["refused_series"] == 5, answer
+    assert "the metric wide has 10 live series" in answer["first_error"]
+    assert server.metric("lapwing_series_refused_total", 'limit="series_per_metric"') == 5
+    server.statsd(*[f"wide:1|c|#i:s{i}" for i in range(5)])
+    await_(lambda: server.value('wide{__overflow__="true"}') == 5)
+    assert server.value("narrow") == 1

@@ -37,10 +37,8 @@ static void fill_disk(struct server *server, bool full)
 static void open_server(struct server *server)
 {
     struct error err = {0};
-    struct registry_options registry = {.idle_timeout_ms = DAY_MS,
-                                        .series_per_metric_max = 100,
-                                        .series_max = 1000,
-                                        .flush_interval_ms = 100};
+    struct registry_options registry = {
+        .idle_timeout_ms = DAY_MS, .series_max = 1000, .flush_interval_ms = 100};
     *server = (struct server){
         .config.statsd = {.udp = "", .tcp = "", .unix_path = "", .flush_interval_ms = 100},
         .config.limits.query_memory_bytes = 64 << 20};

@@ -42,10 +42,8 @@ static void open_all(struct fixture *fixture)
     struct error err = {0};
     const struct store_options store_options = {
         .path = fixture->path, .series_max = 1000, .retention_raw_ms = 1ll << 50};
-    const struct registry_options options = {.idle_timeout_ms = 1ll << 40,
-                                             .series_per_metric_max = 1000,
-                                             .series_max = 1000,
-                                             .flush_interval_ms = 3600000};
+    const struct registry_options options = {
+        .idle_timeout_ms = 1ll << 40, .series_max = 1000, .flush_interval_ms = 3600000};
     if (store_open(&store_options, &fixture->store, &err))
         fail_msg("%s", err.text);
     fixture->writer = writer_start(fixture->store, 64);

@@ -42,10 +42,8 @@ static int set_up(void **state)
     assert_int_equal(scratch_dir_make(fixture->path, "intake_test"), 0);
     const struct store_options store_options = {
         .path = fixture->path, .series_max = 100000, .retention_raw_ms = 1ll << 50};
-    const struct registry_options options = {.idle_timeout_ms = 1ll << 40,
-                                             .series_per_metric_max = 100000,
-                                             .series_max = 100000,
-                                             .flush_interval_ms = TICK};
+    const struct registry_options options = {
+        .idle_timeout_ms = 1ll << 40, .series_max = 100000, .flush_interval_ms = TICK};
     if (store_open(&store_options, &fixture->store, &err))
         fail_msg("%s", err.text);
     fixture->registry = registry_new(fixture->store, &options);

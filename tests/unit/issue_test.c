@@ -30,10 +30,8 @@ static void open_all(struct fixture *fixture)
                                   .series_max = 1000,
                                   .retention_raw_ms = 30 * ISSUE_DAY_MS,
                                   .retention_logs_ms = 30 * ISSUE_DAY_MS};
-    struct registry_options registry = {.idle_timeout_ms = 3600000,
-                                        .series_per_metric_max = 1000,
-                                        .series_max = 1000,
-                                        .flush_interval_ms = 10000};
+    struct registry_options registry = {
+        .idle_timeout_ms = 3600000, .series_max = 1000, .flush_interval_ms = 10000};
     struct issues_options options = {
         .retention_ms = 10 * ISSUE_DAY_MS, .issues_max = 1000, .cache_max = 3};
     struct error err = {0};

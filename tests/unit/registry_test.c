@@ -44,12 +44,12 @@ static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_int_equal(scratch_dir_make(fixture->path, "registry_test"), 0);
-    fixture->store_options = (struct store_options){
-        .path = fixture->path, .series_max = 100, .retention_raw_ms = 1ll << 50};
-    fixture->options = (struct registry_options){.idle_timeout_ms = 3 * TICK,
-                                                 .series_per_metric_max = 5,
-                                                 .series_max = 100,
-                                                 .flush_interval_ms = TICK};
+    fixture->store_options = (struct store_options){.path = fixture->path,
+                                                    .series_max = 100,
+                                                    .series_per_metric_max = 5,
+                                                    .retention_raw_ms = 1ll << 50};
+    fixture->options = (struct registry_options){
+        .idle_timeout_ms = 3 * TICK, .series_max = 100, .flush_interval_ms = TICK};
     arena_init(&fixture->arena, 1 << 24);
     open_all(fixture);
     *state = fixture;
