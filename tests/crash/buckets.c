@@ -1,8 +1,8 @@
 /* buckets: what the store says of a series in buckets, whether from rollups or folded on the way,
  * against a plain fold of the model.
  *
- * A bucket (end - width, end] that lies where its tier is kept must be there and right. Not compared
- * are those of which a deletion took samples when the raw ones may have left already. Sums may differ by rounding, nothing else may.
+ * A bucket (end - width, end] that lies where its tier is kept must be there and right. One of which a
+ * deletion took samples when the raw ones may have left already may be left out. Sums may differ by rounding, nothing else may.
  */
 #include <math.h>
 
@@ -124,10 +124,11 @@ struct walk {
     size_t got; /* the next of them */
 };
 
-static bool is_compared(const struct walk *walk, int64_t end_ms)
+static bool is_compared(const struct walk *walk, int64_t end_ms, bool there)
 {
-    return end_ms - walk->width_ms >= walk->from_ms &&
-           !model_doubts(walk->c->model, walk->slot->serial, end_ms - walk->width_ms + 1, end_ms);
+    const struct doubt *doubt =
+        model_doubt(walk->c->model, walk->slot->serial, end_ms - walk->width_ms + 1, end_ms);
+    return end_ms - walk->width_ms >= walk->from_ms && (!doubt || (there && doubt->deleted));
 }
 
 /* Passes over buckets that end before. */
@@ -135,7 +136,7 @@ static int skip_to(struct walk *walk, int64_t end_ms)
 {
     for (; walk->got < walk->buckets->count && walk->buckets->end_ms[walk->got] < end_ms;
          walk->got++)
-        if (is_compared(walk, walk->buckets->end_ms[walk->got]))
+        if (is_compared(walk, walk->buckets->end_ms[walk->got], true))
             return differs(walk->c, "wrong", walk->slot, walk->buckets->end_ms[walk->got],
                            "a bucket of samples nobody wrote");
     return 0;
@@ -149,7 +150,7 @@ static int compare_fold(struct walk *walk, const struct fold *fold, int64_t end_
     bool there = walk->got < walk->buckets->count && walk->buckets->end_ms[walk->got] == end_ms;
     size_t got = walk->got;
     walk->got += there;
-    if (!is_compared(walk, end_ms))
+    if (!is_compared(walk, end_ms, there))
         return 0;
     if (!there)
         return differs(walk->c, "lost", walk->slot, end_ms, "the bucket that ends here is missing");

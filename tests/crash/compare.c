@@ -63,8 +63,7 @@ static int compare_old(const struct comparison *c, const struct slot *slot,
         size_t at = slot_find(slot, time);
         if (i && time <= column->times[i - 1])
             return differs(c, "doubled", slot, time, "an old sample is there twice");
-        if (time < known || model_doubts(c->model, slot->serial, time, time) ||
-            is_ended(slot, column, i))
+        if (time < known || is_ended(slot, column, i))
             continue;
         if (at == slot->count || slot->at[at].time_ms != time)
             return differs(c, "wrong", slot, time, "an old sample that nobody wrote, or deleted");

@@ -60,10 +60,12 @@ struct deletion {
     int64_t start_ms, end_ms;
 };
 
-/* Times of a series that cannot be told from buckets once the samples are gone: what was deleted
- * there, or written late into the last bucket of a day that is gone. */
+/* Times of a series that changed when the samples may have left: buckets cannot follow. Where some was
+ * deleted they are left out; what came late at the midnight that raw samples begin with may be missing
+ * in the bucket that it ends. */
 struct doubt {
     uint32_t serial;
+    bool deleted;
     int64_t start_ms, end_ms;
 };
 
@@ -101,8 +103,9 @@ int64_t retention_days(uint32_t serial, enum store_tier tier);
 /* From then on all of a tier must be there: the beginning of a day. */
 int64_t model_exact_from(const struct model *model, uint32_t serial, enum store_tier tier);
 int64_t model_lines_from(const struct model *model);
-/* True when [start, end] of the series cannot be told from buckets. */
-bool model_doubts(const struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms);
+/* The doubt that there is about [start, end] of the series, or NULL; those of late samples first. */
+const struct doubt *model_doubt(const struct model *model, uint32_t serial, int64_t start_ms,
+                                int64_t end_ms);
 
 /* --- operations --- */
 

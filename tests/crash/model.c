@@ -180,27 +180,30 @@ int64_t model_lines_from(const struct model *model)
     return from - from % DAY_MS;
 }
 
-bool model_doubts(const struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms)
+const struct doubt *model_doubt(const struct model *model, uint32_t serial, int64_t start_ms,
+                                int64_t end_ms)
 {
-    for (size_t i = 0; i < model->doubt_count; i++)
+    const struct doubt *found = NULL;
+    for (size_t i = 0; i < model->doubt_count && (!found || found->deleted); i++)
         if (model->doubts[i].serial == serial && model->doubts[i].start_ms <= end_ms &&
             model->doubts[i].end_ms >= start_ms)
-            return true;
-    return false;
+            found = &model->doubts[i];
+    return found;
 }
 
 /* What changes at or before the midnight that raw samples begin with cannot reach buckets. */
-static void doubt(struct model *model, uint32_t serial, int64_t start_ms, int64_t end_ms)
+static void doubt(struct model *model, struct doubt doubt)
 {
-    int64_t border = model_exact_from(model, serial, STORE_RAW);
-    if (start_ms > border)
+    int64_t border = model_exact_from(model, doubt.serial, STORE_RAW);
+    if (doubt.start_ms > border)
         return;
     if (model->doubt_count == model->doubt_capacity) {
         model->doubt_capacity = model->doubt_capacity ? model->doubt_capacity * 2 : 64;
         model->doubts = alloc_resize(model->doubts, model->doubt_capacity, sizeof *model->doubts);
     }
-    model->doubts[model->doubt_count++] =
-        (struct doubt){serial, start_ms, end_ms < border ? end_ms : border};
+    if (doubt.end_ms > border)
+        doubt.end_ms = border;
+    model->doubts[model->doubt_count++] = doubt;
 }
 
 static void apply_birth(struct model *model, const struct birth *birth)
@@ -215,7 +218,8 @@ static void apply_sample(struct model *model, const struct op *op, const struct 
     struct slot *slot = &model->slots[sample->slot];
     if (sample->sample.time_ms < op->now_ms - retention_days(slot->serial, STORE_RAW) * DAY_MS)
         return; /* refused: past retention */
-    doubt(model, slot->serial, sample->sample.time_ms, sample->sample.time_ms);
+    int64_t time_ms = sample->sample.time_ms;
+    doubt(model, (struct doubt){slot->serial, false, time_ms, time_ms});
     slot_put(slot, sample->sample);
     if (op->kind <= OP_LEAP)
         slot->retired = sample->sample.bits == STALE_NAN_BITS;
@@ -231,7 +235,7 @@ static void apply_deletion(struct model *model, const struct deletion *deletion)
         uint32_t number = deletion->group ? slot->serial % GROUPS : slot->serial;
         if (slot->serial == 0 || number != deletion->number)
             continue;
-        doubt(model, slot->serial, deletion->start_ms, deletion->end_ms);
+        doubt(model, (struct doubt){slot->serial, true, deletion->start_ms, deletion->end_ms});
         size_t from = slot_find(slot, deletion->start_ms);
         size_t to = slot_find(slot, deletion->end_ms + 1);
         if (from == to)
