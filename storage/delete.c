@@ -87,11 +87,16 @@ struct burial {
     size_t late_count;
 };
 
-/* Adds the series to the tombstone of that range. Takes them over. */
+/* Adds the series to the tombstone of that range. Takes them over. None: no row, because that of an
+ * open end is of the same range as the row before, and would take its place. */
 static void add_row(struct burial *burial, struct time_range range, roaring_bitmap_t *owned)
 {
     struct tombstones *tombstones = &burial->store->tombstones;
     struct tombstone row = {tombstones_sequence(tombstones, range), range, owned};
+    if (roaring_bitmap_is_empty(owned)) {
+        roaring_bitmap_free(owned);
+        return;
+    }
     if (burial->count && row.sequence == tombstones->next)
         row.sequence++; /* the row before may be new as well */
     for (size_t i = 0; i < tombstones->count; i++)

@@ -261,6 +261,21 @@ static void deleted_series_are_not_selected_nor_after_reopening(void **state)
     store_close(store);
 }
 
+static void deletions_for_ever_one_after_the_other(void **state)
+{
+    (void)state;
+    uint32_t ids[4];
+    struct store *store = open_store();
+    write_two(store, 0, 100, ids);
+    delete_by(store, "i", "0", ALL);
+    delete_by(store, "i", "2", ALL);
+    delete_by(store, "i", "3", ALL);
+    for (int round = 0; round < 2; round++, store = reopen(store))
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(count_samples(store, ids[i]), i == 1 ? 100 : 0);
+    store_close(store);
+}
+
 static void emptied_series_are_forgotten_and_their_ids_never_come_back(void **state)
 {
     (void)state;
@@ -492,6 +507,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reads_what_was_written_and_not_deleted, setup, teardown),
         cmocka_unit_test_setup_teardown(deleted_series_are_not_selected_nor_after_reopening, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(deletions_for_ever_one_after_the_other, setup, teardown),
         cmocka_unit_test_setup_teardown(emptied_series_are_forgotten_and_their_ids_never_come_back,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_series_that_goes_on_is_kept, setup, teardown),
