@@ -4,6 +4,7 @@
  * operations that were acknowledged before it began, then some of those that came meanwhile, in
  * order. It is opened in this process, beside the store it was made of.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static struct {
     bool running;
     _Atomic bool finished;
     struct store *store;
-    const char *path;
+    char path[PATH_MAX];
     struct model model; /* as of the beginning */
     size_t from;        /* operations done then */
     struct prefix prefix;
@@ -50,7 +51,7 @@ void backup_start(struct store *store, const char *path, const struct model *mod
     backup.running = true;
     backup.finished = false;
     backup.store = store;
-    backup.path = path;
+    snprintf(backup.path, sizeof backup.path, "%s", path);
     backup.from = shared->begun;
     backup.prefix = (struct prefix){.at = shared->journal + backup.from};
     model_copy(model, &backup.model);

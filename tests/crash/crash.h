@@ -20,6 +20,7 @@
 #define DOCUMENTS     40
 #define GROUPS        4 /* values of the label group */
 #define DAY_MS        ((int64_t)86400000)
+#define EVER_MS       ((int64_t)1 << 50)
 #define MINUTE_MS     ((int64_t)60000)
 #define START_MS      (19700 * DAY_MS)
 #define LINE_DAYS     3  /* retention of log lines */

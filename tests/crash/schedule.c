@@ -177,8 +177,8 @@ static void make_deletion(const struct model *model, uint64_t *random, struct op
     deletion->end_ms =
         deletion->start_ms + random_below(random, dice ? 20 * MINUTE_MS : 2 * DAY_MS);
     if (dice == 1)
-        deletion->end_ms = model->now_ms + random_below(random, 2) * DAY_MS;
-    if (dice == 1 && random_below(random, 3) == 0)
+        deletion->end_ms = random_below(random, 2) ? EVER_MS : model->now_ms + DAY_MS;
+    if (dice == 1 && random_below(random, 2) == 0)
         deletion->start_ms = 0;
 }
 
