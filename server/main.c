@@ -3,7 +3,8 @@
  *     flags ─▶ print something (--version, --print-config, ...)        exit 0
  *           ├▶ --check-data, --restore (server/offline.c)              exit 0, 1 damaged
  *           └▶ server_open ─▶ server_run ─▶ server_close               exit 0
- *     A mistake in a flag: exit 2; in the configuration or at start: exit 1; one sentence on stderr.
+ *     A mistake in a flag: exit 2; in the configuration or at start: exit 1; data that cannot be
+ *     opened, which no restart will change: exit 78. One sentence on stderr.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "server/version.h"
 #include "storage/base/log.h"
 
+#define EXIT_HOPELESS    78 /* EX_CONFIG, for RestartPreventExitStatus= of systemd */
 #define TEXT_MAX         ((size_t)1 << 20)
 #define CONFIG_ARENA_MAX ((size_t)32 << 20)
 
@@ -178,7 +180,7 @@ static int serve(const struct server_options *options)
     struct error err = {0};
     if (server_open(options, &server, &err) != 0) {
         log_error("start", "error=\"%s\"", err.text);
-        return 1;
+        return err.kind == ERROR_INTERNAL ? EXIT_HOPELESS : 1;
     }
     server_run(server);
     server_close(server);

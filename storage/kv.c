@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -196,7 +197,7 @@ static int explain_open_failure(const char *path, const char *message, struct er
                          "another one with --data",
                          path);
     if (strstr(message, "Permission denied"))
-        return error_set(err, ERROR_BAD_DATA,
+        return error_set(err, ERROR_INTERNAL,
                          "cannot open the data directory %s: %s; give the user lapwingd runs as "
                          "access to it",
                          path, message);
@@ -271,9 +272,22 @@ static int try_to_open(struct kv *kv, struct error *err)
     return measure < 0 ? -1 : 0;
 }
 
+/* RocksDB would begin a new database, say, below a mount point whose disk is gone. */
+static int check_still_there(const struct kv *kv, struct error *err)
+{
+    struct stat directory;
+    char current[PATH_BYTES_MAX];
+    int len = snprintf(current, sizeof current, "%s/CURRENT", kv->path);
+    if (!kv->exists || (len < (int)sizeof current && stat(current, &directory) == 0))
+        return 0;
+    return error_set(err, ERROR_UNAVAILABLE,
+                     "the data directory %s is gone (%s); is its disk still mounted?", kv->path,
+                     strerror(errno));
+}
+
 int kv_open_database(struct kv *kv, struct error *err)
 {
-    if (!kv->read_only && check_room(kv->path, err))
+    if (check_still_there(kv, err) || (!kv->read_only && check_room(kv->path, err)))
         return -1;
     kv->wal_care = KV_WAL_SOUND;
     kv->tables_lost = 0;
@@ -283,6 +297,7 @@ int kv_open_database(struct kv *kv, struct error *err)
     while (opened == 0);
     if (opened < 0)
         return -1;
+    kv->exists = true;
     kv_note_lost(kv);
     return 0;
 }
@@ -307,6 +322,7 @@ int kv_open_with(const struct kv_options *options, struct kv **out, struct error
         free_kv(kv);
         return -1;
     }
+    kv->acknowledged = rocksdb_get_latest_sequence_number(kv->db);
     *out = kv;
     return 0;
 }

@@ -1,7 +1,8 @@
 /* kv_care: compaction, checkpoints and facts.
  *
  * Compacting by hand rewrites every family down to its last level, so that deleted data is gone and
- * what remains has the bottom's compression. The C API reports no errors of it; RocksDB counts them.
+ * what remains has the bottom's compression. The C API reports no errors of it, hence the
+ * comparison of the lists of tables before and after.
  */
 #include "storage/kv_state.h"
 
@@ -22,26 +23,61 @@ const _Atomic bool *kv_hurried(const struct kv *kv)
     return &kv->hurried;
 }
 
-int kv_compact(struct kv *kv, struct error *err)
+static rocksdb_compactoptions_t *make_compact_options(void)
 {
     rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
-    uint64_t errors = kv_property(kv, KV_DEFAULT, "rocksdb.background-errors");
     /* Else automatic compactions would wait until this one is done, and writers for them. */
     rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
     rocksdb_compactoptions_set_bottommost_level_compaction(options, FORCE_OPTIMIZED);
-    int status = kv_enter(kv, err);
-    for (int i = 0; !status && i < KV_FAMILY_COUNT && !atomic_load(&kv->hurried); i++)
+    return options;
+}
+
+static bool is_live(const rocksdb_livefiles_t *files, const char *name)
+{
+    int count = rocksdb_livefiles_count(files);
+    for (int i = 0; i < count; i++)
+        if (strcmp(rocksdb_livefiles_name(files, i), name) == 0)
+            return true;
+    return false;
+}
+
+/* Every table that was there before must have been replaced. */
+static int check_compacted(const struct kv *kv, const rocksdb_livefiles_t *before,
+                           struct error *err)
+{
+    const rocksdb_livefiles_t *after = rocksdb_livefiles(kv->db);
+    int count = rocksdb_livefiles_count(before), left = 0, one = 0;
+    for (int i = 0; i < count; i++) {
+        if (!is_live(after, rocksdb_livefiles_name(before, i)))
+            continue;
+        one = i;
+        left++;
+    }
+    if (left)
+        error_set(err, ERROR_INTERNAL,
+                  "%d tables could not be compacted, such as %s%s: run lapwing check-data to see "
+                  "which are damaged, and look at the free disk space",
+                  left, kv->path, rocksdb_livefiles_name(before, one));
+    rocksdb_livefiles_destroy(after);
+    return left ? -1 : 0;
+}
+
+int kv_compact(struct kv *kv, struct error *err)
+{
+    if (kv_enter(kv, err))
+        return -1;
+    rocksdb_compactoptions_t *options = make_compact_options();
+    const rocksdb_livefiles_t *before = rocksdb_livefiles(kv->db);
+    for (int i = 0; i < KV_FAMILY_COUNT && !atomic_load(&kv->hurried); i++)
         rocksdb_compact_range_cf_opt(kv->db, kv->handles[i], options, NULL, 0, NULL, 0);
-    if (!status)
-        kv_leave(kv);
+    int status =
+        atomic_load(&kv->hurried)
+            ? error_set(err, ERROR_CANCELED, "the server is shutting down; compact it later")
+            : check_compacted(kv, before, err);
+    rocksdb_livefiles_destroy(before);
     rocksdb_compactoptions_destroy(options);
-    if (!status && atomic_load(&kv->hurried))
-        return error_set(err, ERROR_CANCELED, "the server is shutting down; compact it later");
-    if (status || kv_property(kv, KV_DEFAULT, "rocksdb.background-errors") == errors)
-        return status;
-    return error_set(err, ERROR_INTERNAL,
-                     "RocksDB could not compact all tables; run lapwing check-data to see which "
-                     "are damaged, and look at the free disk space");
+    kv_leave(kv);
+    return status;
 }
 
 struct damages *kv_damages(struct kv *kv)

@@ -30,6 +30,7 @@ struct kv {
     rocksdb_writeoptions_t *write_sync;
     char *path;
     bool read_only;
+    bool exists; /* it has been open: never made anew where a disk is not mounted any more */
     struct damages damages;
     size_t memtable_bytes;
     bool frozen[KV_FAMILY_COUNT]; /* not compacted by itself: a table of it is damaged */

@@ -1,6 +1,6 @@
 /* scrub: a walk over all families, a check a family.
  *
- *   meta     as it is              chunk    opened, and every sample decoded
+ *   meta     as it is              chunk    opened, and every sample or bucket decoded
  *   series   kind and labels       logs     hot batches decoded; blocks by their headers, each
  *   postings checksum, bitmaps              column fetched and decoded
  *   headlog  checksum, columns     docs     as they are
@@ -25,6 +25,7 @@
 #include "storage/logkey.h"
 #include "storage/logrows.h"
 #include "storage/partition.h"
+#include "storage/rollup_code.h"
 #include "storage/series.h"
 
 #define ARENA_BYTES ((size_t)256 << 20)
@@ -36,6 +37,7 @@ struct scrub {
     enum kv_family family;
     XXH3_state_t *digest;
     struct arena arena;     /* for one row */
+    struct rollup rollup;   /* the same */
     struct buffer column;   /* of a log block */
     uint64_t next_sequence; /* of the head log; 0 before its first record */
 };
@@ -121,13 +123,29 @@ static bool decode_chunk(struct scrub *scrub, const struct chunk *chunk)
                : chunk_values(chunk, values);
 }
 
+/* The kind is that of the series: the bytes are sound when they are either. */
+static void check_rollup(struct scrub *scrub, struct rollup_key key, struct slice value)
+{
+    int64_t width = key.resolution == RESOLUTION_5M ? STORE_5M_MS : STORE_1H_MS;
+    bool sound = false;
+    for (int histograms = 0; histograms < 2 && !sound; histograms++) {
+        rollup_reset(&scrub->rollup, histograms, width);
+        sound = rollup_code_read(value, partition_start(key.day), &scrub->rollup, &scrub->arena);
+    }
+    if (!sound && !scrub->arena.exhausted)
+        complain(scrub, DAMAGE_CHUNK, "the buckets of series %u, day %u, tier %u are damaged",
+                 key.series, key.day, key.resolution);
+}
+
 static void check_chunk(struct scrub *scrub, struct slice key, struct slice value)
 {
     struct chunk_key at;
     struct chunk chunk;
     struct rollup_key rollup;
-    if (key_parse_rollup(key, &rollup))
+    if (key_parse_rollup(key, &rollup)) {
+        check_rollup(scrub, rollup, value);
         return;
+    }
     if (!key_parse_chunk(key, &at))
         complain(scrub, DAMAGE_CHUNK, "a key of the chunks is malformed");
     else if (!chunk_open(value, chunk_key_time(at), &chunk) || !decode_chunk(scrub, &chunk))
@@ -263,10 +281,12 @@ int scrub_run(struct kv *kv, const struct scrub_options *options, struct scrub_r
     XXH3_64bits_reset(scrub.digest);
     arena_init(&scrub.arena, ARENA_BYTES);
     buffer_init(&scrub.column, ARENA_BYTES);
+    rollup_init(&scrub.rollup);
     int status = walk(&scrub, err);
     report->digest = XXH3_64bits_digest(scrub.digest);
     XXH3_freeState(scrub.digest);
     arena_release(&scrub.arena);
     buffer_release(&scrub.column);
+    rollup_release(&scrub.rollup);
     return status;
 }

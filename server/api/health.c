@@ -11,7 +11,7 @@
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
 
-#define WHY_BYTES     256
+#define WHY_BYTES     600
 #define DAMAGES_SHOWN 20
 
 enum status { HEALTHY, DEGRADED, DOWN };
@@ -72,8 +72,8 @@ static enum status check_data(struct health_api *api, char why[WHY_BYTES])
     size_t count = store_damage(api->store, 0, first);
     if (count == 0)
         return HEALTHY;
-    snprintf(why, WHY_BYTES, "%zu damaged places: %.180s ...; run lapwing check-data", count,
-             first);
+    snprintf(why, WHY_BYTES, "damaged in %zu place%s: %s; run lapwing check-data", count,
+             count > 1 ? "s" : "", first);
     return DEGRADED;
 }
 
@@ -85,12 +85,16 @@ static const struct check checks[] = {
 };
 #define CHECK_COUNT (sizeof checks / sizeof checks[0])
 
-static enum status check_all(struct health_api *api)
+/* `worst_why` is that of the first of the worst. */
+static enum status check_all(struct health_api *api, char worst_why[WHY_BYTES])
 {
     enum status worst = HEALTHY;
+    worst_why[0] = 0;
     for (size_t i = 0; i < CHECK_COUNT; i++) {
         char why[WHY_BYTES] = "";
         enum status status = checks[i].run(api, why);
+        if (status > worst)
+            memcpy(worst_why, why, WHY_BYTES);
         worst = status > worst ? status : worst;
     }
     return worst;
@@ -127,11 +131,14 @@ static void get_health(const struct http_request *request, struct http_reply *re
 {
     struct health_api *api = request->context;
     struct json_writer writer;
-    enum status status = check_all(api);
+    char why[WHY_BYTES];
+    enum status status = check_all(api, why);
     reply->status = status == DOWN ? 503 : 200;
     json_writer_init(&writer, &reply->body);
     json_begin_object(&writer);
     put_status(&writer, status);
+    if (*why)
+        json_field_string(&writer, "message", slice_of_string(why));
     put_uptime(&writer, api);
     json_field_string(&writer, "version", SLICE(LAPWING_VERSION));
     json_end_object(&writer);
@@ -205,7 +212,8 @@ static void get_detailed(const struct http_request *request, struct http_reply *
     struct health_api *api = request->context;
     struct json_writer writer;
     struct store_stats store;
-    enum status status = check_all(api);
+    char why[WHY_BYTES];
+    enum status status = check_all(api, why);
     reply->status = status == DOWN ? 503 : 200;
     store_stats(api->store, &store);
     json_writer_init(&writer, &reply->body);

@@ -7,7 +7,8 @@
  *   GET /api/monitoring/health/{live,ready,detailed}
  *   GET /metrics, /api/health/metrics, /api/monitoring/metrics   Prometheus text
  *
- * status is healthy, degraded (works, but something needs a person) or down (503).
+ * status is healthy, degraded (works, but something needs a person) or down (503); for the latter two
+ * /api/health has a "message" and detailed a message a check, and "damage", what is damaged.
  */
 #ifndef SERVER_API_HEALTH_H
 #define SERVER_API_HEALTH_H

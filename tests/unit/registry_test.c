@@ -1,11 +1,14 @@
 /* registry: totals, bases and cumulative histograms over ticks, restarts, silence and limits,
  * against a real store in a directory of its own. */
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -435,6 +438,52 @@ static void deleted_series_that_are_still_sent_go_on_with_their_total(void **sta
     assert_true(value == 1);
 }
 
+/* A store that cannot say what a counter was before: the counter waits instead of starting at 0. */
+static void what_the_store_cannot_remember_now_is_put_off(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct histogram *none = NULL;
+    double value = 0, put_off = metric_value(&registry_metrics[REGISTRY_PUT_OFF]);
+    char away[SCRATCH_DIR_BYTES + 8];
+    struct rlimit limit;
+    struct error err = {0};
+    count(fixture, "hits", 5);
+    flush(fixture, T0);
+    assert_int_equal(store_seal(fixture->store, &err), 0);
+    uint32_t id = fixture->registry->slots[1].id;
+    registry_free(fixture->registry);
+    fixture->registry = registry_new(fixture->store, &fixture->options);
+
+    /* A write fails, and then the whole disk is gone. */
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 1;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct store_batch *batch = store_batch_new(fixture->store);
+    store_batch_put(batch, SLICE("key"), SLICE("value"));
+    assert_int_equal(store_commit(fixture->store, batch, true, &err), -1);
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    snprintf(away, sizeof away, "%s.away", fixture->path);
+    assert_int_equal(rename(fixture->path, away), 0);
+    assert_int_equal(store_maintain(fixture->store, T0, &err), -1);
+
+    count(fixture, "hits", 2);
+    registry_flush(fixture->registry, batch, T0 + TICK);
+    assert_int_equal(store_commit(fixture->store, batch, true, &err), -1);
+    registry_flush_failed(fixture->registry);
+    store_batch_free(batch);
+    assert_true(metric_value(&registry_metrics[REGISTRY_PUT_OFF]) == put_off + 1);
+
+    assert_int_equal(rename(away, fixture->path), 0);
+    while (store_maintain(fixture->store, T0 + TICK, &err)) /* it tries every few seconds */
+        sched_yield();
+    flush(fixture, T0 + 2 * TICK);
+    assert_true(store_last(fixture->store, id, &fixture->arena, &value, &none) == 1);
+    assert_true(value == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +498,7 @@ int main(void)
         CASE(the_first_type_of_a_name_is_remembered),
         CASE(beyond_the_metric_limit_totals_stay_right),
         CASE(what_the_store_refuses_goes_to_overflow),
+        CASE(what_the_store_cannot_remember_now_is_put_off),
         CASE(infinite_sums_are_refused),
         CASE(refs_end_with_their_series),
         cmocka_unit_test_setup_teardown(deleted_series_that_are_still_sent_go_on_with_their_total,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "storage/base/log.h"
 #include "storage/key.h"
@@ -403,7 +404,7 @@ static int scrub(const char *what)
 
 static void scrubbing_finds_each_kind_of_damage(void **state)
 {
-    struct key_bytes raw = key_of_chunks(0);
+    struct key_bytes rolled = key_of_rollups(RESOLUTION_5M, 0);
     const struct {
         struct kv_range range;
         const char *told;
@@ -411,7 +412,8 @@ static void scrubbing_finds_each_kind_of_damage(void **state)
         {{.family = KV_SERIES}, "series"},
         {{.family = KV_POSTINGS}, "list of the series"},
         {{.family = KV_HEADLOG}, "head log"},
-        {{.family = KV_CHUNK, .from = key_slice(&raw)}, "chunk of series"},
+        {{.family = KV_CHUNK, .to = key_slice(&rolled)}, "chunk of series"},
+        {{.family = KV_CHUNK, .from = key_slice(&rolled)}, "the buckets of series"},
         {log_range(0), "batch"},
         {log_range(1), "log block"},
         {log_range(2), "log block"},
@@ -421,6 +423,11 @@ static void scrubbing_finds_each_kind_of_damage(void **state)
         fill(model);
         fill_logs();
         struct store *store = open_store();
+        clock_set_ms(START_MS + 10 * PARTITION_MS); /* the day is over, and gets its buckets */
+        struct error err = {0};
+        assert_int_equal(store_compact(store, &err), 0);
+        clock_set_ms(START_MS);
+        append_lines(store, 100, 5);
         commit_tick(store, model);
         store_close(store);
         assert_int_equal(scrub(NULL), 0);
@@ -428,7 +435,7 @@ static void scrubbing_finds_each_kind_of_damage(void **state)
             struct key_bytes key = key_of_u32(1);
             put_raw(KV_SERIES, key_slice(&key), SLICE("\2what"));
         } else if (rows[i].range.family == KV_LOGS) {
-            flip_row(log_range(rows[i].told[0] == 'b' ? 0 : i == 5 ? 1 : 2), -1);
+            flip_row(log_range(rows[i].told[0] == 'b' ? 0 : i == 6 ? 1 : 2), -1);
         } else {
             flip_row(rows[i].range, 0);
         }
@@ -505,6 +512,47 @@ static void writing_goes_on_by_itself_when_the_disk_is_back(void **state)
     store_close(store);
 }
 
+/* Not even reading: it says so, rather than that there is nothing; and comes back. */
+static void a_disk_that_is_gone_is_no_empty_store(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena arena;
+    const struct histogram *histogram;
+    struct buffer document;
+    char away[SCRATCH_DIR_BYTES + 8];
+    double value = 0;
+    struct store *store = open_with((struct store_options){.disk_reserve_bytes = 1});
+    arena_init(&arena, 1 << 20);
+    buffer_init(&document, 1 << 20);
+    assert_int_equal(put_big(store, 7), 0);
+    uint32_t id = 0;
+    assert_int_equal(store_seal(store, &err), 0);
+    limit_files(100000);
+    while (put_big(store, 8) == 0)
+        ;
+    limit_files(RLIM_INFINITY);
+    snprintf(away, sizeof away, "%s.away", path);
+    assert_int_equal(rename(path, away), 0);
+    assert_int_equal(store_maintain(store, START_MS, &err), -1);
+    assert_int_equal(store_get(store, SLICE("000007"), &document, &err), -1);
+    assert_int_equal(err.kind, ERROR_UNAVAILABLE);
+    assert_int_equal(store_last(store, id, &arena, &value, &histogram), -1);
+    assert_int_equal(put_big(store, 9), -1);
+    struct stat gone;
+    assert_int_equal(stat(path, &gone), -1); /* no new store in its place */
+    assert_int_equal(rename(away, path), 0);
+    store->reopen_ns = 0; /* now, instead of in some seconds */
+    assert_int_equal(store_maintain(store, START_MS, &err), 0);
+    assert_int_equal(store_get(store, SLICE("000007"), &document, &err), 1);
+    assert_int_equal(store_last(store, id, &arena, &value, &histogram), 1);
+    assert_true(value == 7);
+    assert_int_equal(put_big(store, 9), 0);
+    arena_release(&arena);
+    buffer_release(&document);
+    store_close(store);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -517,6 +565,7 @@ int main(void)
         CASE(damaged_logs_cost_their_block),
         CASE(scrubbing_finds_each_kind_of_damage),
         CASE(writing_goes_on_by_itself_when_the_disk_is_back),
+        CASE(a_disk_that_is_gone_is_no_empty_store),
     };
     signal(SIGXFSZ, SIG_IGN);
     log_set_level(LOG_ERROR + 1);
