@@ -59,6 +59,18 @@ static int write_note(const char *path, const struct scrub_report *report, struc
     return directory_sync(path, err);
 }
 
+/* A line "name number". */
+static bool read_field(FILE *file, const char *name, int base, uint64_t *out)
+{
+    char line[128], *end;
+    size_t len = strlen(name);
+    if (!fgets(line, sizeof line, file) || strncmp(line, name, len) != 0 || line[len] != ' ')
+        return false;
+    errno = 0;
+    *out = strtoull(line + len + 1, &end, base);
+    return errno == 0 && *end == '\n';
+}
+
 /* 1 read, 0 there is none, -1 it is malformed. */
 static int read_note(const char *path, struct scrub_report *report, struct error *err)
 {
@@ -70,11 +82,13 @@ static int read_note(const char *path, struct scrub_report *report, struct error
         return errno == ENOENT
                    ? 0
                    : error_set(err, ERROR_BAD_DATA, "cannot read %s: %s", name, strerror(errno));
-    int fields =
-        fscanf(file, "lapwing backup 1\nrows %" SCNu64 "\nbytes %" SCNu64 "\ndigest %" SCNx64,
-               &report->rows, &report->bytes, &report->digest);
+    uint64_t version = 0;
+    bool read = read_field(file, "lapwing backup", 10, &version) && version == 1 &&
+                read_field(file, "rows", 10, &report->rows) &&
+                read_field(file, "bytes", 10, &report->bytes) &&
+                read_field(file, "digest", 16, &report->digest);
     fclose(file);
-    if (fields == 3)
+    if (read)
         return 1;
     return error_set(err, ERROR_BAD_DATA, "%s is no description of a backup; is %s one?", name,
                      path);

@@ -25,7 +25,8 @@ struct number {
 static struct number number_of(struct slice key)
 {
     struct number number = {{0}};
-    memcpy(number.at, key.at, key.len < NUMBER_BYTES ? key.len : NUMBER_BYTES);
+    if (key.len)
+        memcpy(number.at, key.at, key.len < NUMBER_BYTES ? key.len : NUMBER_BYTES);
     return number;
 }
 
