@@ -13,17 +13,27 @@
  * A missing label equals the empty string. A matcher that refuses the empty string keeps the union
  * of the values it accepts; one that accepts it removes the union of the values it refuses, which
  * leaves the series lacking the label in. Equality, `.*`, `.+` and plain alternations (`a|b|c`, most
- * of what dashboards send) look values up; other regexes run over the distinct values.
+ * of what dashboards send) look values up. Others run over the distinct values that belong to series
+ * which the matchers before left over, and most of those are decided by the text a regex begins with
+ * (pattern.h).
+ *
+ * A million values take a while, in which the writer would wait. So a reader may pause now and then, that
+ * is let go of the lock. What is added meanwhile may be seen or not; when values moved within the
+ * table, the run begins anew, and after some tries goes on without pauses.
  */
 #include "storage/postings.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/pattern.h"
 
-#define VALUES_MAX ((size_t)1 << 31)
-#define FEW_MAX    32
-#define FEW_TAG    ((uint64_t)2)
+#define VALUES_MAX     ((size_t)1 << 31)
+#define FEW_MAX        32
+#define VALUES_A_PAUSE 8192
+#define TRIES_MAX      3
+#define FEW_TAG        ((uint64_t)2)
 
 struct few {
     uint32_t count; /* > 0; there is room up to the next power of two */
@@ -191,8 +201,10 @@ void postings_remove(struct postings *postings, uint32_t id, struct labels label
         struct postings_label *label = name->value.pointer;
         struct table_entry *entry = table_find(&label->values, labels.at[i].value);
         roaring_bitmap_remove(label->all, id);
-        if (entry && entry_remove(entry, id))
+        if (entry && entry_remove(entry, id)) {
             table_remove(&label->values, labels.at[i].value, NULL);
+            postings->moved++;
+        }
         if (label->values.count == 0) {
             label_free(label);
             table_remove(&postings->names, labels.at[i].name, NULL);
@@ -214,6 +226,24 @@ static void collect(roaring_bitmap_t *into, const struct table_entry *entry)
         roaring_bitmap_or_inplace(into, entry->value.pointer);
 }
 
+static bool few_occur(const struct few *few, const roaring_bitmap_t *ids)
+{
+    for (uint32_t i = 0; i < few->count; i++)
+        if (roaring_bitmap_contains(ids, few->ids[i]))
+            return true;
+    return false;
+}
+
+static bool occurs(const struct table_entry *entry, const roaring_bitmap_t *ids)
+{
+    if (!ids)
+        return true;
+    if (is_single(entry))
+        return roaring_bitmap_contains(ids, single_id(entry));
+    return is_few(entry) ? few_occur(few_of(entry), ids)
+                         : roaring_bitmap_intersect(ids, entry->value.pointer);
+}
+
 static bool is_literal(struct slice pattern)
 {
     for (size_t i = 0; i < pattern.len; i++)
@@ -233,9 +263,10 @@ static void collect_alternatives(roaring_bitmap_t *into, const struct postings_l
     }
 }
 
-/* Adds the ids of the values that the matcher accepts (wanted) or refuses (not wanted). */
+/* Adds the ids of the values that the matcher accepts (wanted) or refuses (not wanted), as far as they can
+ * be looked up; *scan = true when they cannot. */
 static void collect_values(roaring_bitmap_t *into, const struct postings_label *label,
-                           const struct matcher *matcher, bool wanted)
+                           const struct matcher *matcher, bool wanted, bool *scan)
 {
     bool negative = matcher->type == MATCH_NOT_EQUAL || matcher->type == MATCH_NOT_REGEX;
     bool equality = matcher->type == MATCH_EQUAL || matcher->type == MATCH_NOT_EQUAL;
@@ -248,6 +279,13 @@ static void collect_values(roaring_bitmap_t *into, const struct postings_label *
         collect_alternatives(into, label, matcher->value);
         return;
     }
+    struct pattern pattern = {.rest = PATTERN_REGEX};
+    if (!equality)
+        pattern_read(&pattern, matcher->value);
+    if (wanted != negative && pattern.rest == PATTERN_NOTHING) { /* `a\.b` */
+        collect(into, table_find(&label->values, slice_make(pattern.prefix, pattern.prefix_len)));
+        return;
+    }
     bool any = slice_equal(matcher->value, equality ? SLICE("") : SLICE(".+")) ||
                (!equality && slice_equal(matcher->value, SLICE(".*")));
     if (any) { /* ="" and !="", .+ and .*: all values or none */
@@ -256,25 +294,98 @@ static void collect_values(roaring_bitmap_t *into, const struct postings_label *
             roaring_bitmap_or_inplace(into, label->all);
         return;
     }
-    size_t cursor = 0;
-    for (struct table_entry *entry; (entry = table_next(&label->values, &cursor));)
-        if (matcher_accepts(matcher, table_key(entry)) == wanted)
-            collect(into, entry);
+    *scan = true;
 }
 
-static void narrow(const struct postings *postings, roaring_bitmap_t *ids,
-                   const struct matcher *matcher)
+/* --- scanning the values of a label --- */
+
+/* What it takes to run over the values of one label. */
+struct scan {
+    const struct postings *postings;
+    const struct matcher *matcher;
+    bool wanted;                 /* collect those accepted, or those refused */
+    const roaring_bitmap_t *ids; /* only these matter; NULL = all */
+    const struct postings_pause *pause;
+    struct pattern pattern;
+};
+
+static bool accepts(const struct scan *scan, struct slice value)
 {
-    const struct table_entry *name = table_find(&postings->names, matcher->name);
-    bool accepts_missing = matcher_accepts(matcher, SLICE(""));
-    if (!name) {
+    switch (scan->matcher->type) {
+    case MATCH_REGEX:
+        return pattern_accepts(&scan->pattern, scan->matcher->regex, value);
+    case MATCH_NOT_REGEX:
+        return !pattern_accepts(&scan->pattern, scan->matcher->regex, value);
+    case MATCH_EQUAL:
+    case MATCH_NOT_EQUAL:
+        break;
+    }
+    return matcher_accepts(scan->matcher, value);
+}
+
+static const struct postings_label *find_label(const struct postings *postings, struct slice name)
+{
+    const struct table_entry *entry = table_find(&postings->names, name);
+    return entry ? entry->value.pointer : NULL;
+}
+
+/* False when the values moved during a pause, so that some may have been passed over. */
+static bool run_scan(const struct scan *scan, roaring_bitmap_t *into)
+{
+    const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
+    uint64_t moved = scan->postings->moved;
+    size_t cursor = 0, capacity = label ? label->values.capacity : 0, seen = 0;
+    while (label) {
+        const struct table_entry *entry = table_next(&label->values, &cursor);
+        if (!entry)
+            break;
+        if (occurs(entry, scan->ids) && accepts(scan, table_key(entry)) == scan->wanted)
+            collect(into, entry);
+        if (!scan->pause || ++seen % VALUES_A_PAUSE)
+            continue;
+        scan->pause->pause(scan->pause->arg);
+        label = find_label(scan->postings, scan->matcher->name);
+        if (!label || label->values.capacity != capacity || scan->postings->moved != moved)
+            return false;
+    }
+    return true;
+}
+
+static void scan_values(struct scan *scan, roaring_bitmap_t *into)
+{
+    if (scan->matcher->regex)
+        pattern_read(&scan->pattern, scan->matcher->value);
+    for (int tries = 0; scan->pause && tries < TRIES_MAX; tries++)
+        if (run_scan(scan, into))
+            return;
+    scan->pause = NULL;
+    bool whole = run_scan(scan, into);
+    assert(whole);
+}
+
+/* --- selecting --- */
+
+static void narrow(const struct postings *postings, roaring_bitmap_t *ids,
+                   const struct matcher *matcher, const struct postings_pause *pause)
+{
+    const struct postings_label *label = find_label(postings, matcher->name);
+    bool accepts_missing = matcher_accepts(matcher, SLICE("")), scan = false;
+    if (!label) {
         if (!accepts_missing)
             roaring_bitmap_clear(ids);
         return;
     }
-    const struct postings_label *label = name->value.pointer;
+    bool all = roaring_bitmap_get_cardinality(ids) == roaring_bitmap_get_cardinality(postings->all);
     roaring_bitmap_t *set = roaring_bitmap_create();
-    collect_values(set, label, matcher, !accepts_missing);
+    collect_values(set, label, matcher, !accepts_missing, &scan);
+    if (scan) {
+        struct scan values = {.postings = postings,
+                              .matcher = matcher,
+                              .wanted = !accepts_missing,
+                              .ids = all ? NULL : ids,
+                              .pause = pause};
+        scan_values(&values, set);
+    }
     if (accepts_missing)
         roaring_bitmap_andnot_inplace(ids, set);
     else
@@ -282,13 +393,25 @@ static void narrow(const struct postings *postings, roaring_bitmap_t *ids,
     roaring_bitmap_free(set);
 }
 
+roaring_bitmap_t *postings_select_pausing(const struct postings *postings,
+                                          const struct matcher *matchers, size_t count,
+                                          const struct postings_pause *pause)
+{
+    roaring_bitmap_t *ids = roaring_bitmap_copy(postings->all);
+    /* Lookups first: they leave fewer ids whose values regexes run over. */
+    for (int regexes = 0; regexes < 2; regexes++)
+        for (size_t i = 0; i < count && !roaring_bitmap_is_empty(ids); i++)
+            if ((matchers[i].regex != NULL) == (regexes == 1))
+                narrow(postings, ids, &matchers[i], pause);
+    if (pause)
+        roaring_bitmap_and_inplace(ids, postings->all);
+    return ids;
+}
+
 roaring_bitmap_t *postings_select(const struct postings *postings, const struct matcher *matchers,
                                   size_t count)
 {
-    roaring_bitmap_t *ids = roaring_bitmap_copy(postings->all);
-    for (size_t i = 0; i < count && !roaring_bitmap_is_empty(ids); i++)
-        narrow(postings, ids, &matchers[i]);
-    return ids;
+    return postings_select_pausing(postings, matchers, count, NULL);
 }
 
 /* --- counting --- */
@@ -309,25 +432,23 @@ uint64_t postings_count(const struct postings *postings, struct slice name, stru
     return entry ? entry_count(entry) : 0;
 }
 
+void postings_census(const struct postings *postings, const struct postings_visitor *visitor)
+{
+    size_t names = 0;
+    for (struct table_entry *name; (name = table_next(&postings->names, &names));) {
+        const struct postings_label *label = name->value.pointer;
+        struct postings_count all = {.name = table_key(name), .series = label->values.count};
+        size_t values = 0;
+        for (struct table_entry *entry; (entry = table_next(&label->values, &values));) {
+            struct postings_count count = {all.name, table_key(entry), entry_count(entry), 0};
+            all.bytes += entry->key_len;
+            visitor->value(visitor->arg, &count);
+        }
+        visitor->label(visitor->arg, &all);
+    }
+}
+
 /* --- listing --- */
-
-static bool few_occur(const struct few *few, const roaring_bitmap_t *ids)
-{
-    for (uint32_t i = 0; i < few->count; i++)
-        if (roaring_bitmap_contains(ids, few->ids[i]))
-            return true;
-    return false;
-}
-
-static bool occurs(const struct table_entry *entry, const roaring_bitmap_t *ids)
-{
-    if (!ids)
-        return true;
-    if (is_single(entry))
-        return roaring_bitmap_contains(ids, single_id(entry));
-    return is_few(entry) ? few_occur(few_of(entry), ids)
-                         : roaring_bitmap_intersect(ids, entry->value.pointer);
-}
 
 void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
                     void (*visit)(void *arg, struct slice text), void *arg)

@@ -60,6 +60,20 @@ static roaring_bitmap_t *sealed_series(const struct store *store, struct time_ra
     return ids;
 }
 
+static void let_writer_in(void *arg)
+{
+    struct store *store = arg;
+    pthread_rwlock_unlock(&store->lock);
+    pthread_rwlock_rdlock(&store->lock);
+}
+
+/* Under the lock, which it lets go of now and then. */
+static roaring_bitmap_t *select_ids(struct store *store, const struct store_query *query)
+{
+    struct postings_pause pause = {let_writer_in, store};
+    return postings_select_pausing(&store->postings, query->matchers, query->matcher_count, &pause);
+}
+
 /* Removes the ids that have no samples in the range. */
 static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_t start_ms,
                         int64_t end_ms)
@@ -89,8 +103,7 @@ int store_select(struct store *store, const struct store_query *query, struct ar
 {
     struct selecting selecting = {.store = store, .arena = arena};
     pthread_rwlock_rdlock(&store->lock);
-    roaring_bitmap_t *ids =
-        postings_select(&store->postings, query->matchers, query->matcher_count);
+    roaring_bitmap_t *ids = select_ids(store, query);
     keep_active(store, ids, query->start_ms, query->end_ms);
     size_t most = roaring_bitmap_get_cardinality(ids);
     selecting.at = arena_zeroed(arena, most, sizeof *selecting.at);
@@ -179,7 +192,7 @@ static int list(struct store *store, const struct store_query *query, const stru
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
     if (query->matcher_count)
-        ids = postings_select(&store->postings, query->matchers, query->matcher_count);
+        ids = select_ids(store, query);
     if (label)
         postings_values(&store->postings, *label, ids, list_text, listing);
     else

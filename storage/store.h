@@ -255,6 +255,23 @@ MUST_USE int store_label_names(struct store *store, const struct store_query *qu
 MUST_USE int store_label_values(struct store *store, const struct store_query *query,
                                 struct arena *arena, struct slice_list *out, struct error *err);
 
+/* What there is most of: series of a metric, values of a label, bytes of its values, series of a pair. */
+struct store_count {
+    struct slice name, value; /* the value of a pair only */
+    uint64_t count;
+};
+struct store_counts {
+    struct store_count *at; /* the most first */
+    size_t count;
+};
+struct store_cardinality {
+    struct store_counts metrics, values, bytes, pairs;
+    uint64_t series, label_pairs, open_chunks;
+};
+/* At most `limit` > 0 of each, in the arena. Any thread. */
+MUST_USE int store_cardinality(struct store *store, size_t limit, struct arena *arena,
+                               struct store_cardinality *out, struct error *err);
+
 /* --- reading records --- see storage/logstore.h for the scan's shape */
 struct logstore;
 struct logstore *store_logs(struct store *store);

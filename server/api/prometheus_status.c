@@ -13,7 +13,9 @@
 #include "server/wire/timestamp.h"
 #include "storage/base/json.h"
 
-#define TOP_COUNT 10 /* rows of the lists in status/tsdb */
+#define TOP_COUNT      10 /* rows of the lists in status/tsdb */
+#define TOP_COUNT_MAX  1000
+#define PAIR_BYTES_MAX ((size_t)1 << 20)
 
 /* Runs `fill` between the envelope's ends. */
 static void answer(const struct http_request *request, struct http_reply *reply,
@@ -106,98 +108,66 @@ static void fill_alertmanagers(const struct prometheus_api *api, struct json_wri
 
 /* --- status/tsdb --- */
 
-struct counted {
-    struct slice name;
-    size_t count;
-};
-
-static int compare_counts(const void *a, const void *b)
+static void put_counts(struct json_writer *writer, const char *key, const struct store_counts *rows)
 {
-    size_t x = ((const struct counted *)a)->count, y = ((const struct counted *)b)->count;
-    return (x < y) - (x > y);
-}
-
-/* Series of a metric, or distinct values of a label; 0 when it cannot be said. */
-static size_t count_series(struct store *store, struct slice name, struct arena *arena)
-{
-    struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_NAME), name, NULL};
-    struct store_query query = {.matchers = &matcher,
-                                .matcher_count = 1,
-                                .start_ms = -API_TIME_MAX_MS,
-                                .end_ms = API_TIME_MAX_MS};
-    struct store_selection series;
-    struct error ignored;
-    return store_select(store, &query, arena, &series, &ignored) == 0 ? series.count : 0;
-}
-
-static size_t count_values(struct store *store, struct slice name, struct arena *arena)
-{
-    struct slice_list values;
-    struct error ignored;
-    return store_label_values(store, &(struct store_query){.label = name}, arena, &values,
-                              &ignored) == 0
-               ? values.count
-               : 0;
-}
-
-/* The names with the largest counts. Returns the sum of all counts. */
-static size_t put_top(const struct prometheus_api *api, struct json_writer *writer,
-                      const struct slice_list *names,
-                      size_t (*count)(struct store *, struct slice, struct arena *))
-{
-    struct arena rows_arena, scratch;
-    size_t total = 0;
-    arena_init(&rows_arena, (size_t)api->config->limits.query_memory_bytes);
-    arena_init(&scratch, rows_arena.limit);
-    struct counted *rows = arena_zeroed(&rows_arena, names->count + 1, sizeof *rows);
+    json_key(writer, slice_of_string(key));
     json_begin_array(writer);
-    for (size_t i = 0; rows && i < names->count; i++) {
-        arena_reset(&scratch);
-        rows[i] = (struct counted){names->at[i], count(api->store, names->at[i], &scratch)};
-        total += rows[i].count;
-    }
-    if (rows)
-        qsort(rows, names->count, sizeof *rows, compare_counts);
-    for (size_t i = 0; rows && i < names->count && i < TOP_COUNT; i++) {
+    for (size_t i = 0; i < rows->count; i++) {
+        struct buffer name;
+        buffer_init(&name, PAIR_BYTES_MAX);
+        buffer_append_slice(&name, rows->at[i].name);
+        if (rows->at[i].value.len) {
+            buffer_append_char(&name, '=');
+            buffer_append_slice(&name, rows->at[i].value);
+        }
         json_begin_object(writer);
-        json_field_string(writer, "name", rows[i].name);
-        json_field_int(writer, "value", (int64_t)rows[i].count);
+        json_field_string(writer, "name", buffer_slice(&name));
+        json_field_int(writer, "value", (int64_t)rows->at[i].count);
         json_end_object(writer);
+        buffer_release(&name);
     }
     json_end_array(writer);
-    arena_release(&scratch);
-    arena_release(&rows_arena);
-    return total;
 }
 
-static void fill_tsdb(const struct prometheus_api *api, struct json_writer *writer)
+static void put_head(const struct prometheus_api *api, const struct store_cardinality *index,
+                     struct json_writer *writer)
 {
-    struct arena arena;
-    struct error ignored;
-    struct store_stats stats;
-    struct slice_list metrics = {NULL, 0}, labels = {NULL, 0};
-    arena_init(&arena, (size_t)api->config->limits.query_memory_bytes);
-    store_stats(api->store, &stats);
-    if (store_label_values(api->store, &(struct store_query){.label = SLICE(LABEL_NAME)}, &arena,
-                           &metrics, &ignored) < 0)
-        metrics.count = 0;
-    if (store_label_names(api->store, &(struct store_query){0}, &arena, &labels, &ignored) < 0)
-        labels.count = 0;
-    json_key(writer, SLICE("seriesCountByMetricName"));
-    put_top(api, writer, &metrics, count_series);
-    json_key(writer, SLICE("labelValueCountByLabelName"));
-    size_t pairs = put_top(api, writer, &labels, count_values);
-    empty_list(writer, "memoryInBytesByLabelName");
-    empty_list(writer, "seriesCountByLabelValuePair");
+    int64_t oldest_ms, newest_ms;
+    store_extent(api->store, &oldest_ms, &newest_ms);
+    bool any = oldest_ms <= newest_ms;
     json_key(writer, SLICE("headStats"));
     json_begin_object(writer);
-    json_field_int(writer, "numSeries", (int64_t)stats.series);
-    json_field_int(writer, "numLabelPairs", (int64_t)pairs);
-    json_field_int(writer, "chunkCount", 0);
-    json_field_int(writer, "minTime", 0);
-    json_field_int(writer, "maxTime", 0);
+    json_field_int(writer, "numSeries", (int64_t)index->series);
+    json_field_int(writer, "numLabelPairs", (int64_t)index->label_pairs);
+    json_field_int(writer, "chunkCount", (int64_t)index->open_chunks);
+    json_field_int(writer, "minTime", any ? oldest_ms : 0);
+    json_field_int(writer, "maxTime", any ? newest_ms : 0);
     json_end_object(writer);
-    arena_release(&arena);
+}
+
+static int answer_tsdb(const struct http_request *request, struct http_reply *reply,
+                       struct error *err)
+{
+    const struct prometheus_api *api = request->context;
+    struct store_cardinality index = {.series = 0};
+    struct json_writer writer;
+    size_t limit;
+    if (api_limit(request, "limit", &limit, err) < 0)
+        return -1;
+    limit = limit == 0 ? TOP_COUNT : limit > TOP_COUNT_MAX ? TOP_COUNT_MAX : limit;
+    if (store_cardinality(api->store, limit, request->arena, &index, err))
+        return -1;
+    api_begin(reply);
+    json_writer_init(&writer, &reply->body);
+    json_begin_object(&writer);
+    put_head(api, &index, &writer);
+    put_counts(&writer, "seriesCountByMetricName", &index.metrics);
+    put_counts(&writer, "labelValueCountByLabelName", &index.values);
+    put_counts(&writer, "memoryInBytesByLabelName", &index.bytes);
+    put_counts(&writer, "seriesCountByLabelValuePair", &index.pairs);
+    json_end_object(&writer);
+    api_end(reply, NULL);
+    return 0;
 }
 
 void api_get_buildinfo(const struct http_request *request, struct http_reply *reply)
@@ -222,7 +192,9 @@ void api_get_flags(const struct http_request *request, struct http_reply *reply)
 
 void api_get_tsdb(const struct http_request *request, struct http_reply *reply)
 {
-    answer(request, reply, fill_tsdb);
+    struct error err = {0};
+    if (answer_tsdb(request, reply, &err) < 0)
+        api_refuse(reply, &err);
 }
 
 void api_get_walreplay(const struct http_request *request, struct http_reply *reply)

@@ -199,6 +199,13 @@ def test_status(server):
     tsdb = server.get("/api/v1/status/tsdb").json()["data"]
     assert tsdb["headStats"]["numSeries"] >= 3
     assert tsdb["seriesCountByMetricName"][0] == {"name": "largest", "value": 99}
+    assert tsdb["labelValueCountByLabelName"][0]["name"] == "i"
+    assert {"name": "__name__=largest", "value": 99} in tsdb["seriesCountByLabelValuePair"]
+    assert all(row["value"] > 0 for row in tsdb["memoryInBytesByLabelName"])
+    assert tsdb["headStats"]["numLabelPairs"] > 99 and tsdb["headStats"]["maxTime"] > 0
+    assert len(server.get("/api/v1/status/tsdb", limit=2).json()["data"]
+               ["seriesCountByMetricName"]) == 2
+    assert server.get("/api/v1/status/tsdb", limit="x").status == 400
     assert server.get("/api/v1/status/flags").json()["data"] == {}
     assert server.get("/api/v1/targets").json()["data"]["activeTargets"] == []
     assert server.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"] == []

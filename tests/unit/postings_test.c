@@ -39,10 +39,18 @@ static void make_labels(uint32_t id)
     all[id] = labels_copy(&arena, (struct labels){pairs, count});
 }
 
+static void nothing_happens(void *arg)
+{
+    (void)arg;
+}
+
 static void assert_selects(const struct postings *postings, const struct matcher *matchers,
                            size_t count)
 {
-    roaring_bitmap_t *got = postings_select(postings, matchers, count);
+    struct postings_pause pause = {nothing_happens, NULL};
+    roaring_bitmap_t *got = lrand48() % 2
+                                ? postings_select(postings, matchers, count)
+                                : postings_select_pausing(postings, matchers, count, &pause);
     for (uint32_t id = 0; id < SERIES; id++) {
         bool want = all[id].count && matchers_accept(matchers, count, all[id]);
         if (roaring_bitmap_contains(got, id) != want)
@@ -54,9 +62,11 @@ static void assert_selects(const struct postings *postings, const struct matcher
 
 static const char *const names[] = {"job", "env", "id", "rare", "absent", "rack"};
 static const char *const plain[] = {"", "api", "prod", "x", "7", "a.c", "nothing"};
-static const char *const patterns[] = {"",      "api",      "api|web", "api|",  ".*",   ".+",
-                                       "a.c",   "a\\.c",    "[a-b].*", "1.*",   "x?",   "prod|",
-                                       "(a|b)", "(?i)PROD", "|",       "3|4|5", "^api$"};
+static const char *const patterns[] = {
+    "",        "api",     "api|web", "api|",   ".*",       ".+",       "a.c",     "a\\.c",
+    "[a-b].*", "1.*",     "x?",      "prod|",  "(a|b)",    "(?i)PROD", "|",       "3|4|5",
+    "^api$",   "ap.*",    "ap.+",    "abc.+",  "web",      "we?b",     "a\\.c.*", "a.*h",
+    "pro[dx]", "1[0-9]*", "bat+ch",  "a\\w.*", "b{1}atch", "ab.*c"};
 
 static struct matcher random_matcher(void)
 {
@@ -132,10 +142,66 @@ static void selects_what_a_filter_selects(void **state)
     arena_release(&arena);
 }
 
+/* --- pauses --- */
+
+#define MANY 40000
+
+/* A writer that makes and forgets series of its own in each pause. */
+struct meddler {
+    struct postings *postings;
+    uint32_t next, forgotten;
+    int pauses;
+};
+
+static void with_labels(struct postings *postings, uint32_t id, const char *host,
+                        void (*change)(struct postings *, uint32_t, struct labels))
+{
+    char text[24];
+    snprintf(text, sizeof text, "%s-%u", host, id);
+    struct label pair = {SLICE("host"), slice_of_string(text)};
+    change(postings, id, (struct labels){&pair, 1});
+}
+
+static void meddle(void *arg)
+{
+    struct meddler *meddler = arg;
+    meddler->pauses++;
+    for (int i = 0; i < 3000; i++)
+        with_labels(meddler->postings, meddler->next++, "new", postings_add);
+    for (int i = 0; i < 100; i++) /* among the first, of which every second matches */
+        with_labels(meddler->postings, meddler->forgotten, meddler->forgotten % 2 ? "odd" : "even",
+                    postings_remove),
+            meddler->forgotten++;
+}
+
+static void selecting_lets_the_writer_in(void **state)
+{
+    (void)state;
+    struct postings postings;
+    struct matcher matcher;
+    struct error err = {0};
+    postings_init(&postings);
+    for (uint32_t id = 0; id < MANY; id++)
+        with_labels(&postings, id, id % 2 ? "odd" : "even", postings_add);
+    assert_int_equal(matcher_init(&matcher, MATCH_REGEX, SLICE("host"), SLICE("ev[e]n-.*"), &err),
+                     0);
+    struct meddler meddler = {&postings, MANY, 0, 0};
+    struct postings_pause pause = {meddle, &meddler};
+    roaring_bitmap_t *ids = postings_select_pausing(&postings, &matcher, 1, &pause);
+    assert_true(meddler.pauses > 0);
+    for (uint32_t id = 0; id < meddler.next; id++)
+        assert_int_equal(roaring_bitmap_contains(ids, id),
+                         id >= meddler.forgotten && id < MANY && id % 2 == 0);
+    roaring_bitmap_free(ids);
+    matcher_release(&matcher);
+    postings_release(&postings);
+}
+
 int main(void)
 {
     srand48(4);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(selecting_lets_the_writer_in),
         cmocka_unit_test(selects_what_a_filter_selects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
