@@ -10,44 +10,60 @@ static int64_t or_else(int64_t own_ms, int64_t general_ms)
     return own_ms ? own_ms : general_ms;
 }
 
-static int read_rule(const struct config *config, size_t i, struct arena *arena, struct plan **plan,
-                     struct store_retention_rule *out, struct error *err)
+/* The rules as the store takes them. */
+struct rules {
+    struct arena arena;
+    struct store_retention_rule *at;
+    struct plan **plans; /* own the matchers */
+    size_t count;
+};
+
+static int read_rule(struct rules *rules, const struct config *config, struct error *err)
 {
     const struct config_retention_rule *from = config->retention_rules.at;
-    from += i;
-    if (parse_selector(slice_of_string(from->match), arena, plan, err) < 0)
+    struct store_retention_rule *rule = &rules->at[rules->count];
+    struct plan **plan = &rules->plans[rules->count];
+    from += rules->count;
+    if (parse_selector(slice_of_string(from->match), &rules->arena, plan, err) < 0)
         return error_wrap(err, "retention_rules");
-    out->matchers = (*plan)->selector.matchers;
-    out->matcher_count = (*plan)->selector.matcher_count;
-    out->ms[STORE_RAW] = or_else(from->raw_ms, config->retention.raw_ms);
-    out->ms[STORE_5M] = or_else(from->rollup_5m_ms, config->retention.rollup_5m_ms);
-    out->ms[STORE_1H] = or_else(from->rollup_1h_ms, config->retention.rollup_1h_ms);
+    rules->count++;
+    rule->matchers = (*plan)->selector.matchers;
+    rule->matcher_count = (*plan)->selector.matcher_count;
+    rule->ms[STORE_RAW] = or_else(from->raw_ms, config->retention.raw_ms);
+    rule->ms[STORE_5M] = or_else(from->rollup_5m_ms, config->retention.rollup_5m_ms);
+    rule->ms[STORE_1H] = or_else(from->rollup_1h_ms, config->retention.rollup_1h_ms);
+    return 0;
+}
+
+static int read_rules(struct rules *rules, const struct config *config, struct error *err)
+{
+    size_t count = config->retention_rules.count;
+    rules->at = arena_zeroed(&rules->arena, count + 1, sizeof *rules->at);
+    rules->plans = arena_zeroed(&rules->arena, count + 1, sizeof(struct plan *));
+    if (!rules->at || !rules->plans)
+        return error_set(err, ERROR_TOO_LARGE, "retention_rules has too many entries");
+    while (rules->count < count)
+        if (read_rule(rules, config, err))
+            return -1;
     return 0;
 }
 
 int retention_apply(const struct config *config, struct store *store, struct error *err)
 {
-    size_t count = config->retention_rules.count, read = 0;
-    struct arena arena;
-    int status = 0;
-    arena_init(&arena, RULES_BYTES_MAX);
-    struct store_retention_rule *rules = arena_zeroed(&arena, count + 1, sizeof *rules);
-    struct plan **plans = arena_zeroed(&arena, count + 1, sizeof *plans);
+    struct rules rules = {.count = 0};
+    arena_init(&rules.arena, RULES_BYTES_MAX);
+    int status = read_rules(&rules, config, err);
     struct store_retention retention = {.ms = {[STORE_RAW] = config->retention.raw_ms,
                                                [STORE_5M] = config->retention.rollup_5m_ms,
                                                [STORE_1H] = config->retention.rollup_1h_ms},
                                         .bytes = config->retention.bytes,
-                                        .rules = rules,
-                                        .rule_count = count};
-    if (!rules || !plans)
-        status = error_set(err, ERROR_TOO_LARGE, "retention_rules has too many entries");
-    for (; !status && read < count; read++)
-        status = read_rule(config, read, &arena, &plans[read], &rules[read], err);
+                                        .rules = rules.at,
+                                        .rule_count = rules.count};
     if (!status)
         status = store_set_retention(store, &retention, err);
-    for (size_t i = 0; i < read; i++)
-        plan_release(plans[i]);
-    arena_release(&arena);
+    for (size_t i = 0; i < rules.count; i++)
+        plan_release(rules.plans[i]);
+    arena_release(&rules.arena);
     return status;
 }
 

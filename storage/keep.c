@@ -10,23 +10,28 @@ static void release_rules(struct keep_rule *rules, size_t count)
             matcher_release(&rules[i].matchers[k]);
 }
 
+static int too_large(struct error *err)
+{
+    return error_set(err, ERROR_TOO_LARGE, "the rules of retention are too large");
+}
+
 static int copy_rule(struct arena *arena, const struct store_retention_rule *from,
                      struct keep_rule *rule, struct error *err)
 {
     memcpy(rule->ms, from->ms, sizeof rule->ms);
     rule->matchers = arena_zeroed(arena, from->matcher_count + 1, sizeof *rule->matchers);
-    for (size_t i = 0; rule->matchers && i < from->matcher_count; i++) {
-        struct slice name = arena_copy(arena, from->matchers[i].name);
-        struct slice value = arena_copy(arena, from->matchers[i].value);
+    if (!rule->matchers)
+        return too_large(err);
+    for (; rule->count < from->matcher_count; rule->count++) {
+        const struct matcher *matcher = &from->matchers[rule->count];
+        struct slice name = arena_copy(arena, matcher->name);
+        struct slice value = arena_copy(arena, matcher->value);
         if (arena->exhausted)
-            break;
-        if (matcher_init(&rule->matchers[i], from->matchers[i].type, name, value, err))
+            return too_large(err);
+        if (matcher_init(&rule->matchers[rule->count], matcher->type, name, value, err))
             return -1;
-        rule->count++;
     }
-    return arena->exhausted
-               ? error_set(err, ERROR_TOO_LARGE, "the rules of retention are too large")
-               : 0;
+    return 0;
 }
 
 int keep_set(struct keep *keep, const struct store_retention *from, struct error *err)
@@ -37,12 +42,10 @@ int keep_set(struct keep *keep, const struct store_retention *from, struct error
     arena_init(&fresh.arena, RULES_BYTES_MAX);
     fresh.rules = arena_zeroed(&fresh.arena, from->rule_count + 1, sizeof *fresh.rules);
     if (!fresh.rules)
-        status = error_set(err, ERROR_TOO_LARGE, "there are too many rules of retention");
-    while (!status && fresh.rule_count < from->rule_count) {
+        return too_large(err);
+    for (; !status && fresh.rule_count < from->rule_count; fresh.rule_count++)
         status = copy_rule(&fresh.arena, &from->rules[fresh.rule_count],
                            &fresh.rules[fresh.rule_count], err);
-        fresh.rule_count++;
-    }
     if (status) {
         keep_release(&fresh);
         return -1;

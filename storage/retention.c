@@ -76,6 +76,7 @@ struct drop {
     struct kv_batch *batch;
     struct partitions *parts;
     struct partition *part;
+    bool thin; /* the buckets of these series stay */
 };
 
 static void delete_keys(const struct drop *drop, struct stretch stretch)
@@ -113,7 +114,7 @@ static roaring_bitmap_t *stage_drop(const struct drop *drop, const roaring_bitma
 }
 
 /* In memory, before the write; and back, when it fails. */
-static void note_drop(const struct drop *drop, const roaring_bitmap_t *gone, bool thin, bool back)
+static void note_drop(const struct drop *drop, const roaring_bitmap_t *gone, bool back)
 {
     struct partition *part = drop->part;
     pthread_rwlock_wrlock(&drop->store->lock);
@@ -121,23 +122,23 @@ static void note_drop(const struct drop *drop, const roaring_bitmap_t *gone, boo
         roaring_bitmap_or_inplace(part->active, gone);
     else
         roaring_bitmap_andnot_inplace(part->active, gone);
-    if (thin && back)
+    if (drop->thin && back)
         roaring_bitmap_andnot_inplace(part->thinned, gone);
-    else if (thin)
+    else if (drop->thin)
         roaring_bitmap_or_inplace(part->thinned, gone);
     part->dirty = true;
     pthread_rwlock_unlock(&drop->store->lock);
 }
 
 /* Writes and frees the batch, by which these series leave the part. */
-static int write_drop(struct drop *drop, const roaring_bitmap_t *gone, bool thin, struct error *err)
+static int write_drop(struct drop *drop, const roaring_bitmap_t *gone, struct error *err)
 {
     struct store *store = drop->store;
-    note_drop(drop, gone, thin, false);
+    note_drop(drop, gone, false);
     partitions_stage(drop->parts, store->kv, drop->batch);
     int status = kv_write(store->kv, drop->batch, false, err);
     if (status) {
-        note_drop(drop, gone, thin, true);
+        note_drop(drop, gone, true);
     } else {
         pthread_rwlock_wrlock(&store->lock);
         partitions_saved(drop->parts);
@@ -148,13 +149,11 @@ static int write_drop(struct drop *drop, const roaring_bitmap_t *gone, bool thin
     return status;
 }
 
-/* `thin`: the buckets of these series stay. */
-static int drop_some(struct store *store, enum store_tier tier, struct partition *part,
-                     const roaring_bitmap_t *ids, bool thin, struct error *err)
+static int drop_some(struct drop *drop, const roaring_bitmap_t *ids, struct error *err)
 {
-    struct drop drop = {store, kv_batch_new(), parts_of(store, tier), part};
-    roaring_bitmap_t *gone = stage_drop(&drop, ids);
-    int status = write_drop(&drop, gone, thin, err);
+    drop->batch = kv_batch_new();
+    roaring_bitmap_t *gone = stage_drop(drop, ids);
+    int status = write_drop(drop, gone, err);
     roaring_bitmap_free(gone);
     return status;
 }
@@ -162,9 +161,10 @@ static int drop_some(struct store *store, enum store_tier tier, struct partition
 int store_drop_part(struct store *store, enum store_tier tier, uint32_t part,
                     const roaring_bitmap_t *ids, struct error *err)
 {
-    struct partition *at = partitions_get(parts_of(store, tier), part);
-    return at && roaring_bitmap_intersect(at->active, ids)
-               ? drop_some(store, tier, at, ids, false, err)
+    struct drop drop = {.store = store, .parts = parts_of(store, tier)};
+    drop.part = partitions_get(drop.parts, part);
+    return drop.part && roaring_bitmap_intersect(drop.part->active, ids)
+               ? drop_some(&drop, ids, err)
                : 0;
 }
 
@@ -207,7 +207,7 @@ static int drop_some_buckets(struct drop *drop, uint32_t day, const roaring_bitm
     }
     kv_iterator_free(it);
     *next = going.has_value ? going.current_value : UINT32_MAX;
-    int status = write_drop(drop, gone, false, err);
+    int status = write_drop(drop, gone, err);
     roaring_bitmap_free(gone);
     return status;
 }
@@ -350,7 +350,10 @@ static int retain_part(const struct pass *pass, enum store_tier tier, size_t *pl
     else if (whole)
         status = drop_whole(store, tier, *place, err);
     else
-        status = drop_some(store, tier, part, expired, buckets, err);
+        status = drop_some(
+            &(struct drop){
+                .store = store, .parts = parts_of(store, tier), .part = part, .thin = buckets},
+            expired, err);
     roaring_bitmap_free(expired);
     return status;
 }
