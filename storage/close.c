@@ -72,11 +72,24 @@ static void note_days(struct store *store, int64_t now_ms)
     pthread_rwlock_unlock(&store->lock);
 }
 
+/* True when samples of the day are not in chunks yet: late ones, or open ones of a series that had
+ * rested. Once the day had left they would not come into its buckets any more. */
+static bool is_awaited(const struct store *store, uint32_t day)
+{
+    int64_t start_ms = partition_start(day), end_ms = partition_start(day + 1);
+    bool found = late_any_overlaps(&store->late, start_ms, end_ms);
+    for (uint32_t id = 0; id < store->head.capacity && !found; id++) {
+        const struct head_series *head = head_get(&store->head, id);
+        found = head && head->count && head->first_ms <= end_ms && head->last_ms >= start_ms;
+    }
+    return found;
+}
+
 bool store_day_may_leave(struct store *store, uint32_t day)
 {
     const struct partition *partition = partitions_get(&store->partitions, day);
-    bool late = late_any_overlaps(&store->late, partition_start(day), partition_start(day + 1));
-    if (!partition || (!late && partition->fine && roaring_bitmap_is_empty(partition->stale)))
+    if (!partition ||
+        (partition->fine && roaring_bitmap_is_empty(partition->stale) && !is_awaited(store, day)))
         return true;
     if (store->closing.leaving <= day) {
         store->closing.leaving = day + 1;
