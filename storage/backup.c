@@ -8,8 +8,9 @@
  *   BACKUP   "lapwing backup 1\nrows N\nbytes N\ndigest HEX\n"
  *
  * So a directory of that name is a whole backup, and a crash leaves a DIR.partial (or RocksDB's
- * DIR.partial.tmp) that the next backup of that name removes. Restoring goes the same way backwards: copy to DATA.restoring, read it whole,
- * compare the digest, rename. A live store's directory is never touched before the last step.
+ * DIR.partial.tmp) that the next backup of that name removes. Restoring goes the same way backwards:
+ * copy to DATA.restoring, read it whole, compare the digest, rename. A live store's directory is never
+ * touched before the last step.
  *
  * Tables never change once written, so links are as good as copies until the disk itself fails;
  * a backup against that has to lie on another one.
