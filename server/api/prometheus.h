@@ -16,7 +16,7 @@
 /* The context of the routes. Immutable while they are served. */
 struct prometheus_api {
     struct store *store;
-    struct writer *writer;       /* for deletions */
+    struct writer *writer; /* for deletions */
     struct active_queries *active;
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */

@@ -38,11 +38,11 @@ struct http_request {
     size_t header_count;
     const struct http_param *segments; /* {name} parts of the route's pattern */
     size_t segment_count;
-    struct slice body;             /* decompressed (gzip, deflate, zstd, snappy) */
-    struct slice peer;             /* "127.0.0.1" */
-    struct arena *arena;           /* lives until the reply is sent */
-    _Atomic bool *cancelled;       /* nobody waits for the reply any more: end the work */
-    void *context;                 /* as given to http_add_routes */
+    struct slice body;       /* decompressed (gzip, deflate, zstd, snappy) */
+    struct slice peer;       /* "127.0.0.1" */
+    struct arena *arena;     /* lives until the reply is sent */
+    _Atomic bool *cancelled; /* nobody waits for the reply any more: end the work */
+    void *context;           /* as given to http_add_routes */
 };
 
 /* What follows the body, made in parts while it is sent: the next part is asked for when the last one

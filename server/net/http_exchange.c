@@ -301,7 +301,8 @@ static void compress_reply(struct exchange *exchange)
 {
     struct http_reply *reply = &exchange->reply;
     struct buffer packed;
-    if (reply->body.len <= GZIP_BYTES_MIN || is_encoded(reply) || !accepts_gzip(&exchange->request) ||
+    if (reply->body.len <= GZIP_BYTES_MIN || is_encoded(reply) ||
+        !accepts_gzip(&exchange->request) ||
         reply->header_count + 2 > sizeof reply->headers / sizeof reply->headers[0])
         return;
     buffer_init(&packed, REPLY_BYTES_MAX);
