@@ -8,6 +8,8 @@
  */
 #include "server/api/import_rows.h"
 
+#include <assert.h>
+
 #define BATCH_SAMPLES 200000
 #define SERIES_MAX    1000000 /* in one import */
 #define RUN_SAMPLES   64      /* room in a run made of single samples */
@@ -77,6 +79,7 @@ static struct import_run *push_run(struct import_rows *rows, struct import_serie
         rows->last = series;
         series->first = run;
     } else {
+        assert(series->last);
         series->last->next = run;
     }
     series->last = run;
