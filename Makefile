@@ -24,7 +24,7 @@ CFLAGS   = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) -Wstrict-prototypes -Wmissing-p
 CXXFLAGS = -std=c++17 $(OPT) $(WARN) $(HARD) $(SAN.$(VARIANT)) -I.
 LDFLAGS  = $(SAN.$(VARIANT)) -pie -Wl,-z,relro,-z,now
 
-SERVER_SRC := $(filter-out server/main.c,$(wildcard storage/base/*.c storage/*.c query/*.c \
+SERVER_SRC := $(filter-out server/main.c,$(wildcard storage/*.c storage/*/*.c query/*.c \
               server/*.c server/*/*.c))
 SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/storage/base/json_simd.o
 CLI_OBJ    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard clients/lapwing/*.c))

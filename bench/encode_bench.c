@@ -12,7 +12,7 @@
 
 #include "bench/dataset.h"
 #include "storage/base/clock.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 
 struct cost {
     size_t bytes, samples;

@@ -10,7 +10,7 @@
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
 #include "storage/base/metric.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/store.h"
 
 #define START_MS ((int64_t)1700000000000)

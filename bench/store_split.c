@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 
 enum { RAW, ROLLUP_5M, ROLLUP_1H, SERIES, POSTINGS, OTHER, KINDS };
 

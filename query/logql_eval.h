@@ -8,7 +8,7 @@
 #define QUERY_LOGQL_EVAL_H
 
 #include "query/logql.h"
-#include "storage/logstore.h"
+#include "storage/log/logstore.h"
 
 #define LOGQL_STEPS_MAX 11000
 

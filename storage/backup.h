@@ -6,7 +6,7 @@
 #ifndef STORAGE_BACKUP_H
 #define STORAGE_BACKUP_H
 
-#include "storage/directory.h"
+#include "storage/kv/directory.h"
 #include "storage/scrub.h"
 
 struct store;

@@ -20,9 +20,9 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/log.h"
+#include "storage/code/rollup_code.h"
 #include "storage/key.h"
 #include "storage/read.h"
-#include "storage/rollup_code.h"
 
 enum source {
     SOURCE_NONE,   /* no samples */

@@ -24,7 +24,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/key.h"
 
 #define RUN_MIN     ((size_t)120) /* shorter ones are better off in the head */

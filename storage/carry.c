@@ -16,10 +16,10 @@
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
+#include "storage/code/rollup_code.h"
 #include "storage/key.h"
 #include "storage/read.h"
-#include "storage/rollup_code.h"
 #include "storage/store_state.h"
 
 #define SERIES_EDGES ((size_t)200) /* series whose edges are rewritten in one write */

@@ -30,10 +30,10 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
+#include "storage/code/rollup_code.h"
 #include "storage/key.h"
 #include "storage/rewrite.h"
-#include "storage/rollup_code.h"
 #include "storage/store_state.h"
 
 #define CLOSE_AFTER_MS ((int64_t)3600000)

@@ -21,7 +21,7 @@
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
 #include "storage/bulk.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/key.h"
 #include "storage/store_state.h"
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 
 void head_init(struct head *head)
 {

@@ -6,8 +6,8 @@
 #ifndef STORAGE_HEAD_H
 #define STORAGE_HEAD_H
 
-#include "storage/histogram_code.h"
-#include "storage/run.h"
+#include "storage/code/histogram_code.h"
+#include "storage/code/run.h"
 
 #define TIME_UNKNOWN INT64_MIN       /* to be looked up among the sealed chunks */
 #define TIME_NONE    (INT64_MIN + 1) /* there is none */

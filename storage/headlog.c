@@ -3,7 +3,7 @@
  *   checksum u32le | kind u8 | wall clock ms, varint | count varint | series | times | values
  *
  *   checksum  XXH3 of what follows, low half
- *   series    packed ids in the order of the batch (storage/pack.c)
+ *   series    packed ids in the order of the batch (storage/code/pack.c)
  *   times     packed ms: a few bytes in all when a tick has one time. In a record of kind SEALED
  *             the newest sealed sample of each series, and the end of the record
  *   values    for each sample a control byte and what it says:
@@ -24,7 +24,7 @@
 #include <xxhash.h>
 
 #include "storage/base/alloc.h"
-#include "storage/pack.h"
+#include "storage/code/pack.h"
 
 #define CONTROL_HISTOGRAM 0xf0
 #define ROWS_MAX          ((uint64_t)1 << 26)

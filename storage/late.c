@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
-#include "storage/histogram_code.h"
+#include "storage/code/histogram_code.h"
 
 #define RUN_CAPACITY_MIN ((size_t)8)
 #define RUN_LONG         ((size_t)8192)

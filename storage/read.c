@@ -19,7 +19,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/log.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/key.h"
 #include "storage/read.h"
 

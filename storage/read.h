@@ -5,7 +5,7 @@
 #ifndef STORAGE_READ_H
 #define STORAGE_READ_H
 
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/store_state.h"
 
 struct bucket_reader; /* buckets.c */

@@ -20,7 +20,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/log.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/key.h"
 #include "storage/merge.h"
 #include "storage/replay.h"

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 
 #define AHEAD     8                 /* samples between prefetch and use */
 #define ROWS_HELD ((size_t)1 << 23) /* sixteen bytes each */

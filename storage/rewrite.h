@@ -15,7 +15,7 @@
 
 #include "storage/base/arena.h"
 #include "storage/histogram.h"
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 
 struct store;
 

@@ -10,7 +10,7 @@
 #ifndef STORAGE_ROLLUP_H
 #define STORAGE_ROLLUP_H
 
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/store.h"
 #include "storage/tombstone.h"
 

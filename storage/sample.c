@@ -1,5 +1,5 @@
 /* sample: the few facts about samples that everything shares; declared in storage/store.h. */
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/store.h"
 
 double stale_nan(void)

@@ -19,14 +19,14 @@
 #include <xxhash.h>
 
 #include "storage/base/alloc.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
+#include "storage/code/rollup_code.h"
 #include "storage/headlog.h"
+#include "storage/index/partition.h"
+#include "storage/index/series.h"
 #include "storage/key.h"
-#include "storage/logkey.h"
-#include "storage/logrows.h"
-#include "storage/partition.h"
-#include "storage/rollup_code.h"
-#include "storage/series.h"
+#include "storage/log/logkey.h"
+#include "storage/log/logrows.h"
 
 #define ARENA_BYTES ((size_t)256 << 20)
 

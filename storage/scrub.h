@@ -7,7 +7,7 @@
 #ifndef STORAGE_SCRUB_H
 #define STORAGE_SCRUB_H
 
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 
 struct scrub_options {
     /* Called for each damaged place with a sentence; may be NULL. */

@@ -17,7 +17,7 @@
 
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/key.h"
 #include "storage/merge.h"
 #include "storage/store_state.h"

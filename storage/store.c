@@ -21,7 +21,7 @@
 #include "storage/base/clock.h"
 #include "storage/base/lock.h"
 #include "storage/base/log.h"
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/key.h"
 #include "storage/memory.h"
 #include "storage/merge.h"

@@ -13,8 +13,8 @@
 
 #include "storage/base/arena.h"
 #include "storage/base/error.h"
-#include "storage/damage.h"
 #include "storage/histogram.h"
+#include "storage/kv/damage.h"
 #include "storage/labels.h"
 #include "storage/matcher.h"
 #include "storage/record.h"
@@ -272,7 +272,7 @@ struct store_cardinality {
 MUST_USE int store_cardinality(struct store *store, size_t limit, struct arena *arena,
                                struct store_cardinality *out, struct error *err);
 
-/* --- reading records --- see storage/logstore.h for the scan's shape */
+/* --- reading records --- see storage/log/logstore.h for the scan's shape */
 struct logstore;
 struct logstore *store_logs(struct store *store);
 

@@ -11,7 +11,7 @@
 #include <roaring/roaring.h>
 
 #include "storage/histogram.h"
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 
 struct time_range {
     int64_t start_ms, end_ms; /* both included */

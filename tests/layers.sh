@@ -25,7 +25,7 @@ home() {
     hits=$(grep -rlE "^#include <$1" storage query server clients | grep -vE "$2")
     [ -z "$hits" ] || complain "<$1> belongs to $2, not: $hits"
 }
-home 'rocksdb/' '^storage/kv(_[a-z]+)?\.[ch]$'
+home 'rocksdb/' '^storage/kv/'
 home 'event2/http' '^server/net/http[a-z_]*\.c$'
 home 'curl/' '^(server/notify/|server/probe/|clients/)'
 home 'yaml\.h' '^storage/base/yaml\.c$'

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #include "storage/base/number.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/key.h"
 
 #define LABEL_BYTES_MAX 65536 /* all names and values of a series */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "storage/base/clock.h"
-#include "storage/logstore.h"
+#include "storage/log/logstore.h"
 #include "tests/crash/crash.h"
 
 #define ARENA_BYTES ((size_t)1 << 28)

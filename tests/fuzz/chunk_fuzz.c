@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#include "storage/chunk.h"
-#include "storage/dense.h"
+#include "storage/code/chunk.h"
+#include "storage/code/dense.h"
+#include "storage/code/histogram_code.h"
+#include "storage/code/pack.h"
 #include "storage/headlog.h"
-#include "storage/histogram_code.h"
-#include "storage/pack.h"
 
 #define SAMPLES_MAX 600
 

@@ -10,8 +10,8 @@
 #include <xxhash.h>
 
 #include "storage/base/arena.h"
-#include "storage/logblock.h"
-#include "storage/logfilter.h"
+#include "storage/log/logblock.h"
+#include "storage/log/logfilter.h"
 
 #define BYTES_MAX ((size_t)64 << 20)
 

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <xxhash.h>
 
-#include "storage/chunk.h"
-#include "storage/histogram_code.h"
+#include "storage/code/chunk.h"
+#include "storage/code/histogram_code.h"
 #include "tests/unit/shape_fixture.h"
 
 /* --- chunks of values --- */

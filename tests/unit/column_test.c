@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "bench/dataset.h"
-#include "storage/dense.h"
-#include "storage/pack.h"
+#include "storage/code/dense.h"
+#include "storage/code/pack.h"
 #include "tests/unit/shape_fixture.h"
 
 /* --- integers --- */

@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #include "bench/dataset.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 
 #define SAMPLES 3000
 

@@ -4,7 +4,7 @@
 #include "tests/unit/store_fixture.h"
 
 #include "storage/base/alloc.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/key.h"
 
 #define MINUTE_MS ((int64_t)60000)

@@ -2,7 +2,7 @@
 #include "tests/unit/promql_fixture.h"
 
 #include "storage/key.h"
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 
 static void test_selectors(void **state)
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/head.h"
 #include "storage/headlog.h"
 #include "storage/key.h"

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "server/wire/jsonline.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 
 static struct json_parser *parser;
 static struct arena arena;

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "storage/base/log.h"
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 #include "tests/unit/scratch_dir.h"
 
 #define VALUE_BYTES     400

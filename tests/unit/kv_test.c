@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "storage/kv.h"
+#include "storage/kv/kv.h"
 #include "tests/unit/scratch_dir.h"
 
 static char path[SCRATCH_DIR_BYTES];

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "storage/logrows.h"
-#include "storage/logstore.h"
+#include "storage/log/logrows.h"
+#include "storage/log/logstore.h"
 #include "tests/unit/scratch_dir.h"
 
 #define SECOND   ((int64_t)1000000000)

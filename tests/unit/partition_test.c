@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "storage/index/partition.h"
 #include "storage/key.h"
-#include "storage/partition.h"
 #include "tests/unit/scratch_dir.h"
 
 #define DAY 19000

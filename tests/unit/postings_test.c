@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "storage/postings.h"
+#include "storage/index/postings.h"
 
 #define SERIES 500
 

@@ -1,7 +1,7 @@
 /* rewrite: a day taken out and put back is the same day, whatever lies in it. */
 #include "tests/unit/store_fixture.h"
 
-#include "storage/chunk.h"
+#include "storage/code/chunk.h"
 #include "storage/key.h"
 #include "storage/rewrite.h"
 #include "storage/store_state.h"

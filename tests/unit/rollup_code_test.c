@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "storage/column.h"
+#include "storage/code/column.h"
+#include "storage/code/rollup_code.h"
 #include "storage/key.h"
-#include "storage/rollup_code.h"
 
 #define DAY_FROM ((int64_t)19676 * PARTITION_MS)
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "storage/base/alloc.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/rollup.h"
 
 #define SAMPLES_MAX 400

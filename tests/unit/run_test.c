@@ -8,8 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "storage/column.h"
-#include "storage/run.h"
+#include "storage/code/column.h"
+#include "storage/code/run.h"
 
 #define NUMBERS 1000
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "storage/series.h"
+#include "storage/index/series.h"
 
 #define SETS 20000
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "storage/column.h"
+#include "storage/code/column.h"
 #include "storage/store.h"
 
 static inline uint64_t random_bits(void)

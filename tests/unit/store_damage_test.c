@@ -10,7 +10,7 @@
 
 #include "storage/base/log.h"
 #include "storage/key.h"
-#include "storage/logkey.h"
+#include "storage/log/logkey.h"
 #include "storage/scrub.h"
 #include "storage/store_state.h"
 #include "tests/unit/store_fixture.h"

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "storage/base/alloc.h"
-#include "storage/column.h"
+#include "storage/code/column.h"
 
 /* --- the model: all samples of all series in plain arrays --- */
 

@@ -3,8 +3,8 @@
 
 #include "storage/base/metric.h"
 #include "storage/key.h"
-#include "storage/kv.h"
-#include "storage/logstore.h"
+#include "storage/kv/kv.h"
+#include "storage/log/logstore.h"
 
 #define DAY_MS ((int64_t)86400000)
 

@@ -1,0 +1,16 @@
+/* pack: a column of 64-bit integers in few bits, lossless.
+ *
+ * What times, scaled values, ids and bucket counts have in common: they are constant, or grow
+ * evenly, or lie close together but for a few outliers. Pure functions; any thread.
+ */
+#ifndef STORAGE_CODE_PACK_H
+#define STORAGE_CODE_PACK_H
+
+#include "storage/base/buffer.h"
+
+/* Appends the column; the count is not stored. */
+void pack_append(struct buffer *out, const int64_t *values, size_t count);
+/* Cuts a column of `count` integers from the front of *rest. False on malformed bytes. */
+MUST_USE bool pack_cut(struct slice *rest, int64_t *out, size_t count);
+
+#endif

@@ -1,0 +1,563 @@
+/* rollup_code: a day's buckets, column by column.
+ *
+ *   version u8 = 1 | type u8 | checksum u32le | count varint | [damaged varint]
+ *   | ends | counts | first times | last times | [ended] | values or histograms
+ *
+ *   type       bit 0: histograms, 1: no drop, 2: damaged is given, 3: ended is given
+ *   checksum   XXH3 of all that follows, seeded with the type, low 32 bits
+ *   ends       number of the bucket in its day, from 1 on              packed (storage/code/pack.c)
+ *   times      ms from the bucket's start to the first sample, from the last sample to its end, packed
+ *   ended      a bit a bucket, least significant first
+ *
+ *   values     exponent u8 | first | last - first | first - min | max - first, packed; exponent 255:
+ *              four columns of doubles
+ *              how u8 | sum:  1: less count * first, packed; 2: column of doubles
+ *              how u8 | drop: 0: all zero; 1: packed; 2: column of doubles. Absent with type bit 1
+ *   column     0 | storage/code/column.c, or 1 | f64le each, where that takes little more
+ *
+ *   histograms columns of min and max; then for each bucket with samples the code of its first
+ *              histogram and, with two samples, of its last, each relative to the one before
+ *              (storage/code/histogram_code.c); then count varint, (gap varint, code in full) of the drops
+ *
+ * Metrics are mostly decimals, so the extremes of a bucket lie few steps off its first value, and a
+ * constant or even series costs the same thirty bytes for a day in any width. A gauge falls all the
+ * time and nobody asks what it lost: its drop is left out unless it is zero throughout.
+ */
+#include "storage/code/rollup_code.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <math.h>
+#include <xxhash.h>
+
+#include "storage/code/column.h"
+#include "storage/code/histogram_code.h"
+#include "storage/code/pack.h"
+#include "storage/key.h"
+
+#define VERSION        1
+#define TYPE_HISTOGRAM 1
+#define TYPE_NO_DROP   2
+#define TYPE_DAMAGED   4
+#define TYPE_ENDED     8
+#define TYPE_MAX       15
+#define HEADER_BYTES   6
+#define EXPONENT_RAW   255
+#define BUCKETS_MAX    ((size_t)(PARTITION_MS / STORE_5M_MS)) /* of a day */
+
+enum how {
+    HOW_ZERO,
+    HOW_SCALED,
+    HOW_DOUBLES,
+};
+
+static uint32_t checksum(struct slice bytes, uint8_t type)
+{
+    return (uint32_t)XXH3_64bits_withSeed(bytes.at, bytes.len, type);
+}
+
+/* --- columns of doubles --- */
+
+/* What saves less than a fifth is not worth decoding bit by bit. */
+static void append_doubles(struct buffer *out, const double *values, size_t count)
+{
+    size_t at = out->len;
+    buffer_append_u8(out, 0);
+    column_append(out, values, count);
+    if (out->len - at <= count * 13 / 2)
+        return;
+    out->len = at;
+    buffer_append_u8(out, 1);
+    for (size_t i = 0; i < count; i++)
+        buffer_append_u64le(out, double_bits(values[i]));
+}
+
+static bool cut_doubles(struct slice *rest, double *out, size_t count)
+{
+    struct slice bytes;
+    uint8_t plain;
+    if (!bytes_cut_u8(rest, &plain) || plain > 1)
+        return false;
+    if (!plain)
+        return column_cut(rest, out, count);
+    if (!bytes_cut_slice(rest, count * sizeof *out, &bytes))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, bytes.at + i * sizeof bits, sizeof bits);
+        out[i] = double_of_bits(le64toh(bits));
+    }
+    return true;
+}
+
+/* --- writing --- */
+
+/* The four columns next to the sum: what buckets without samples hold repeats what is before. */
+struct numbers {
+    size_t count;
+    const uint32_t *counts;
+    double first[BUCKETS_MAX], last[BUCKETS_MAX], min[BUCKETS_MAX], max[BUCKETS_MAX];
+    double sum[BUCKETS_MAX], drop[BUCKETS_MAX];
+};
+
+static void gather(struct numbers *to, const struct rollup *from)
+{
+    double before = 0;
+    to->count = from->count;
+    to->counts = from->counts;
+    for (size_t i = 0; i < from->count; i++) {
+        bool any = from->counts[i] > 0;
+        to->first[i] = any ? from->first[i] : before;
+        to->last[i] = any ? from->last[i] : before;
+        to->min[i] = any ? from->min[i] : before;
+        to->max[i] = any ? from->max[i] : before;
+        to->sum[i] = any ? from->sum[i] : 0;
+        to->drop[i] = any ? from->drop[i] : 0;
+        before = to->last[i];
+    }
+}
+
+/* False when one of the values is no decimal of that exponent. */
+static bool scale(const double *values, size_t count, int exponent, int64_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!column_to_scaled(values[i], exponent, &out[i]))
+            return false;
+    return true;
+}
+
+/* out = (a - b * factor) modulo 2^64; factor NULL: 1. */
+static void subtract(int64_t *out, const int64_t *a, const int64_t *b, const uint32_t *factor,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (int64_t)((uint64_t)a[i] - (uint64_t)b[i] * (factor ? factor[i] : 1));
+}
+
+struct scaled {
+    int64_t first[BUCKETS_MAX], last[BUCKETS_MAX], min[BUCKETS_MAX], max[BUCKETS_MAX];
+};
+
+static int common_exponent(const struct numbers *numbers, struct scaled *out)
+{
+    size_t n = numbers->count;
+    for (int exponent = 0; exponent <= COLUMN_EXPONENT_MAX; exponent++)
+        if (scale(numbers->first, n, exponent, out->first) &&
+            scale(numbers->last, n, exponent, out->last) &&
+            scale(numbers->min, n, exponent, out->min) &&
+            scale(numbers->max, n, exponent, out->max))
+            return exponent;
+    return EXPONENT_RAW;
+}
+
+static void append_sum(struct buffer *out, const struct numbers *numbers, int exponent,
+                       const struct scaled *scaled)
+{
+    int64_t k[BUCKETS_MAX];
+    if (exponent == EXPONENT_RAW || !scale(numbers->sum, numbers->count, exponent, k)) {
+        buffer_append_u8(out, HOW_DOUBLES);
+        append_doubles(out, numbers->sum, numbers->count);
+        return;
+    }
+    subtract(k, k, scaled->first, numbers->counts, numbers->count);
+    buffer_append_u8(out, HOW_SCALED);
+    pack_append(out, k, numbers->count);
+}
+
+static bool all_zero(const double *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (double_bits(values[i]) != 0)
+            return false;
+    return true;
+}
+
+static void append_drop(struct buffer *out, const struct numbers *numbers, int exponent)
+{
+    int64_t k[BUCKETS_MAX];
+    if (all_zero(numbers->drop, numbers->count)) {
+        buffer_append_u8(out, HOW_ZERO);
+    } else if (exponent != EXPONENT_RAW && scale(numbers->drop, numbers->count, exponent, k)) {
+        buffer_append_u8(out, HOW_SCALED);
+        pack_append(out, k, numbers->count);
+    } else {
+        buffer_append_u8(out, HOW_DOUBLES);
+        append_doubles(out, numbers->drop, numbers->count);
+    }
+}
+
+static void append_numbers(struct buffer *out, const struct numbers *numbers, bool drop)
+{
+    struct scaled scaled;
+    int64_t less[BUCKETS_MAX];
+    size_t n = numbers->count;
+    int exponent = common_exponent(numbers, &scaled);
+    buffer_append_u8(out, (uint8_t)exponent);
+    if (exponent == EXPONENT_RAW) {
+        append_doubles(out, numbers->first, n);
+        append_doubles(out, numbers->last, n);
+        append_doubles(out, numbers->min, n);
+        append_doubles(out, numbers->max, n);
+    } else {
+        pack_append(out, scaled.first, n);
+        subtract(less, scaled.last, scaled.first, NULL, n);
+        pack_append(out, less, n);
+        subtract(less, scaled.first, scaled.min, NULL, n);
+        pack_append(out, less, n);
+        subtract(less, scaled.max, scaled.first, NULL, n);
+        pack_append(out, less, n);
+    }
+    append_sum(out, numbers, exponent, &scaled);
+    if (drop)
+        append_drop(out, numbers, exponent);
+}
+
+static void append_drops(struct buffer *out, const struct rollup *rollup)
+{
+    size_t drops = 0, last = 0;
+    for (size_t i = 0; i < rollup->count; i++)
+        drops += rollup->drop_histogram[i] != NULL;
+    buffer_append_varint(out, drops);
+    for (size_t i = 0; i < rollup->count; i++) {
+        if (!rollup->drop_histogram[i])
+            continue;
+        buffer_append_varint(out, i - last);
+        histogram_code_append(out, rollup->drop_histogram[i], NULL);
+        last = i;
+    }
+}
+
+static void append_histograms(struct buffer *out, const struct rollup *rollup)
+{
+    const struct histogram *known = NULL;
+    append_doubles(out, rollup->min, rollup->count);
+    append_doubles(out, rollup->max, rollup->count);
+    for (size_t i = 0; i < rollup->count; i++) {
+        if (rollup->counts[i] == 0)
+            continue;
+        histogram_code_append(out, rollup->first_histogram[i], known);
+        known = rollup->first_histogram[i];
+        if (rollup->counts[i] == 1)
+            continue;
+        histogram_code_append(out, rollup->last_histogram[i], known);
+        known = rollup->last_histogram[i];
+    }
+    append_drops(out, rollup);
+}
+
+static void append_times(struct buffer *out, const struct rollup *rollup, int64_t start_ms)
+{
+    int64_t column[BUCKETS_MAX], width = rollup->width_ms;
+    size_t n = rollup->count;
+    for (size_t i = 0; i < n; i++)
+        column[i] = (rollup->end_ms[i] - start_ms) / width;
+    pack_append(out, column, n);
+    for (size_t i = 0; i < n; i++)
+        column[i] = rollup->counts[i];
+    pack_append(out, column, n);
+    for (size_t i = 0; i < n; i++)
+        column[i] = rollup->first_ms[i] - (rollup->end_ms[i] - width);
+    pack_append(out, column, n);
+    for (size_t i = 0; i < n; i++)
+        column[i] = rollup->end_ms[i] - rollup->last_ms[i];
+    pack_append(out, column, n);
+}
+
+static void append_ended(struct buffer *out, const bool *ended, size_t count)
+{
+    for (size_t i = 0; i < count; i += 8) {
+        unsigned bits = 0;
+        for (size_t j = i; j < count && j < i + 8; j++)
+            bits |= (unsigned)ended[j] << (j - i);
+        buffer_append_u8(out, (uint8_t)bits);
+    }
+}
+
+static bool any_ended(const struct rollup *rollup)
+{
+    for (size_t i = 0; i < rollup->count; i++)
+        if (rollup->ended[i])
+            return true;
+    return false;
+}
+
+void rollup_code_append(struct buffer *out, const struct rollup *rollup, int64_t start_ms,
+                        bool counter)
+{
+    size_t at = out->len;
+    struct numbers numbers;
+    bool ended = any_ended(rollup), drop = false;
+    assert(rollup->count <= BUCKETS_MAX);
+    if (!rollup->histograms) {
+        gather(&numbers, rollup);
+        drop = rollup->has_drop && (counter || all_zero(numbers.drop, numbers.count));
+    }
+    uint8_t type = (uint8_t)((rollup->histograms ? TYPE_HISTOGRAM : 0) |
+                             (rollup->histograms || drop ? 0 : TYPE_NO_DROP) |
+                             (rollup->damaged ? TYPE_DAMAGED : 0) | (ended ? TYPE_ENDED : 0));
+    buffer_append_u8(out, VERSION);
+    buffer_append_u8(out, type);
+    buffer_append_u32le(out, 0);
+    buffer_append_varint(out, rollup->count);
+    if (rollup->damaged)
+        buffer_append_varint(out, rollup->damaged);
+    append_times(out, rollup, start_ms);
+    if (ended)
+        append_ended(out, rollup->ended, rollup->count);
+    if (rollup->histograms)
+        append_histograms(out, rollup);
+    else
+        append_numbers(out, &numbers, drop);
+    uint32_t sum = htole32(checksum(slice_skip(buffer_slice(out), at + HEADER_BYTES), type));
+    memcpy(out->at + at + 2, &sum, sizeof sum);
+}
+
+/* --- reading --- */
+
+/* The entries from `at` on of a rollup that has room for them. */
+struct target {
+    struct rollup *rollup;
+    struct arena *arena;
+    size_t at;
+    size_t count;
+    int64_t start_ms;
+};
+
+static bool cut_times(struct slice *rest, const struct target *target)
+{
+    struct rollup *rollup = target->rollup;
+    int64_t column[BUCKETS_MAX], width = rollup->width_ms;
+    int64_t *ends = rollup->end_ms + target->at, most = PARTITION_MS / width;
+    size_t n = target->count;
+    if (!pack_cut(rest, ends, n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (ends[i] < 0 || ends[i] > most)
+            return false;
+        ends[i] = target->start_ms + ends[i] * width;
+        if (i && ends[i] <= ends[i - 1])
+            return false;
+    }
+    if (!pack_cut(rest, column, n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (column[i] < 0 || column[i] > UINT32_MAX)
+            return false;
+        rollup->counts[target->at + i] = (uint32_t)column[i];
+    }
+    if (!pack_cut(rest, column, n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        rollup->first_ms[target->at + i] =
+            (int64_t)((uint64_t)column[i] + (uint64_t)(ends[i] - width));
+    if (!pack_cut(rest, column, n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        int64_t first = rollup->first_ms[target->at + i];
+        int64_t last = (int64_t)((uint64_t)ends[i] - (uint64_t)column[i]);
+        if (first <= ends[i] - width || last > ends[i] || last < first)
+            return false;
+        rollup->last_ms[target->at + i] = last;
+    }
+    return true;
+}
+
+static bool cut_ended(struct slice *rest, bool *ended, size_t count)
+{
+    struct slice bits;
+    if (!bytes_cut_slice(rest, (count + 7) / 8, &bits))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        ended[i] = (unsigned char)bits.at[i / 8] >> (i % 8) & 1;
+    return true;
+}
+
+static void unscale(double *out, const int64_t *k, size_t count, int exponent)
+{
+    if (exponent == 0)
+        for (size_t i = 0; i < count; i++)
+            out[i] = (double)k[i];
+    else
+        for (size_t i = 0; i < count; i++)
+            out[i] = column_of_scaled(k[i], exponent);
+}
+
+/* first + sign * what is packed. */
+static bool cut_beside(struct slice *rest, const int64_t *first, int sign, size_t count,
+                       int64_t *out)
+{
+    if (!pack_cut(rest, out, count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        out[i] = (int64_t)((uint64_t)first[i] + (uint64_t)(int64_t)sign * (uint64_t)out[i]);
+    return true;
+}
+
+static bool cut_corners(struct slice *rest, const struct target *target, uint8_t exponent,
+                        int64_t *first)
+{
+    struct rollup *rollup = target->rollup;
+    size_t at = target->at, n = target->count;
+    int64_t k[BUCKETS_MAX];
+    if (exponent == EXPONENT_RAW)
+        return cut_doubles(rest, rollup->first + at, n) &&
+               cut_doubles(rest, rollup->last + at, n) && cut_doubles(rest, rollup->min + at, n) &&
+               cut_doubles(rest, rollup->max + at, n);
+    if (exponent > COLUMN_EXPONENT_MAX || !pack_cut(rest, first, n))
+        return false;
+    unscale(rollup->first + at, first, n, exponent);
+    if (!cut_beside(rest, first, 1, n, k))
+        return false;
+    unscale(rollup->last + at, k, n, exponent);
+    if (!cut_beside(rest, first, -1, n, k))
+        return false;
+    unscale(rollup->min + at, k, n, exponent);
+    if (!cut_beside(rest, first, 1, n, k))
+        return false;
+    unscale(rollup->max + at, k, n, exponent);
+    return true;
+}
+
+static bool cut_sum(struct slice *rest, const struct target *target, uint8_t exponent,
+                    const int64_t *first)
+{
+    struct rollup *rollup = target->rollup;
+    int64_t k[BUCKETS_MAX];
+    uint8_t how;
+    if (!bytes_cut_u8(rest, &how))
+        return false;
+    if (how == HOW_DOUBLES)
+        return cut_doubles(rest, rollup->sum + target->at, target->count);
+    if (how != HOW_SCALED || exponent == EXPONENT_RAW || !pack_cut(rest, k, target->count))
+        return false;
+    for (size_t i = 0; i < target->count; i++)
+        k[i] = (int64_t)((uint64_t)k[i] + (uint64_t)first[i] * rollup->counts[target->at + i]);
+    unscale(rollup->sum + target->at, k, target->count, exponent);
+    return true;
+}
+
+static bool cut_drop(struct slice *rest, const struct target *target, uint8_t exponent)
+{
+    double *drop = target->rollup->drop + target->at;
+    int64_t k[BUCKETS_MAX];
+    uint8_t how;
+    if (!bytes_cut_u8(rest, &how))
+        return false;
+    if (how == HOW_DOUBLES)
+        return cut_doubles(rest, drop, target->count);
+    if (how == HOW_SCALED) {
+        if (exponent == EXPONENT_RAW || !pack_cut(rest, k, target->count))
+            return false;
+        unscale(drop, k, target->count, exponent);
+        return true;
+    }
+    memset(drop, 0, target->count * sizeof *drop);
+    return how == HOW_ZERO;
+}
+
+static bool cut_numbers(struct slice *rest, const struct target *target, bool drop)
+{
+    struct rollup *rollup = target->rollup;
+    int64_t first[BUCKETS_MAX];
+    uint8_t exponent;
+    if (!bytes_cut_u8(rest, &exponent) || !cut_corners(rest, target, exponent, first) ||
+        !cut_sum(rest, target, exponent, first))
+        return false;
+    if (drop ? !cut_drop(rest, target, exponent) : rest->len != 0)
+        return false;
+    for (size_t i = target->at; i < target->at + target->count; i++)
+        if (rollup->counts[i] == 0)
+            rollup->min[i] = rollup->max[i] = NAN;
+    return true;
+}
+
+/* Cuts a code; *out is a copy of what *running then is. */
+static bool cut_histogram(struct slice *rest, struct arena *arena, struct histogram *running,
+                          const struct histogram **out)
+{
+    bool stale;
+    if (!histogram_code_cut(rest, running, &stale) || stale)
+        return false;
+    *out = histogram_copy(arena, running);
+    return *out != NULL;
+}
+
+static bool cut_drops(struct slice *rest, const struct target *target, struct histogram *running)
+{
+    const struct histogram **drops = target->rollup->drop_histogram + target->at;
+    uint64_t count, gap;
+    size_t at = 0;
+    memset(drops, 0, target->count * sizeof *drops);
+    if (!bytes_cut_varint(rest, &count) || count > target->count)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        if (!bytes_cut_varint(rest, &gap) || gap >= target->count - at || (i && gap == 0))
+            return false;
+        at += (size_t)gap;
+        if (!cut_histogram(rest, target->arena, running, &drops[at]))
+            return false;
+    }
+    return true;
+}
+
+static bool cut_firsts_and_lasts(struct slice *rest, const struct target *target,
+                                 struct histogram *running)
+{
+    struct rollup *rollup = target->rollup;
+    for (size_t i = target->at; i < target->at + target->count; i++) {
+        rollup->first_histogram[i] = rollup->last_histogram[i] = NULL;
+        if (rollup->counts[i] == 0)
+            continue;
+        if (!cut_histogram(rest, target->arena, running, &rollup->first_histogram[i]))
+            return false;
+        rollup->last_histogram[i] = rollup->first_histogram[i];
+        if (rollup->counts[i] > 1 &&
+            !cut_histogram(rest, target->arena, running, &rollup->last_histogram[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool cut_histograms(struct slice *rest, const struct target *target)
+{
+    struct rollup *rollup = target->rollup;
+    struct histogram running;
+    histogram_init(&running);
+    bool sound = cut_doubles(rest, rollup->min + target->at, target->count) &&
+                 cut_doubles(rest, rollup->max + target->at, target->count) &&
+                 cut_firsts_and_lasts(rest, target, &running) && cut_drops(rest, target, &running);
+    histogram_release(&running);
+    return sound;
+}
+
+bool rollup_code_read(struct slice bytes, int64_t start_ms, struct rollup *rollup,
+                      struct arena *arena)
+{
+    struct target target = {
+        .rollup = rollup, .arena = arena, .at = rollup->count, .start_ms = start_ms};
+    uint8_t version, type;
+    uint32_t sum;
+    uint64_t count, damaged = 0;
+    if (!bytes_cut_u8(&bytes, &version) || version != VERSION || !bytes_cut_u8(&bytes, &type) ||
+        type > TYPE_MAX || (type & TYPE_HISTOGRAM) != (rollup->histograms ? TYPE_HISTOGRAM : 0) ||
+        !bytes_cut_u32le(&bytes, &sum) || sum != checksum(bytes, type) ||
+        !bytes_cut_varint(&bytes, &count) || count > BUCKETS_MAX ||
+        ((type & TYPE_DAMAGED) && !bytes_cut_varint(&bytes, &damaged)))
+        return false;
+    target.count = (size_t)count;
+    rollup_reserve(rollup, target.count);
+    bool *ended = rollup->ended + target.at;
+    memset(ended, 0, target.count * sizeof *ended);
+    if (!cut_times(&bytes, &target) ||
+        ((type & TYPE_ENDED) && !cut_ended(&bytes, ended, target.count)))
+        return false;
+    bool drop = !(type & TYPE_NO_DROP);
+    if (rollup->histograms ? !cut_histograms(&bytes, &target) : !cut_numbers(&bytes, &target, drop))
+        return false;
+    if (bytes.len)
+        return false;
+    rollup->has_drop &= drop;
+    rollup->count += target.count;
+    rollup->damaged += (size_t)damaged;
+    return true;
+}
