@@ -45,12 +45,15 @@
 
 /* --- which days --- */
 
-/* All series of the day are to be rolled. */
-static void make_stale(struct partition *partition)
+/* All series of the day are to be rolled, and those of the next day, which may have no more of this
+ * one than the midnight that ends it. A list made anew knows its own; the samples of others left. */
+static void make_stale(struct store *store, struct partition *partition)
 {
-    roaring_bitmap_t *ids = roaring_bitmap_andnot(partition->active, partition->thinned);
-    roaring_bitmap_or_inplace(partition->stale, ids);
-    roaring_bitmap_free(ids);
+    const struct partition *next = partitions_get(&store->partitions, partition->day + 1);
+    roaring_bitmap_or_inplace(partition->stale, partition->active);
+    if (next && !partition->remade)
+        roaring_bitmap_or_inplace(partition->stale, next->active);
+    roaring_bitmap_andnot_inplace(partition->stale, partition->thinned);
     partition->dirty = true;
 }
 
@@ -67,7 +70,7 @@ static void note_days(struct store *store, int64_t now_ms)
         partition->closed |= close;
         partition->fine |= refine;
         if (close || refine)
-            make_stale(partition);
+            make_stale(store, partition);
     }
     pthread_rwlock_unlock(&store->lock);
 }

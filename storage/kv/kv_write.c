@@ -101,6 +101,11 @@ int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struc
     char *message = NULL;
     if (kv_check_writable(kv, err))
         return -1;
+    /* Files go at once, even at a loss of power; what was written to stand in their place may lie in
+     * the log only, and must not be younger than that. */
+    rocksdb_flush_wal(kv->db, 1, &message);
+    if (message)
+        return break_down(kv, message, "cannot sync the log before dropping old files", err);
     /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
      * range tombstone behind it makes the result exact. `to` is never a real key here. */
     rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,

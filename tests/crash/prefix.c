@@ -41,18 +41,32 @@ static int64_t follow_commits(struct model *model, struct store *store, const st
     return (int64_t)kept;
 }
 
+/* All failures count: which of the tries should have succeeded is not known. */
+static void note_failure(struct error *err, const struct error *why)
+{
+    struct error before = *err;
+    if (!why->text[0])
+        return;
+    if (before.text[0])
+        error_set(err, ERROR_INTERNAL, "%.400s; with the next operation %.400s", before.text,
+                  why->text);
+    else
+        *err = *why;
+}
+
 /* Tries one after the other, up to the next commit. */
 static int64_t try_each(struct model *model, struct store *store, const struct prefix *prefix,
                         size_t kept, struct op *op, struct error *err)
 {
-    struct error other = {0};
     for (;; kept++) {
+        struct error why = {0};
         bool more = kept < prefix->count;
         if (more)
             op_make(model, prefix->at[kept].kind, prefix->at[kept].seed, op);
         model_expect_retention(model, prefix->now_ms);
-        if (kept >= prefix->needed && compare(model, store, err->text[0] ? &other : err) == 0)
+        if (kept >= prefix->needed && compare(model, store, &why) == 0)
             return (int64_t)kept;
+        note_failure(err, &why);
         if (kept < prefix->needed && op->commits)
             return error_set(err, ERROR_INTERNAL, "lost: commit %llu, which was acknowledged",
                              (unsigned long long)model->commits + 1);

@@ -117,6 +117,49 @@ static void samples_for_a_day_that_left_do_not_replace_its_buckets(void **state)
     arena_release(&arena);
 }
 
+/* A series of no more than the midnight sample is in no list of the day that its bucket lies on. */
+static void midnight_alone_gets_fine_buckets_too(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct error err = {0};
+    struct store_buckets got;
+    struct store *store =
+        open_with((struct store_options){.chunk_samples = 20, .rollup_5m_after_ms = 3 * DAY_MS});
+    arena_init(&arena, 1 << 20);
+    put(store, make_series(store), FIRST_DAY + DAY_MS + 60000, 1);
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t id = intern(batch, "m", 2, SERIES_GAUGE);
+    store_batch_value(batch, id, FIRST_DAY + DAY_MS, 7);
+    commit(store, batch);
+    store_batch_free(batch);
+    for (int days = 2; days <= 9; days += 7) { /* closed, then fine */
+        clock_set_ms(FIRST_DAY + days * DAY_MS + 3600000);
+        close_days(store);
+    }
+    /* By a rule the samples of the series leave before the days of others do. */
+    struct matcher matcher;
+    assert_int_equal(matcher_init(&matcher, MATCH_EQUAL, SLICE("i"), SLICE("2"), &err), 0);
+    struct store_retention_rule rule = {&matcher, 1, {5 * DAY_MS, 0, 0}};
+    struct store_retention retention = {.rules = &rule, .rule_count = 1};
+    assert_int_equal(store_set_retention(store, &retention, &err), 0);
+    matcher_release(&matcher);
+    assert_int_equal(store_retain_some(store, clock_now_ms(), &err), 0);
+    assert_true(store->partitions.count > 0);
+    struct store_reader *reader = store_reader_new(store);
+    for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++) {
+        struct store_tier_span span = {{id, FIRST_DAY, FIRST_DAY + 5 * DAY_MS},
+                                       (enum store_tier)tier};
+        assert_int_equal(store_read_buckets(reader, span, &arena, &got, &err), 0);
+        assert_int_equal(got.count, 1);
+        assert_int_equal(got.end_ms[0], FIRST_DAY + DAY_MS);
+        assert_true(got.counts[0] == 1 && got.first[0] == 7);
+    }
+    store_reader_free(reader);
+    arena_release(&arena);
+    store_close(store);
+}
+
 static void damage(struct store *store, struct key_bytes key)
 {
     struct error err;
@@ -197,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(long_windows_read_footers, setup, teardown),
+        cmocka_unit_test_setup_teardown(midnight_alone_gets_fine_buckets_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_of_before_sees_new_buckets, setup, teardown),
         cmocka_unit_test_setup_teardown(samples_for_a_day_that_left_do_not_replace_its_buckets,
                                         setup, teardown),
