@@ -78,12 +78,3 @@ int64_t keep_shortest(const struct keep *keep, enum store_tier tier)
             shortest = keep->rules[i].ms[tier];
     return shortest;
 }
-
-int64_t keep_longest(const struct keep *keep, enum store_tier tier)
-{
-    int64_t longest = keep->ms[tier];
-    for (size_t i = 0; i < keep->rule_count; i++)
-        if (keep_is_longer(keep->rules[i].ms[tier], longest))
-            longest = keep->rules[i].ms[tier];
-    return longest;
-}

@@ -27,9 +27,8 @@ MUST_USE int keep_set(struct keep *keep, const struct store_retention *from, str
 void keep_release(struct keep *keep);
 /* The limit for a series of these labels. */
 int64_t keep_limit(const struct keep *keep, struct labels labels, enum store_tier tier);
-/* Of all limits of a tier the shortest, and the longest. */
+/* The shortest of all limits of a tier. */
 int64_t keep_shortest(const struct keep *keep, enum store_tier tier);
-int64_t keep_longest(const struct keep *keep, enum store_tier tier);
 /* True when a is the longer limit. */
 static inline bool keep_is_longer(int64_t a, int64_t b)
 {

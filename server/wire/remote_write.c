@@ -18,29 +18,20 @@
 #include "server/wire/protobuf.h"
 #include "storage/store.h"
 
-static const struct {
-    const char *name, *text;
-} rejects[REMOTE_REJECT_COUNT] = {
-    [REMOTE_OK] = {"ok", "it is fine"},
-    [REMOTE_MALFORMED] = {"malformed", "the body is no remote write request of version 1"},
-    [REMOTE_NO_NAME] = {"no_name", "the series has no __name__"},
-    [REMOTE_MANY_LABELS] = {"many_labels", "the series has more than 64 labels"},
-    [REMOTE_LABELS] = {"bad_labels", "a label has no name, or comes twice"},
-    [REMOTE_SCHEMA] = {"bad_schema", "a histogram's schema is not in -4..8; custom buckets cannot "
-                                     "be kept"},
-    [REMOTE_BUCKETS] = {"bad_buckets", "a histogram's spans and counts do not fit together, or it "
-                                       "has more than 1280 buckets a side"},
-    [REMOTE_NO_MEMORY] = {"no_memory", "the request is too large for limits.query_memory"},
-};
-
-const char *remote_reject_name(enum remote_reject reject)
-{
-    return rejects[reject].name;
-}
-
 const char *remote_reject_text(enum remote_reject reject)
 {
-    return rejects[reject].text;
+    static const char *const texts[REMOTE_REJECT_COUNT] = {
+        [REMOTE_OK] = "it is fine",
+        [REMOTE_MALFORMED] = "the body is no remote write request of version 1",
+        [REMOTE_NO_NAME] = "the series has no __name__",
+        [REMOTE_MANY_LABELS] = "the series has more than 64 labels",
+        [REMOTE_LABELS] = "a label has no name, or comes twice",
+        [REMOTE_SCHEMA] = "a histogram's schema is not in -4..8; custom buckets cannot be kept",
+        [REMOTE_BUCKETS] = "a histogram's spans and counts do not fit together, or it has more "
+                           "than 1280 buckets a side",
+        [REMOTE_NO_MEMORY] = "the request is too large for limits.query_memory",
+    };
+    return texts[reject];
 }
 
 /* --- labels --- */

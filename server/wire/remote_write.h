@@ -46,8 +46,7 @@ void remote_write_init(struct remote_write *reader, struct slice body);
  * taken: the whole (no samples then), or histograms that are left out. */
 MUST_USE bool remote_write_next(struct remote_write *reader, struct arena *arena,
                                 struct remote_series *out, enum remote_reject *reject);
-/* "no_name", and a sentence for people. */
-const char *remote_reject_name(enum remote_reject reject);
+/* A sentence for people. */
 const char *remote_reject_text(enum remote_reject reject);
 
 #endif

@@ -183,15 +183,6 @@ void partitions_touch_all(struct partitions *partitions, const roaring_bitmap_t 
     }
 }
 
-void partitions_clear(struct partitions *partitions, uint32_t day, const roaring_bitmap_t *series)
-{
-    struct partition *partition = partitions_get(partitions, day);
-    if (!partition)
-        return;
-    roaring_bitmap_andnot_inplace(partition->active, series);
-    partition->dirty = true;
-}
-
 /* --- on disk --- */
 
 /* Appends the ids, less those of `without`, in as few bytes as they take. */

@@ -69,8 +69,6 @@ static inline bool partition_is_current(const struct partition *partition, uint3
 /* The same as partitions_touch for many series. */
 void partitions_touch_all(struct partitions *partitions, const roaring_bitmap_t *series,
                           int64_t start_ms, int64_t end_ms);
-/* These series have no chunks on that day any more. */
-void partitions_clear(struct partitions *partitions, uint32_t day, const roaring_bitmap_t *series);
 /* Puts the dirty ones into the batch; they stay dirty until partitions_saved. */
 void partitions_stage(const struct partitions *partitions, struct kv *kv, struct kv_batch *batch);
 /* The write is done: what was `rolled` is no longer stale. */

@@ -205,7 +205,7 @@ static void refuses(struct buffer *series, enum remote_reject wanted)
     struct remote_series out;
     enum remote_reject reject = read_one(series, &out);
     if (reject != wanted)
-        fail_msg("%s instead of %s", remote_reject_name(reject), remote_reject_name(wanted));
+        fail_msg("%s instead of %s", remote_reject_text(reject), remote_reject_text(wanted));
     assert_int_equal(out.count, 0);
     buffer_release(series);
 }
