@@ -1,9 +1,10 @@
 /* forget: series that have no data left leave the index and KV_SERIES.
  *
  * Whoever takes data away (retention, deletions) calls its series doubtful; at opening all are. Here
- * the doubtful ones are looked at: one with chunks or buckets on any day is no longer doubtful, one with open
- * samples neither. One that is held (the registry of pushed series keeps ids), one with late samples, or whose head entry is empty but young, stays doubtful: the former will get chunks, and whoever wrote the latter
- * may be about to go on.
+ * the doubtful ones are looked at. One with chunks, buckets or open samples is no longer doubtful. One
+ * that is held (the registry of pushed series keeps ids), one with late samples, or whose head entry
+ * is empty but young, stays doubtful: late samples will become chunks, and whoever wrote to the
+ * entry may be about to go on.
  *
  * The rows go in one write, then memory follows; a crash in between forgets them at the next opening.
  * That write also notes the next id, as ids must never come back: bitmaps, head log records and the

@@ -73,6 +73,17 @@ void buffer_append_format(struct buffer *buffer, const char *format, ...)
     va_end(again);
 }
 
+void buffer_keep_shorter(struct buffer *buffer, size_t first, size_t second)
+{
+    size_t size = buffer->len - second;
+    if (buffer->overflow || size >= second - first) {
+        buffer->len = second;
+        return;
+    }
+    memmove(buffer->at + first, buffer->at + second, size);
+    buffer->len = first + size;
+}
+
 void buffer_append_u8(struct buffer *buffer, uint8_t value)
 {
     buffer_append(buffer, &value, 1);

@@ -42,6 +42,10 @@ static inline void buffer_append_char(struct buffer *buffer, char c)
     buffer_append(buffer, &c, 1);
 }
 
+/* Of two forms that end the buffer, the first from `first` on and the other from `second`, the
+ * shorter one stays. */
+void buffer_keep_shorter(struct buffer *buffer, size_t first, size_t second);
+
 static inline struct slice buffer_slice(const struct buffer *buffer)
 {
     return slice_make(buffer->at, buffer->len);

@@ -114,18 +114,6 @@ static void append_exceptions(struct buffer *out, const double *values, size_t c
     buffer_release(&list);
 }
 
-/* Of two forms that end the buffer the shorter one stays. */
-static void keep_shorter(struct buffer *out, size_t first, size_t second)
-{
-    size_t size = out->len - second;
-    if (out->overflow || size >= second - first) {
-        out->len = second;
-        return;
-    }
-    memmove(out->at + first, out->at + second, size);
-    out->len = first + size;
-}
-
 static void append_integers(struct buffer *out, const int64_t *k, size_t count, uint8_t mode)
 {
     size_t start = out->len, packed = start;
@@ -139,7 +127,7 @@ static void append_integers(struct buffer *out, const int64_t *k, size_t count, 
     buffer_append_u8(out, mode | MODE_DENSE);
     dense_append(out, k, count);
     if (packed > start)
-        keep_shorter(out, start, packed);
+        buffer_keep_shorter(out, start, packed);
 }
 
 /* Returns the number of exceptions. */
@@ -296,17 +284,17 @@ void column_append(struct buffer *out, const double *values, size_t count)
         return;
     if (count < DENSE_COUNT_MIN) {
         append_xor(out, values, count);
-        keep_shorter(out, start, scaled);
+        buffer_keep_shorter(out, start, scaled);
         return;
     }
     append_bits(out, values, count);
-    keep_shorter(out, start, scaled);
+    buffer_keep_shorter(out, start, scaled);
     if (exceptions < count / QUOTIENTS_SHARE)
         return;
     scaled = out->len;
     buffer_append_u8(out, MODE_QUOTIENT);
     if (quotient_append(out, values, count))
-        keep_shorter(out, start, scaled);
+        buffer_keep_shorter(out, start, scaled);
     else
         out->len = scaled;
 }

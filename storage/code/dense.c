@@ -260,18 +260,6 @@ static void append_best_split(struct buffer *out, const int64_t *values, size_t 
     append_split(out, &best, residuals, count - steps);
 }
 
-/* Of two forms that end the buffer the shorter one stays. */
-static void keep_shorter(struct buffer *out, size_t first, size_t second)
-{
-    size_t size = out->len - second;
-    if (out->overflow || size >= second - first) {
-        out->len = second;
-        return;
-    }
-    memmove(out->at + first, out->at + second, size);
-    out->len = first + size;
-}
-
 /* Packed, or split if that is allowed and shorter. */
 static void append_plain(struct buffer *out, const int64_t *values, size_t count, bool split)
 {
@@ -283,7 +271,7 @@ static void append_plain(struct buffer *out, const int64_t *values, size_t count
         return;
     bool small = (packed - start) * 8 < count * SMALL_BITS;
     append_best_split(out, values, count, small ? PREDICTORS_SMALL : PREDICTORS);
-    keep_shorter(out, start, packed);
+    buffer_keep_shorter(out, start, packed);
 }
 
 static void append_runs(struct buffer *out, const int64_t *values, size_t count, bool split)
@@ -322,7 +310,7 @@ void dense_append(struct buffer *out, const int64_t *values, size_t count)
         return;
     size_t plain = out->len;
     append_runs(out, values, count, split);
-    keep_shorter(out, start, plain);
+    buffer_keep_shorter(out, start, plain);
 }
 
 /* --- reading --- */
