@@ -27,8 +27,7 @@ const char *remote_reject_text(enum remote_reject reject)
         [REMOTE_MANY_LABELS] = "the series has more than 64 labels",
         [REMOTE_LABELS] = "a label has no name, or comes twice",
         [REMOTE_SCHEMA] = "a histogram's schema is not in -4..8; custom buckets cannot be kept",
-        [REMOTE_BUCKETS] = "a histogram's spans and counts do not fit together, or it has more "
-                           "than 1280 buckets a side",
+        [REMOTE_BUCKETS] = "a histogram's spans do not fit its counts, or hold over 1280 buckets",
         [REMOTE_NO_MEMORY] = "the request is too large for limits.query_memory",
     };
     return texts[reject];
