@@ -78,6 +78,7 @@ bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
 	@$(PYTHON) bench/run_statsd.py
 	@$(BUILD)/bench/query_bench
+	@$(BUILD)/bench/render_bench
 	@$(BUILD)/bench/store_bench
 
 bench-store: ## bytes on disk, CPU, restart and reads, beside VictoriaMetrics and Prometheus

@@ -7,12 +7,21 @@
  *                                                    {"metric":{..},"histograms":[[T,{..}],..]}]}
  *
  * A scalar's time is a Go float and its value never has an exponent; both differ from what stands
- * in vectors. Commas are put by hand: this is the loop that large answers spend their time in.
+ * in vectors. Points are put by hand, with room for many reserved at once: this is the loop that
+ * large answers spend their time in.
  */
 #include "query/render.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
+#include "storage/base/alloc.h"
 #include "storage/base/json.h"
 #include "storage/base/number.h"
+
+#define POINTS_AT_ONCE 64
+#define TIME_TEXT_MAX  18 /* -9007199254740.992 */
+#define POINT_TEXT_MAX (TIME_TEXT_MAX + NUMBER_API_MAX + 8)
 
 static void put_value(double value, struct buffer *out)
 {
@@ -21,16 +30,26 @@ static void put_value(double value, struct buffer *out)
     buffer_append_char(out, '"');
 }
 
-void render_time(int64_t time_ms, struct buffer *out)
+static char *put_time(char *at, int64_t time_ms)
 {
     uint64_t magnitude = time_ms < 0 ? 0 - (uint64_t)time_ms : (uint64_t)time_ms;
     unsigned ms = (unsigned)(magnitude % 1000);
-    char fraction[4] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
-                        (char)('0' + ms % 10)};
-    buffer_append_string(out, time_ms < 0 ? "-" : "");
-    number_print_integer(magnitude / 1000, out);
-    if (ms)
-        buffer_append(out, fraction, sizeof fraction);
+    if (time_ms < 0)
+        *at++ = '-';
+    at = number_put_integer(at, magnitude / 1000);
+    if (ms == 0)
+        return at;
+    *at++ = '.';
+    *at++ = (char)('0' + ms / 100);
+    *at++ = (char)('0' + ms / 10 % 10);
+    *at++ = (char)('0' + ms % 10);
+    return at;
+}
+
+void render_time(int64_t time_ms, struct buffer *out)
+{
+    char text[32];
+    buffer_append(out, text, (size_t)(put_time(text, time_ms) - text));
 }
 
 static void put_bucket(int rule, double lower, double upper, double count, struct buffer *out)
@@ -83,53 +102,127 @@ void render_histogram(const struct histogram *histogram, struct buffer *out)
     buffer_append_string(out, printed ? "]}" : "}");
 }
 
-static void put_point(const struct promql_series *series, size_t i, struct buffer *out)
+/* --- points --- */
+
+/* [T," of a point, with a comma before it. */
+struct render_stamp {
+    char text[31];
+    unsigned char len;
+};
+
+static void put_stamp(struct render_stamp *stamp, int64_t time_ms)
 {
-    buffer_append_char(out, '[');
+    char *at = stamp->text;
+    *at++ = ',';
+    *at++ = '[';
+    at = put_time(at, time_ms);
+    *at++ = ',';
+    *at++ = '"';
+    stamp->len = (unsigned char)(at - stamp->text);
+}
+
+/* The stamps of all points, when the next series has the same times: those of rows without a gap are
+ * one array. NULL: not worth it. */
+static const struct render_stamp *stamps_of(struct render *render,
+                                            const struct promql_series *series)
+{
+    const struct promql_result *result = render->result;
+    bool known = render->stamps && render->stamped == series->times;
+    if (known && series->count <= render->stamp_count)
+        return render->stamps;
+    bool last = series + 1 == result->series + result->count;
+    if (last || series[1].times != series->times)
+        return NULL;
+    free(render->stamps);
+    render->stamps = alloc_zeroed(series->count, sizeof *render->stamps);
+    render->stamped = series->times;
+    render->stamp_count = series->count;
+    for (size_t i = 0; i < series->count; i++)
+        put_stamp(&render->stamps[i], series->times[i]);
+    return render->stamps;
+}
+
+/* The next points, with commas between all points of the series. */
+static void put_floats(struct render *render, const struct promql_series *series, size_t count,
+                       struct buffer *out)
+{
+    const struct render_stamp *stamps = stamps_of(render, series);
+    char *begin = buffer_reserve(out, count * POINT_TEXT_MAX), *at = begin;
+    if (!begin)
+        return;
+    for (size_t i = render->point; i < render->point + count; i++) {
+        struct render_stamp own;
+        const struct render_stamp *stamp = &own;
+        if (stamps)
+            stamp = &stamps[i];
+        else
+            put_stamp(&own, series->times[i]);
+        size_t skip = i == 0; /* the comma */
+        memcpy(at, stamp->text + skip, sizeof stamp->text - 1);
+        at = number_put(at + stamp->len - skip, series->values[i], NUMBER_API);
+        memcpy(at, "\"]", 2);
+        at += 2;
+    }
+    out->len += (size_t)(at - begin);
+}
+
+static void put_histogram(const struct promql_series *series, size_t i, struct buffer *out)
+{
+    buffer_append_string(out, i ? ",[" : "[");
     render_time(series->times[i], out);
     buffer_append_char(out, ',');
-    if (series->values)
-        put_value(series->values[i], out);
-    else
-        render_histogram(series->histograms[i], out);
+    render_histogram(series->histograms[i], out);
     buffer_append_char(out, ']');
 }
 
-static void put_instant_series(const struct promql_series *series, struct buffer *out)
+/* --- series --- */
+
+static void open_series(const struct render *render, const struct promql_series *series,
+                        struct buffer *out)
 {
-    buffer_append_string(out, "{\"metric\":");
+    static const char *const keys[2][2] = {{",\"histogram\":", ",\"value\":"},
+                                           {",\"histograms\":[", ",\"values\":["}};
+    buffer_append_string(out, render->printed ? ",{\"metric\":" : "{\"metric\":");
     labels_print_json(series->labels, out);
-    buffer_append_string(out, series->values ? ",\"value\":" : ",\"histogram\":");
-    put_point(series, 0, out);
-    buffer_append_char(out, '}');
+    buffer_append_string(out, keys[render->result->type == VALUE_MATRIX][series->values != NULL]);
 }
 
-static void put_range_series(const struct promql_series *series, struct buffer *out)
+/* Goes on where the last piece ended; true when the series is done. */
+static bool put_series(struct render *render, const struct promql_series *series, size_t room,
+                       struct buffer *out)
 {
-    buffer_append_string(out, "{\"metric\":");
-    labels_print_json(series->labels, out);
-    buffer_append_string(out, series->values ? ",\"values\":[" : ",\"histograms\":[");
-    for (size_t i = 0; i < series->count; i++) {
-        buffer_append_string(out, i ? "," : "");
-        put_point(series, i, out);
-    }
-    buffer_append_string(out, "]}");
-}
-
-static void put_series_list(const struct promql_result *result, size_t limit, struct buffer *out)
-{
-    size_t printed = 0;
-    buffer_append_char(out, '[');
-    for (size_t i = 0; i < result->count && (limit == 0 || printed < limit); i++) {
-        if (result->series[i].count == 0)
-            continue;
-        buffer_append_string(out, printed++ ? "," : "");
-        if (result->type == VALUE_VECTOR)
-            put_instant_series(&result->series[i], out);
+    if (render->point == 0)
+        open_series(render, series, out);
+    while (render->point < series->count && !out->overflow) {
+        size_t left = series->count - render->point;
+        size_t count = !series->values ? 1 : left < POINTS_AT_ONCE ? left : POINTS_AT_ONCE;
+        if (series->values)
+            put_floats(render, series, count, out);
         else
-            put_range_series(&result->series[i], out);
+            put_histogram(series, render->point, out);
+        render->point += count;
+        if (count < left && out->len >= room)
+            return false;
+    }
+    buffer_append_string(out, render->result->type == VALUE_MATRIX ? "]}" : "}");
+    render->point = 0;
+    render->printed++;
+    return true;
+}
+
+/* True when all are there. */
+static bool put_series_list(struct render *render, size_t room, struct buffer *out)
+{
+    const struct promql_result *result = render->result;
+    for (; render->series < result->count; render->series++) {
+        const struct promql_series *series = &result->series[render->series];
+        if ((render->limit && render->printed == render->limit) || out->overflow)
+            break;
+        if (series->count && (out->len >= room || !put_series(render, series, room, out)))
+            return false;
     }
     buffer_append_char(out, ']');
+    return true;
 }
 
 /* [1700050000.5,"value"] */
@@ -149,8 +242,7 @@ static void put_single(const struct promql_result *result, int64_t time_ms, stru
     buffer_append_char(out, ']');
 }
 
-void render_data(const struct promql_result *result, int64_t time_ms, size_t limit,
-                 struct buffer *out)
+static void open_data(const struct render *render, struct buffer *out)
 {
     static const char *const names[] = {
         [VALUE_SCALAR] = "scalar",
@@ -158,10 +250,39 @@ void render_data(const struct promql_result *result, int64_t time_ms, size_t lim
         [VALUE_VECTOR] = "vector",
         [VALUE_MATRIX] = "matrix",
     };
-    buffer_append_format(out, "{\"resultType\":\"%s\",\"result\":", names[result->type]);
-    if (result->type == VALUE_SCALAR || result->type == VALUE_STRING)
-        put_single(result, time_ms, out);
-    else
-        put_series_list(result, limit, out);
+    buffer_append_format(out, "{\"resultType\":\"%s\",\"result\":", names[render->result->type]);
+}
+
+bool render_some(struct render *render, size_t bytes, struct buffer *out)
+{
+    const struct promql_result *result = render->result;
+    size_t room = out->len + bytes < bytes ? SIZE_MAX : out->len + bytes;
+    bool single = result->type == VALUE_SCALAR || result->type == VALUE_STRING;
+    if (!render->begun) {
+        open_data(render, out);
+        render->begun = true;
+        if (single)
+            put_single(result, render->time_ms, out);
+        else
+            buffer_append_char(out, '[');
+    }
+    if (!single && !put_series_list(render, room, out))
+        return true;
     buffer_append_char(out, '}');
+    return false;
+}
+
+void render_release(struct render *render)
+{
+    free(render->stamps);
+    render->stamps = NULL;
+}
+
+void render_data(const struct promql_result *result, int64_t time_ms, size_t limit,
+                 struct buffer *out)
+{
+    struct render render = {.result = result, .time_ms = time_ms, .limit = limit};
+    bool more = render_some(&render, SIZE_MAX, out);
+    assert(!more);
+    render_release(&render);
 }

@@ -13,12 +13,18 @@ enum number_style {
 };
 
 #define NUMBER_TEXT_MAX 352 /* bytes of the longest: 5e-324 written out */
+#define NUMBER_API_MAX  26  /* in that style: -0.000001234567890123456 and 3 digits more */
 
 /* Decimal digits. */
 void number_print_integer(uint64_t value, struct buffer *out);
 
 /* NaN, +Inf, -Inf, or digits. */
 void number_print(double value, enum number_style style, struct buffer *out);
+
+/* The same for tight loops: written at `at`, where there is room for NUMBER_TEXT_MAX (or NUMBER_API_MAX)
+ * bytes, 20 for an integer; returns the end. */
+char *number_put(char *at, double value, enum number_style style);
+char *number_put_integer(char *at, uint64_t value);
 
 /* The digits of a positive finite number, without trailing zeros: d.ddd * 10^*exponent. Returns
  * their count. In json_simd.cc, for C has no function that finds the shortest. */

@@ -268,6 +268,81 @@ static void test_number_text_reads_back(void **state)
     buffer_release(&text);
 }
 
+/* The text by the book: the shortest digits, written out or with an exponent. */
+static size_t number_by_the_book(double value, enum number_style style, char out[NUMBER_TEXT_MAX])
+{
+    char digits[NUMBER_DIGITS_MAX];
+    int exponent, smallest = style == NUMBER_API ? -6 : -4;
+    size_t len = 0;
+    if (signbit(value))
+        out[len++] = '-';
+    if (value == 0) {
+        out[len++] = '0';
+        return len;
+    }
+    int count = (int)number_digits(fabs(value), digits, &exponent);
+    if (style != NUMBER_PLAIN && (exponent < smallest || exponent >= 21))
+        return len + (size_t)sprintf(out + len, "%c%s%.*se%c%02d", digits[0], count > 1 ? "." : "",
+                                     count - 1, digits + 1, exponent < 0 ? '-' : '+',
+                                     abs(exponent));
+    int last = exponent - count + 1; /* the place of the last digit; 0 are the ones */
+    for (int place = exponent > 0 ? exponent : 0; place >= (last < 0 ? last : 0); place--) {
+        int digit = exponent - place;
+        if (place == -1)
+            out[len++] = '.';
+        out[len++] = digit < 0 || digit >= count ? '0' : digits[digit];
+    }
+    return len;
+}
+
+/* Numbers of every shape, those near the borders between the ways of printing among them. */
+static double number_of_shape(unsigned shape, uint64_t bits)
+{
+    static const double powers[] = {1e1, 1e2, 1e3, 1e5, 1e9, 1e10, 1e15, 1e16};
+    double value, whole = (double)(bits % 1000000000000000);
+    double power = powers[bits >> 61];
+    switch (shape % 8) {
+    case 0: /* any bits */
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    case 1: /* decimals of fifteen digits and less */
+        return whole / power;
+    case 2: /* few digits */
+        return (double)(bits % 10000) / power;
+    case 3: /* beside a decimal */
+        return nextafter((double)(bits % 1000000) / power, bits & 1 << 30 ? 0 : INFINITY);
+    case 4: /* a fraction of anything */
+        return (double)(bits >> 11) * 0x1p-53 * power;
+    case 5: /* whole, around 2^53 */
+        return (double)(bits >> 8);
+    case 6: /* an exponent is near */
+        return (double)(bits >> 11) * 0x1p-53 * (bits & 1 ? 1e-3 : 1e22);
+    default: /* sixteen and seventeen digits */
+        return (double)(bits % 100000000000000000) / power;
+    }
+}
+
+static void test_number_text_is_by_the_book(void **state)
+{
+    (void)state;
+    uint64_t bits = 88172645463325252ull;
+    for (unsigned i = 0; i < 3000000; i++) {
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        enum number_style style = (enum number_style)(i / 8 % 3);
+        double value = number_of_shape(i, bits);
+        char expected[NUMBER_TEXT_MAX + 64], got[NUMBER_TEXT_MAX];
+        if (!isfinite(value))
+            continue;
+        size_t len = (size_t)(number_put(got, value, style) - got);
+        size_t expected_len = number_by_the_book(value, style, expected);
+        if (len != expected_len || memcmp(got, expected, len))
+            fail_msg("%.*s, not %.*s", (int)len, got, (int)expected_len, expected);
+        assert_true(style != NUMBER_API || len <= NUMBER_API_MAX);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_number_text),
         cmocka_unit_test(test_number_text_reads_back),
+        cmocka_unit_test(test_number_text_is_by_the_book),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,59 @@ static void test_limit(void **state)
     buffer_release(&out);
 }
 
+/* Cut anywhere, the pieces make the same text; rows with gaps among those that share their times. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    enum { STEPS = 200, SERIES = 6 };
+    int64_t grid[STEPS], gaps[STEPS];
+    double values[STEPS];
+    const struct histogram *histograms[STEPS];
+    struct histogram histogram = {.count = 1, .sum = 0.25, .zero_count = 1, .zero_threshold = 0.5};
+    for (int i = 0; i < STEPS; i++) {
+        grid[i] = -50000 + 1005 * i;
+        gaps[i] = 3000 * i;
+        values[i] = i * 0.37 - 5;
+        histograms[i] = &histogram;
+    }
+    struct promql_series series[SERIES] = {
+        {.count = STEPS, .times = grid, .values = values},
+        {.count = STEPS, .times = grid, .values = values},
+        {.count = 0},
+        {.count = 77, .times = gaps, .values = values},
+        {.count = STEPS / 2, .times = gaps, .histograms = histograms},
+        {.count = STEPS, .times = grid, .values = values},
+    };
+    struct promql_result result = {.type = VALUE_MATRIX, .series = series, .count = SERIES};
+    struct buffer whole, pieces, one;
+    buffer_init(&whole, 1 << 20);
+    buffer_init(&pieces, 1 << 20);
+    buffer_init(&one, 1 << 20);
+    for (size_t i = 0; i < SERIES; i++) { /* each series alone has no stamps to share */
+        struct promql_result alone = {.type = VALUE_MATRIX, .series = series + i, .count = 1};
+        buffer_reset(&one);
+        render_data(&alone, 0, 0, &one);
+        struct slice text =
+            slice_skip(buffer_slice(&one), strlen("{\"resultType\":\"matrix\",\"result\":["));
+        buffer_append_string(&whole, i == 0            ? "{\"resultType\":\"matrix\",\"result\":["
+                                     : series[i].count ? ","
+                                                       : "");
+        buffer_append_slice(&whole, slice_head(text, text.len - 2));
+    }
+    buffer_append_string(&whole, "]}");
+    for (size_t bytes = 1; bytes < 30000; bytes = bytes * 3 + 1) {
+        struct render render = {.result = &result};
+        buffer_reset(&pieces);
+        while (render_some(&render, bytes, &pieces))
+            assert_false(pieces.overflow);
+        render_release(&render);
+        assert_true(slice_equal(buffer_slice(&pieces), buffer_slice(&whole)));
+    }
+    buffer_release(&whole);
+    buffer_release(&pieces);
+    buffer_release(&one);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_matrix),
         cmocka_unit_test(test_histogram),
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
