@@ -41,6 +41,7 @@ bool window_delta(const struct window *window, struct point *out);
 bool window_deriv(const struct window *window, struct point *out);
 bool window_idelta(const struct window *window, struct point *out);
 bool window_increase(const struct window *window, struct point *out);
+bool window_increase_exact(const struct window *window, struct point *out);
 bool window_irate(const struct window *window, struct point *out);
 bool window_last(const struct window *window, struct point *out);
 bool window_mad(const struct window *window, struct point *out);
@@ -74,6 +75,7 @@ bool window_histogram_count(const struct window *window, struct point *out);
 bool window_histogram_delta(const struct window *window, struct point *out);
 bool window_histogram_idelta(const struct window *window, struct point *out);
 bool window_histogram_increase(const struct window *window, struct point *out);
+bool window_histogram_increase_exact(const struct window *window, struct point *out);
 bool window_histogram_irate(const struct window *window, struct point *out);
 bool window_histogram_last(const struct window *window, struct point *out);
 bool window_histogram_max(const struct window *window, struct point *out);
@@ -98,8 +100,12 @@ struct bucket_function {
 MUST_USE bool bucket_window_make(struct arena *arena, const struct store_buckets *buckets,
                                  struct bucket_window *out);
 extern const struct bucket_function buckets_avg, buckets_count, buckets_delta, buckets_increase,
-    buckets_last, buckets_max, buckets_min, buckets_present, buckets_quantile, buckets_rate,
-    buckets_sum;
+    buckets_increase_exact, buckets_last, buckets_max, buckets_min, buckets_observed,
+    buckets_present, buckets_quantile, buckets_rate, buckets_sum;
+
+/* --- pool.c --- */
+MUST_USE int call_percentile(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                             struct sink *sink);
 
 /* --- special.c, relabel.c, quantile.c --- */
 MUST_USE int call_absent(struct eval *eval, const struct plan *plan, const struct grid *grid,

@@ -61,6 +61,8 @@ static bool name_is_fixed(const struct plan *plan);
 static bool call_name_is_fixed(const struct plan *plan)
 {
     const struct query_function *function = plan->call.function;
+    if (function->groups)
+        return !names_contain(&plan->call.grouping, SLICE(LABEL_NAME));
     if (function->keeps_name && function->stream) /* sort, or labels set at will */
         return false;
     for (size_t i = 0; i < plan->call.arg_count; i++) {
@@ -106,7 +108,8 @@ static bool may_collide(const struct plan *plan)
     if (plan->kind == PLAN_UNARY)
         return !name_is_fixed(plan->child);
     if (plan->kind == PLAN_CALL)
-        return !plan->call.function->keeps_name && !call_name_is_fixed(plan);
+        return !plan->call.function->keeps_name && !plan->call.function->groups &&
+               !call_name_is_fixed(plan);
     if (plan->kind != PLAN_BINARY)
         return false;
     const struct plan *left = plan->binary.left, *right = plan->binary.right;

@@ -181,6 +181,7 @@ struct coarse {
 };
 
 struct samples_sink {
+    int64_t before_ms; /* samples are wanted from that much before the first window on */
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
     /* Instead, where the store has buckets from which `buckets` gives the same answer; both NULL when
      * only samples will do. */
@@ -246,12 +247,14 @@ struct window {
     const uint32_t *falls;
     size_t count;
     size_t first; /* the place of the first among all samples of the series */
+    size_t histogram_first;
     const int64_t *histogram_times;
     const struct histogram *const *histograms;
     const uint32_t *histogram_falls;
     size_t histogram_count;
     int64_t start_ms, end_ms; /* (start, end] */
     int64_t now_ms;           /* the time of the step */
+    int64_t base_ms;          /* how far before its start the window may take its base from */
     double params[2];         /* the scalar arguments */
     double *work;             /* room for all float values */
     struct slide *slide;
@@ -264,6 +267,7 @@ struct bucket_window {
     const uint64_t *samples_before; /* the samples in buckets before i; one more entry at the end */
     const uint32_t *falls;          /* borders with resets, and buckets with resets, up to i */
     size_t first, end;              /* the buckets of the window, at least one */
+    int64_t base_ms;                /* as of a window */
     int64_t start_ms, end_ms;
     double param;
     struct arena *arena;

@@ -182,15 +182,55 @@ static int parse_arguments(struct parser *parser, struct argument_list *out)
     }
 }
 
+/* --- by and without --- */
+
+struct grouping {
+    bool found, without;
+    struct plan_names names;
+};
+
+/* Finding none is fine, too. */
+static int parse_grouping(struct parser *parser, struct grouping *out)
+{
+    bool without = parser->token.kind == TOKEN_WITHOUT;
+    if (out->found || (!without && parser->token.kind != TOKEN_BY))
+        return 0;
+    parser_advance(parser);
+    out->found = true;
+    out->without = without;
+    return parse_labels(parser, &out->names);
+}
+
+/* [by (..)] (arguments) [by (..)], for aggregations and calls that aggregate. */
+static int parse_grouped_arguments(struct parser *parser, struct grouping *grouping,
+                                   struct argument_list *list)
+{
+    *grouping = (struct grouping){0};
+    if (parse_grouping(parser, grouping) < 0)
+        return -1;
+    if (!parser_accept(parser, TOKEN_LEFT_PAREN))
+        return parser_unexpected(parser, "aggregation", NULL);
+    if (parse_arguments(parser, list) < 0)
+        return -1;
+    return parse_grouping(parser, grouping);
+}
+
 /* --- primaries --- */
 
+/* The name is consumed; the parenthesis, or the grouping of an aggregating call, comes next. */
 static struct plan *parse_call(struct parser *parser, struct slice name, size_t start)
 {
     struct argument_list list;
-    parser_advance(parser); /* the parenthesis */
-    if (parse_arguments(parser, &list) < 0)
-        return NULL;
+    struct grouping grouping = {0};
     const struct query_function *function = function_find(name);
+    if (function && function->groups) {
+        if (parse_grouped_arguments(parser, &grouping, &list) < 0)
+            return NULL;
+    } else {
+        parser_advance(parser); /* the parenthesis */
+        if (parse_arguments(parser, &list) < 0)
+            return NULL;
+    }
     if (!function) {
         lex_fail(parser->lexer.text, start, parser->err,
                  "unknown function with name \"" SLICE_FMT "\"", SLICE_ARG(slice_head(name, 200)));
@@ -204,23 +244,14 @@ static struct plan *parse_call(struct parser *parser, struct slice name, size_t 
     plan->call.function = function;
     plan->call.args = args;
     plan->call.arg_count = list.count;
+    plan->call.without = grouping.without;
+    plan->call.grouping = grouping.names;
     return plan;
 }
 
 static bool takes_parameter(enum aggregate_operator op)
 {
     return op >= AGGREGATE_TOPK; /* the operators behind it all do */
-}
-
-/* 1: there was one, 0: none, -1: malformed. */
-static int parse_grouping(struct parser *parser, struct plan *plan)
-{
-    bool without = parser->token.kind == TOKEN_WITHOUT;
-    if (!without && parser->token.kind != TOKEN_BY)
-        return 0;
-    parser_advance(parser);
-    plan->aggregate.without = without;
-    return parse_labels(parser, &plan->aggregate.grouping) < 0 ? -1 : 1;
 }
 
 static int set_aggregate_arguments(struct parser *parser, struct plan *plan,
@@ -244,21 +275,13 @@ static int set_aggregate_arguments(struct parser *parser, struct plan *plan,
 static struct plan *parse_aggregate(struct parser *parser, enum token_kind kind, size_t start)
 {
     struct argument_list list;
+    struct grouping grouping;
     struct plan *plan = parser_node(parser, PLAN_AGGREGATE, VALUE_VECTOR, start);
-    if (!plan)
+    if (!plan || parse_grouped_arguments(parser, &grouping, &list) < 0)
         return NULL;
     plan->aggregate.op = (enum aggregate_operator)(kind - TOKEN_SUM);
-    int grouped = parse_grouping(parser, plan);
-    if (grouped < 0)
-        return NULL;
-    if (!parser_accept(parser, TOKEN_LEFT_PAREN)) {
-        parser_unexpected(parser, "aggregation", NULL);
-        return NULL;
-    }
-    if (parse_arguments(parser, &list) < 0)
-        return NULL;
-    if (grouped == 0 && parse_grouping(parser, plan) < 0)
-        return NULL;
+    plan->aggregate.without = grouping.without;
+    plan->aggregate.grouping = grouping.names;
     plan->end = parser->end;
     return set_aggregate_arguments(parser, plan, &list) == 0 ? plan : NULL;
 }
@@ -311,6 +334,12 @@ static bool is_reserved(enum token_kind kind)
            kind == TOKEN_GROUP_LEFT || kind == TOKEN_GROUP_RIGHT || kind == TOKEN_ATAN2;
 }
 
+static bool call_groups(struct slice name)
+{
+    const struct query_function *function = function_find(name);
+    return function && function->groups;
+}
+
 /* A call, an aggregation or a selector: the token behind the word decides, so the lexer is copied
  * to look one further. */
 static struct plan *parse_word(struct parser *parser)
@@ -321,12 +350,12 @@ static struct plan *parse_word(struct parser *parser)
     if (lex_next(&ahead, &next, &ignored) < 0)
         next.kind = TOKEN_ERROR;
     bool paren = next.kind == TOKEN_LEFT_PAREN;
-    if (token_is_aggregate(word.kind) &&
-        (paren || next.kind == TOKEN_BY || next.kind == TOKEN_WITHOUT)) {
+    bool grouping = next.kind == TOKEN_BY || next.kind == TOKEN_WITHOUT;
+    if (token_is_aggregate(word.kind) && (paren || grouping)) {
         parser_advance(parser);
         return parse_aggregate(parser, word.kind, word.at);
     }
-    if (word.kind == TOKEN_IDENTIFIER && paren) {
+    if (word.kind == TOKEN_IDENTIFIER && (paren || (grouping && call_groups(word.text)))) {
         parser_advance(parser);
         return parse_call(parser, word.text, word.at);
     }

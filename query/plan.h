@@ -97,6 +97,8 @@ struct plan {
             const struct query_function *function;
             struct plan **args;
             size_t arg_count;
+            bool without; /* of an aggregating call: percentile(99, h[5m]) by (route) */
+            struct plan_names grouping;
         } call;
         struct {
             enum aggregate_operator op;

@@ -109,9 +109,20 @@ static void print_subquery(const struct plan *plan, struct buffer *out)
     print_modifiers(plan, out);
 }
 
+/* What stands between the name and the parenthesis: nothing, or " by (a, b) ". */
+static void print_grouping(bool without, const struct plan_names *grouping, struct buffer *out)
+{
+    if (!without && grouping->count == 0)
+        return;
+    print_names(without ? "without" : "by", grouping, out);
+    buffer_append_char(out, ' ');
+}
+
 static void print_call(const struct plan *plan, struct buffer *out)
 {
-    buffer_append_format(out, "%s(", plan->call.function->name);
+    buffer_append_string(out, plan->call.function->name);
+    print_grouping(plan->call.without, &plan->call.grouping, out);
+    buffer_append_char(out, '(');
     for (size_t i = 0; i < plan->call.arg_count; i++) {
         buffer_append_string(out, i ? ", " : "");
         plan_print(plan->call.args[i], out);
@@ -121,12 +132,8 @@ static void print_call(const struct plan *plan, struct buffer *out)
 
 static void print_aggregate(const struct plan *plan, struct buffer *out)
 {
-    const struct plan_names *grouping = &plan->aggregate.grouping;
     buffer_append_string(out, aggregate_operator_name(plan->aggregate.op));
-    if (plan->aggregate.without || grouping->count) {
-        print_names(plan->aggregate.without ? "without" : "by", grouping, out);
-        buffer_append_char(out, ' ');
-    }
+    print_grouping(plan->aggregate.without, &plan->aggregate.grouping, out);
     buffer_append_char(out, '(');
     if (plan->aggregate.param) {
         plan_print(plan->aggregate.param, out);

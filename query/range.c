@@ -275,7 +275,8 @@ static int subquery_each(struct eval *eval, const struct plan *plan, const struc
 {
     struct range range = range_of(eval, plan, grid);
     int64_t step = plan->subquery.step_ms ? plan->subquery.step_ms : PROMQL_DEFAULT_STEP_MS;
-    int64_t before = time_minus(range.end_ms, range.range_ms), last = range_last(&range, grid);
+    int64_t before = time_minus(range.end_ms, range.range_ms + sink->before_ms),
+            last = range_last(&range, grid);
     /* On absolute multiples of the step, the first one strictly after the open end. */
     int64_t first = before / step * step;
     if (first <= before)
@@ -305,6 +306,7 @@ int range_each(struct eval *eval, const struct plan *plan, const struct grid *gr
         .range = range_of(eval, plan, grid),
         .out = sink,
         .function = sink->buckets,
+        .before_ms = sink->before_ms,
         .take = take_range,
         .take_buckets = sink->buckets ? take_range_buckets : NULL,
     };

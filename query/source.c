@@ -80,7 +80,7 @@ static int note_read(struct eval *eval, const struct store_series *series, size_
 
 static struct store_span windows_span(const struct reading *reading, uint32_t id, int64_t range_ms)
 {
-    int64_t start = time_minus(reading->range.end_ms, range_ms);
+    int64_t start = time_minus(reading->range.end_ms, range_ms + reading->before_ms);
     return (struct store_span){id, start, range_last(&reading->range, reading->grid)};
 }
 
@@ -214,14 +214,17 @@ static enum source choose_source(const struct reading *reading)
     if (!reading->take_buckets ||
         !store_has_rollup(reading->eval->store, windows.start_ms, range_last(range, reading->grid)))
         return SOURCE_SAMPLES;
-    return source_choose(&windows);
+    enum source source = source_choose(&windows);
+    /* A piece may lie across the start of the window, where the base ends. */
+    return source == SOURCE_PIECES && reading->before_ms ? SOURCE_SAMPLES : source;
 }
 
 int reading_run(struct reading *reading, const struct plan *plan)
 {
     struct eval *eval = reading->eval;
     struct store_selection selection;
-    int64_t from = time_minus(reading->range.end_ms, reading->range.range_ms) + 1;
+    int64_t from =
+        time_minus(reading->range.end_ms, reading->range.range_ms + reading->before_ms) + 1;
     struct store_query query = {.matchers = plan->selector.matchers,
                                 .matcher_count = plan->selector.matcher_count,
                                 .start_ms = from,

@@ -18,6 +18,7 @@ struct window_sink {
     const struct query_function *function;
     const struct grid *grid;
     struct range range;
+    int64_t base_ms;         /* lookback, where the function takes a base */
     const double *params[2]; /* one a step, or NULL */
     struct scratch scratch;
     struct sink *out;
@@ -81,6 +82,7 @@ static void window_place(struct window *window, const struct samples *samples,
         window->histogram_times = samples->histogram_times + histograms->first;
         window->histograms = samples->histograms + histograms->first;
         window->histogram_falls = samples->histogram_falls + histograms->first;
+        window->histogram_first = histograms->first;
     }
     window->count = floats->end - floats->first;
     window->histogram_count = histograms->end - histograms->first;
@@ -109,7 +111,7 @@ static int window_take(struct samples_sink *sink, struct labels labels,
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
     struct slide slide = {0};
-    struct window window = {.arena = arena, .slide = &slide};
+    struct window window = {.arena = arena, .slide = &slide, .base_ms = self->base_ms};
     struct span floats = {0, 0}, histograms = {0, 0};
     struct row row;
     scratch_clear(self->eval, &self->scratch);
@@ -157,6 +159,7 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
     scratch_clear(self->eval, &self->scratch);
     if (!bucket_window_make(arena, buckets, &window) || !row_make(arena, self->grid, &row))
         return eval_fail_memory(self->eval);
+    window.base_ms = self->base_ms;
     bool (*apply)(const struct bucket_window *, struct point *) =
         buckets->first_histogram ? sink->buckets->histogram : sink->buckets->number;
     for (size_t i = 0; i < self->grid->steps; i++) {
@@ -219,7 +222,9 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
                 struct sink *sink)
 {
     struct window_sink self = {
-        .sink = {window_take, window_take_buckets, plan->call.function->buckets},
+        .sink = {.take = window_take,
+                 .take_buckets = window_take_buckets,
+                 .buckets = plan->call.function->buckets},
         .eval = eval,
         .function = plan->call.function,
         .grid = grid,
@@ -236,6 +241,8 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
     }
     if (check_params(&self) != 0)
         return -1;
+    self.base_ms = plan->call.function->takes_base ? eval->lookback_ms : 0;
+    self.sink.before_ms = self.base_ms;
     self.range = range_of(eval, samples, grid);
     scratch_open(eval, &self.scratch);
     int result = range_each(eval, samples, grid, &self.sink);

@@ -80,6 +80,23 @@ bool window_increase(const struct window *window, struct point *out)
     return extrapolated(window, true, out);
 }
 
+/* From the sample before the window, so that windows side by side add up to the whole: no
+ * extrapolation. A series that begins in the window begins at its first sample. */
+bool window_increase_exact(const struct window *window, struct point *out)
+{
+    const double *values = window->values;
+    size_t count = window->count;
+    if (window->first > 0 && window->times[-1] > window->start_ms - window->base_ms) {
+        values--;
+        count++;
+    }
+    out->value = values[count - 1] - values[0];
+    for (size_t i = 1; i < count; i++)
+        if (values[i] < values[i - 1])
+            out->value += values[i - 1];
+    return true;
+}
+
 bool window_delta(const struct window *window, struct point *out)
 {
     return extrapolated(window, false, out);

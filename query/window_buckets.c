@@ -248,6 +248,28 @@ static bool over_increase(const struct bucket_window *window, struct point *out)
     return extrapolated(window, true, 1, out);
 }
 
+/* Whether the bucket before the window ends within the look-back: its last sample is the base. */
+static bool has_base(const struct bucket_window *window)
+{
+    return window->first > 0 &&
+           window->buckets.last_ms[window->first - 1] > window->start_ms - window->base_ms;
+}
+
+static bool over_increase_exact(const struct bucket_window *window, struct point *out)
+{
+    const struct store_buckets *buckets = &window->buckets;
+    bool base = has_base(window);
+    size_t first = window->first - base;
+    out->value =
+        buckets->last[window->end - 1] - (base ? buckets->last[first] : buckets->first[first]);
+    for (size_t i = window->first; i < window->end; i++) {
+        if (i > first && lost_before(buckets, i))
+            out->value += buckets->last[i - 1];
+        out->value += buckets->drop[i];
+    }
+    return true;
+}
+
 static bool over_rate(const struct bucket_window *window, struct point *out)
 {
     return extrapolated(window, true, seconds_of(window), out);
@@ -278,6 +300,20 @@ static bool histogram_max(const struct bucket_window *window, struct point *out)
     return !isnan(out->value);
 }
 
+/* Adds what resets inside the window hid, and on the way from bucket `first` into it. */
+static struct histogram *heal(const struct bucket_window *window, size_t first,
+                              struct histogram *rise)
+{
+    const struct store_buckets *buckets = &window->buckets;
+    for (size_t i = window->first; i < window->end && rise; i++) {
+        if (i > first && window->falls[i] != window->falls[i - 1] + lost_inside(buckets, i))
+            rise = histogram_combine(window->arena, rise, buckets->last_histogram[i - 1], 1);
+        if (rise && lost_inside(buckets, i))
+            rise = histogram_combine(window->arena, rise, buckets->drop_histogram[i], 1);
+    }
+    return rise;
+}
+
 /* What was observed over the window; NULL when memory is out. */
 static struct histogram *histogram_rise(const struct bucket_window *window, bool counter)
 {
@@ -285,15 +321,7 @@ static struct histogram *histogram_rise(const struct bucket_window *window, bool
     struct histogram *rise =
         histogram_combine(window->arena, buckets->last_histogram[window->end - 1],
                           buckets->first_histogram[window->first], -1);
-    if (!counter || !fell(window))
-        return rise;
-    for (size_t i = window->first; i < window->end && rise; i++) {
-        if (i > window->first && window->falls[i] != window->falls[i - 1] + lost_inside(buckets, i))
-            rise = histogram_combine(window->arena, rise, buckets->last_histogram[i - 1], 1);
-        if (rise && lost_inside(buckets, i))
-            rise = histogram_combine(window->arena, rise, buckets->drop_histogram[i], 1);
-    }
-    return rise;
+    return counter && fell(window) ? heal(window, window->first, rise) : rise;
 }
 
 static bool histogram_extrapolated(const struct bucket_window *window, bool counter, double divisor,
@@ -322,6 +350,18 @@ static bool histogram_increase(const struct bucket_window *window, struct point 
     return histogram_extrapolated(window, true, 1, out);
 }
 
+static bool histogram_increase_exact(const struct bucket_window *window, struct point *out)
+{
+    const struct store_buckets *buckets = &window->buckets;
+    bool base = has_base(window);
+    size_t first = window->first - base;
+    struct histogram *rise = histogram_combine(
+        window->arena, buckets->last_histogram[window->end - 1],
+        base ? buckets->last_histogram[first] : buckets->first_histogram[first], -1);
+    out->histogram = heal(window, first, rise);
+    return out->histogram != NULL; /* the caller sees it in the arena */
+}
+
 static bool histogram_rate(const struct bucket_window *window, struct point *out)
 {
     return histogram_extrapolated(window, true, seconds_of(window), out);
@@ -347,9 +387,13 @@ const struct bucket_function buckets_delta = {
     .number = over_delta, .histogram = histogram_delta, .grows = true};
 const struct bucket_function buckets_increase = {
     .number = over_increase, .histogram = histogram_increase, .fits = fits_drops, .grows = true};
+const struct bucket_function buckets_increase_exact = {
+    .number = over_increase_exact, .histogram = histogram_increase_exact, .fits = fits_drops};
 const struct bucket_function buckets_last = {.number = over_last, .histogram = histogram_last};
 const struct bucket_function buckets_max = {.number = over_max, .histogram = histogram_max};
 const struct bucket_function buckets_min = {.number = over_min, .histogram = histogram_min};
+const struct bucket_function buckets_observed = {.number = over_present,
+                                                 .histogram = histogram_increase_exact};
 const struct bucket_function buckets_present = {.number = over_present, .histogram = over_present};
 const struct bucket_function buckets_quantile = {.histogram = over_quantile};
 const struct bucket_function buckets_rate = {

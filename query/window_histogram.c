@@ -26,18 +26,25 @@ static bool answer(const struct histogram *histogram, struct point *out)
     return histogram != NULL; /* NULL: memory is out, which the caller sees in the arena */
 }
 
-/* What was observed between the first and the last sample; NULL when memory is out. */
-static struct histogram *rise_of(const struct window *window, bool counter)
+/* What was observed between the first and the last of `count` samples; NULL when memory is out. */
+static struct histogram *rise_between(struct arena *arena, const struct histogram *const *at,
+                                      const uint32_t *falls, size_t count)
 {
-    size_t count = window->histogram_count;
-    const struct histogram *const *at = window->histograms;
-    struct histogram *rise = histogram_combine(window->arena, at[count - 1], at[0], -1);
-    if (!counter || window->histogram_falls[count - 1] == window->histogram_falls[0])
+    struct histogram *rise = histogram_combine(arena, at[count - 1], at[0], -1);
+    if (falls[count - 1] == falls[0])
         return rise;
     for (size_t i = 1; i < count && rise; i++)
-        if (window->histogram_falls[i] != window->histogram_falls[i - 1])
-            rise = histogram_combine(window->arena, rise, at[i - 1], 1);
+        if (falls[i] != falls[i - 1])
+            rise = histogram_combine(arena, rise, at[i - 1], 1);
     return rise;
+}
+
+static struct histogram *rise_of(const struct window *window, bool counter)
+{
+    if (!counter)
+        return histogram_combine(window->arena, last_sample(window), first_sample(window), -1);
+    return rise_between(window->arena, window->histograms, window->histogram_falls,
+                        window->histogram_count);
 }
 
 static bool extrapolated(const struct window *window, bool counter, double divisor,
@@ -70,6 +77,15 @@ bool window_histogram_rate(const struct window *window, struct point *out)
 bool window_histogram_increase(const struct window *window, struct point *out)
 {
     return extrapolated(window, true, 1, out);
+}
+
+bool window_histogram_increase_exact(const struct window *window, struct point *out)
+{
+    bool base = window->histogram_first > 0 &&
+                window->histogram_times[-1] > window->start_ms - window->base_ms;
+    return answer(rise_between(window->arena, window->histograms - base,
+                               window->histogram_falls - base, window->histogram_count + base),
+                  out);
 }
 
 bool window_histogram_delta(const struct window *window, struct point *out)

@@ -173,8 +173,10 @@ static const struct {
     {"absent_over_time(%s)", false, ALL},
     {"rate(%s)", true, COUNTED},
     {"increase(%s)", true, COUNTED},
+    {"increase_exact(%s)", true, COUNTED},
     {"delta(%s)", false, ALL},
     {"quantile_over_time(0.9, %s)", false, TIMERS},
+    {"percentile(90, %s) by (job)", false, TIMERS},
     {"changes(%s)", false, 0},
 };
 
