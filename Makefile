@@ -87,6 +87,11 @@ bench-store: ## bytes on disk, CPU, restart and reads, beside VictoriaMetrics an
 	@$(PYTHON) bench/run_store.py
 	@$(BUILD)/bench/encode_bench
 
+bench-query: ## queries beside VictoriaMetrics and Prometheus, cold and warm
+	@tests/deps.sh bench
+	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
+	@$(PYTHON) bench/run_query.py
+
 install: binaries ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd
 	install -D $(BUILD)/lapwing $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwing
@@ -97,5 +102,5 @@ format: ## rewrite the sources with clang-format
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: help deps build run binaries bench bench-store install format clean
+.PHONY: help deps build run binaries bench bench-store bench-query install format clean
 -include $(shell find $(BUILD) build/fuzz -name "*.d" 2>/dev/null)

@@ -1,11 +1,11 @@
 /* dataset_dump: writes the data set as a file that a store can be fed with.
  *
- *   build/release/bench/dataset_dump FORMAT START_MS SERIES SAMPLES [NAME=VALUE]
+ *   build/release/bench/dataset_dump FORMAT START_MS SERIES SAMPLES [NAME=VALUE [STEP_MS]]
  *
  *   json         a line a series and day: {"metric":{...},"values":[...],"timestamps":[ms,...]}
  *   openmetrics  a sample a line, times in seconds
  *
- * NAME=VALUE becomes one more label of every series.
+ * NAME=VALUE becomes one more label of every series; samples are STEP_MS (10 s) apart.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 
 static double *values;
 static struct buffer line;
+static int64_t step_ms = DATASET_STEP_MS;
 
 static void flush_line(void)
 {
@@ -28,7 +29,7 @@ static void flush_line(void)
 
 static int64_t time_of(int64_t start_ms, size_t i)
 {
-    return start_ms + (int64_t)i * DATASET_STEP_MS;
+    return start_ms + (int64_t)i * step_ms;
 }
 
 /* name="value" pairs, or "name":"value" for JSON. */
@@ -87,6 +88,8 @@ int main(int argc, char **argv)
     bool json = strcmp(argv[1], "json") == 0;
     int64_t start_ms = strtoll(argv[2], NULL, 10);
     size_t series = strtoul(argv[3], NULL, 10), samples = strtoul(argv[4], NULL, 10);
+    if (argc > 6)
+        step_ms = strtoll(argv[6], NULL, 10);
     values = calloc(samples, sizeof *values);
     buffer_init(&line, SIZE_MAX);
     /* Class by class: OpenMetrics wants the series of one name together. */

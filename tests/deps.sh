@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian 12 packages that `make run` (build), `make test` (build + test) and
-# `make bench-store` (bench: another store to compare with) need.
+# `make bench-store`, `make bench-query` (bench: another store to compare with) need.
 # Does nothing, quickly, when all of them are there.
 set -eu
 
