@@ -8,7 +8,9 @@
  *
  * A second store holds a month: 1,000 counters and 20 timers with a sample every five minutes, closed,
  * so that long ranges are read from rollups (target: 50 ms for 1,000 series at a step of an hour).
- * With arguments, these are the queries, over the hour; after "month", over the month.
+ * A third one holds a day of 48 gauges and 60 counters with a sample every ten seconds, asked at a step
+ * of a minute, as dashboards do: what counts there is how windows move.
+ * With arguments, these are the queries, over the hour; after "day" and "month", over these.
  */
 #include <math.h>
 #include <stdio.h>
@@ -35,6 +37,9 @@
 #define MONTH_TICK   INT64_C(300000)
 #define DAY_MS       INT64_C(86400000)
 #define MONTH_START  (START_MS / DAY_MS * DAY_MS)
+#define DAY_GAUGES   48
+#define DAY_COUNTERS 60
+#define DAY_TICK     INT64_C(10000)
 #define MEMORY_BYTES ((size_t)2 << 30)
 
 static void stop(const struct error *err)
@@ -135,6 +140,29 @@ static void build_month(struct store *store, struct store_batch *batch)
     clock_set_ms(MONTH_START + (MONTH_DAYS + 1) * DAY_MS);
     if (store_compact(store, &err) != 0)
         stop(&err);
+}
+
+static double next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (double)(*seed >> 8) / (1 << 24);
+}
+
+static void build_day(struct store *store, struct store_batch *batch)
+{
+    uint32_t seed = 1;
+    for (int i = 0; i < DAY_GAUGES + DAY_COUNTERS; i++) {
+        bool gauge = i < DAY_GAUGES;
+        enum series_kind kind = gauge ? SERIES_GAUGE : SERIES_COUNTER;
+        uint32_t id = series(batch, gauge ? "g" : "c", i, kind);
+        double total = 0;
+        for (int64_t at = MONTH_START; at < MONTH_START + DAY_MS; at += DAY_TICK) {
+            double value = gauge ? exp(next_random(&seed) * 3) : floor(next_random(&seed) * 50);
+            total += value;
+            store_batch_value(batch, id, at, gauge ? value : total);
+        }
+    }
+    commit(store, batch);
 }
 
 static int compare(const void *a, const void *b)
@@ -263,15 +291,49 @@ static int bench_month(int argc, char **argv)
     return place_close(&place);
 }
 
+#define A_DAY MONTH_START + HOUR_MS / 2, MONTH_START + DAY_MS
+
+static int bench_day(int argc, char **argv)
+{
+    static const struct question questions[] = {
+        {"sum(rate(c[5m]))", A_DAY, 60000},
+        {"sum by (x) (sum_over_time(g[5m]))", A_DAY, 60000},
+        {"topk(5, avg_over_time(g[10m]))", A_DAY, 60000},
+        {"avg_over_time(g[1h])", A_DAY, 60000},
+        {"stddev_over_time(g[1h])", A_DAY, 60000},
+        {"max_over_time(g[1h])", A_DAY, 60000},
+        {"quantile_over_time(0.95, g[1h])", A_DAY, 60000},
+        {"quantile_over_time(0.95, g[5m])", A_DAY, 60000},
+        {"mad_over_time(g[1h])", A_DAY, 60000},
+        {"changes(g[1h])", A_DAY, 60000},
+        {"deriv(g[1h])", A_DAY, 60000},
+        {"quantile(0.99, g)", A_DAY, 60000},
+        {"{__name__=~\"g|c\"}", A_DAY, 60000},
+    };
+    struct place place;
+    place_open(&place);
+    build_day(place.store, place.batch);
+    for (size_t i = 0; i < sizeof questions / sizeof *questions && argc < 2; i++)
+        measure(place.store, &questions[i]);
+    for (int i = 1; i < argc; i++)
+        measure(place.store, &(struct question){argv[i], A_DAY, 60000});
+    return place_close(&place);
+}
+
 int main(int argc, char **argv)
 {
     log_set_level(LOG_WARN);
     if (argc > 1 && strcmp(argv[1], "month") == 0)
         return bench_month(argc - 1, argv + 1) != 0;
+    if (argc > 1 && strcmp(argv[1], "day") == 0)
+        return bench_day(argc - 1, argv + 1) != 0;
     if (bench_hour(argc, argv) != 0)
         return 1;
     if (argc > 1)
         return 0;
+    puts("a day of 48 gauges and 60 counters, ten seconds apart, at a step of a minute:");
+    if (bench_day(0, NULL) != 0)
+        return 1;
     puts("a month of 1,000 counters and 20 timers, five minutes apart, closed:");
     return bench_month(0, NULL) != 0;
 }

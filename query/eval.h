@@ -12,6 +12,8 @@
 #ifndef QUERY_EVAL_H
 #define QUERY_EVAL_H
 
+#include <math.h>
+
 #include "query/function.h"
 #include "query/promql.h"
 #include "storage/base/table.h"
@@ -162,15 +164,13 @@ MUST_USE int rowset_add(struct rowset *set, const struct row *row, const char *c
 #define ROWSET_CONFLICT "vector cannot contain metrics with the same labelset"
 
 /* --- range.c --- */
-/* The samples of one series, stale markers removed. falls[i] counts the resets up to sample i. */
+/* The samples of one series, stale markers removed. */
 struct samples {
     const int64_t *times;
     const double *values;
-    const uint32_t *falls;
     size_t count;
     const int64_t *histogram_times;
     const struct histogram *const *histograms;
-    const uint32_t *histogram_falls;
     size_t histogram_count;
 };
 
@@ -233,32 +233,23 @@ double coarse_snap(const struct coarse *coarse, struct bounds *bounds);
 void source_note(struct eval *eval);
 
 /* --- walk.c, window.c, window_histogram.c, window_buckets.c --- */
-/* What one window of a series leaves for the next: places of the values that may still become the
- * least (or largest) as the window moves on, in order of time and of value. */
-struct slide {
-    size_t *at; /* room for every sample */
-    size_t first, end;
-    size_t seen; /* samples before this one have been looked at */
-};
+struct slide; /* query/slide.h */
 
 struct window {
     const int64_t *times; /* floats */
     const double *values;
-    const uint32_t *falls;
     size_t count;
     size_t first; /* the place of the first among all samples of the series */
-    size_t histogram_first;
     const int64_t *histogram_times;
     const struct histogram *const *histograms;
-    const uint32_t *histogram_falls;
     size_t histogram_count;
+    size_t histogram_first;
     int64_t start_ms, end_ms; /* (start, end] */
     int64_t now_ms;           /* the time of the step */
     int64_t base_ms;          /* how far before its start the window may take its base from */
     double params[2];         /* the scalar arguments */
-    double *work;             /* room for all float values */
-    struct slide *slide;
-    struct arena *arena; /* for histograms made here */
+    struct slide *slide;      /* what the windows before this one have left */
+    struct arena *arena;      /* for histograms made here */
 };
 
 /* The window as buckets; made once a series, then moved along. */
@@ -309,7 +300,17 @@ bool operator_apply_points(struct eval *eval, enum binary_operator op, struct po
                            struct point right, struct point *out);
 bool operator_is_comparison(enum binary_operator op);
 /* Neumaier's summation: the sum is *sum + *rest. */
-void sum_add(double *sum, double *rest, double value);
+static inline void sum_add(double *sum, double *rest, double value)
+{
+    double total = *sum + value;
+    if (isinf(total))
+        *rest = 0;
+    else if (fabs(*sum) >= fabs(value))
+        *rest += (*sum - total) + value;
+    else
+        *rest += (value - total) + *sum;
+    *sum = total;
+}
 /* Sorts `values`; NaN first. */
 double quantile_of(double q, double *values, size_t count);
 

@@ -134,34 +134,6 @@ int selector_rows(struct eval *eval, const struct plan *plan, const struct grid 
 
 /* --- range selectors --- */
 
-/* falls[i] = how often the values fell up to sample i: windows then know at once whether there
- * was a reset inside. */
-static bool count_falls(struct arena *arena, struct samples *samples)
-{
-    uint32_t *falls = arena_alloc(arena, samples->count * sizeof *falls);
-    if (!falls)
-        return false;
-    for (size_t i = 0; i < samples->count; i++)
-        falls[i] =
-            i == 0 ? 0 : falls[i - 1] + (samples->values[i] < samples->values[i - 1] ? 1 : 0);
-    samples->falls = falls;
-    return true;
-}
-
-static bool count_histogram_falls(struct arena *arena, struct samples *samples)
-{
-    size_t count = samples->histogram_count;
-    uint32_t *falls = arena_alloc(arena, count * sizeof *falls);
-    if (!falls)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        falls[i] = i == 0 ? 0
-                          : falls[i - 1] +
-                                histogram_fell(samples->histograms[i - 1], samples->histograms[i]);
-    samples->histogram_falls = falls;
-    return true;
-}
-
 static size_t count_markers(const struct store_column *column)
 {
     size_t markers = 0;
@@ -216,8 +188,6 @@ static int take_range(struct reading *reading, struct labels labels,
         samples.values = live.values;
         samples.count = live.count;
     }
-    if (!count_falls(arena, &samples) || !count_histogram_falls(arena, &samples))
-        return eval_fail_memory(reading->eval);
     return sink->take(sink, labels, &samples);
 }
 
@@ -265,8 +235,6 @@ static int subquery_take(struct sink *self, struct row *row)
     samples.values = values;
     samples.histogram_times = histogram_times;
     samples.histograms = histograms;
-    if (!count_falls(arena, &samples) || !count_histogram_falls(arena, &samples))
-        return eval_fail_memory(subquery->eval);
     return subquery->out->take(subquery->out, row->labels, &samples);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "query/histogram_math.h"
+#include "query/ranking.h"
 #include "storage/base/number.h"
 
 struct group {
@@ -235,15 +236,19 @@ static int rank_top(struct rank *self)
 
 /* --- quantile --- */
 
-static int compare_numbers(const void *a, const void *b)
+/* Small runs that selection leaves over. */
+static void sort_few(double *values, size_t low, size_t high)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    if (isnan(x) || isnan(y))
-        return isnan(y) - isnan(x);
-    return (x > y) - (x < y);
+    for (size_t i = low + 1; i <= high; i++) {
+        double value = values[i];
+        size_t at = i;
+        for (; at > low && value < values[at - 1]; at--)
+            values[at] = values[at - 1];
+        values[at] = value;
+    }
 }
 
-/* Moves the element of rank k to its place, smaller ones before it (NaN counts as smallest). */
+/* Moves the number of rank k to its place, smaller ones before it. */
 static void select_rank(double *values, size_t count, size_t k)
 {
     size_t low = 0, high = count - 1;
@@ -251,9 +256,9 @@ static void select_rank(double *values, size_t count, size_t k)
         double pivot = values[low + (high - low) / 2];
         size_t i = low, j = high;
         for (;;) {
-            while (compare_numbers(&values[i], &pivot) < 0)
+            while (values[i] < pivot)
                 i++;
-            while (compare_numbers(&values[j], &pivot) > 0)
+            while (values[j] > pivot)
                 j--;
             if (i >= j)
                 break;
@@ -266,7 +271,21 @@ static void select_rank(double *values, size_t count, size_t k)
         else
             low = j + 1;
     }
-    qsort(values + low, high - low + 1, sizeof *values, compare_numbers);
+    sort_few(values, low, high);
+}
+
+/* Moves NaN to the front. Answers how many there are. */
+static size_t part_nan(double *values, size_t count)
+{
+    size_t nans = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!isnan(values[i]))
+            continue;
+        double moved = values[nans];
+        values[nans++] = values[i];
+        values[i] = moved;
+    }
+    return nans;
 }
 
 double quantile_of(double q, double *values, size_t count)
@@ -277,16 +296,14 @@ double quantile_of(double q, double *values, size_t count)
         return quantile_out_of_range(q);
     double rank = q * (double)(count - 1);
     size_t lower = (size_t)rank, upper = lower + 1 < count ? lower + 1 : lower;
-    double weight = rank - floor(rank);
-    select_rank(values, count, lower);
-    double next = values[lower];
-    if (upper > lower) { /* the smallest of what is left */
-        next = values[upper];
-        for (size_t i = upper + 1; i < count; i++)
-            if (compare_numbers(&values[i], &next) < 0)
-                next = values[i];
-    }
-    return values[lower] * (1 - weight) + next * weight;
+    size_t nans = part_nan(values, count);
+    if (lower >= nans)
+        select_rank(values + nans, count - nans, lower - nans);
+    double next = values[upper];
+    for (size_t i = upper; i < count; i++) /* the smallest of what is left */
+        if (values[i] < next)
+            next = values[i];
+    return quantile_between(values[lower], next, rank - (double)lower);
 }
 
 static int rank_quantile(struct rank *self)

@@ -9,6 +9,7 @@
 
 #include "query/call.h"
 #include "query/histogram_math.h"
+#include "query/slide.h"
 
 #define STEPS_BETWEEN_CHECKS 256
 
@@ -75,13 +76,11 @@ static void window_place(struct window *window, const struct samples *samples,
     if (samples->count) {
         window->times = samples->times + floats->first;
         window->values = samples->values + floats->first;
-        window->falls = samples->falls + floats->first;
         window->first = floats->first;
     }
     if (samples->histogram_count) {
         window->histogram_times = samples->histogram_times + histograms->first;
         window->histograms = samples->histograms + histograms->first;
-        window->histogram_falls = samples->histogram_falls + histograms->first;
         window->histogram_first = histograms->first;
     }
     window->count = floats->end - floats->first;
@@ -105,19 +104,25 @@ static bool window_apply(const struct window_sink *self, const struct window *wi
     return false;
 }
 
+/* In how many windows a sample is, where there are enough of them. */
+static double overlap(const struct window_sink *self)
+{
+    if (self->grid->steps == 1 || self->range.step_ms <= 0)
+        return 1;
+    return (double)self->range.range_ms / (double)self->range.step_ms;
+}
+
 static int window_take(struct samples_sink *sink, struct labels labels,
                        const struct samples *samples)
 {
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
-    struct slide slide = {0};
+    struct slide slide = {.series = samples, .arena = arena, .overlap = overlap(self)};
     struct window window = {.arena = arena, .slide = &slide, .base_ms = self->base_ms};
     struct span floats = {0, 0}, histograms = {0, 0};
     struct row row;
     scratch_clear(self->eval, &self->scratch);
-    window.work = arena_alloc(arena, samples->count * sizeof *window.work);
-    slide.at = arena_alloc(arena, samples->count * sizeof *slide.at);
-    if (!window.work || !slide.at || !row_make(arena, self->grid, &row))
+    if (!row_make(arena, self->grid, &row))
         return eval_fail_memory(self->eval);
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);

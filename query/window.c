@@ -7,6 +7,8 @@
 #include <math.h>
 
 #include "query/call.h"
+#include "query/ranking.h"
+#include "query/slide.h"
 
 static double first_value(const struct window *window)
 {
@@ -40,16 +42,14 @@ double rise_extrapolation(const struct rise *rise)
     return (sampled + to_start + to_end) / sampled;
 }
 
-/* The rise over the window, resets healed. */
-static double counter_rise(const struct window *window)
+/* The rise over the window, for counters with resets healed. False when memory is out. */
+static bool total_rise(const struct window *window, bool counter, double *out)
 {
-    double rise = last_value(window) - first_value(window);
-    if (window->falls[window->count - 1] == window->falls[0])
-        return rise;
-    for (size_t i = 1; i < window->count; i++)
-        if (window->values[i] < window->values[i - 1])
-            rise += window->values[i - 1];
-    return rise;
+    const uint32_t *falls = counter ? slide_falls(window) : NULL;
+    *out = last_value(window) - first_value(window);
+    if (falls)
+        *out = slide_heal(window, falls[0], falls[window->count - 1], *out);
+    return falls || !counter;
 }
 
 static double extrapolation(const struct window *window, bool counter, double total)
@@ -68,9 +68,9 @@ static double extrapolation(const struct window *window, bool counter, double to
 
 static bool extrapolated(const struct window *window, bool counter, struct point *out)
 {
-    if (window->count < 2)
+    double total;
+    if (window->count < 2 || !total_rise(window, counter, &total))
         return false;
-    double total = counter ? counter_rise(window) : last_value(window) - first_value(window);
     out->value = total * extrapolation(window, counter, total);
     return true;
 }
@@ -84,17 +84,12 @@ bool window_increase(const struct window *window, struct point *out)
  * extrapolation. A series that begins in the window begins at its first sample. */
 bool window_increase_exact(const struct window *window, struct point *out)
 {
-    const double *values = window->values;
-    size_t count = window->count;
-    if (window->first > 0 && window->times[-1] > window->start_ms - window->base_ms) {
-        values--;
-        count++;
-    }
-    out->value = values[count - 1] - values[0];
-    for (size_t i = 1; i < count; i++)
-        if (values[i] < values[i - 1])
-            out->value += values[i - 1];
-    return true;
+    bool base = window->first > 0 && window->times[-1] > window->start_ms - window->base_ms;
+    const uint32_t *falls = slide_falls(window);
+    double rise = last_value(window) - window->values[-(ptrdiff_t)base];
+    if (falls)
+        out->value = slide_heal(window, falls[-(ptrdiff_t)base], falls[window->count - 1], rise);
+    return falls != NULL;
 }
 
 bool window_delta(const struct window *window, struct point *out)
@@ -104,9 +99,9 @@ bool window_delta(const struct window *window, struct point *out)
 
 bool window_rate(const struct window *window, struct point *out)
 {
-    if (window->count < 2)
+    double total;
+    if (window->count < 2 || !total_rise(window, true, &total))
         return false;
-    double total = counter_rise(window);
     double seconds = (double)(window->end_ms - window->start_ms) / 1000;
     out->value = total * (extrapolation(window, true, total) / seconds);
     return true;
@@ -140,38 +135,27 @@ bool window_idelta(const struct window *window, struct point *out)
 
 bool window_resets(const struct window *window, struct point *out)
 {
-    out->value = window->falls[window->count - 1] - window->falls[0];
-    return true;
+    const uint32_t *falls = slide_falls(window);
+    if (falls)
+        out->value = falls[window->count - 1] - falls[0];
+    return falls != NULL;
 }
 
 bool window_changes(const struct window *window, struct point *out)
 {
-    out->value = 0;
-    for (size_t i = 1; i < window->count; i++) {
-        double now = window->values[i], before = window->values[i - 1];
-        if (now != before && !(isnan(now) && isnan(before)))
-            out->value++;
-    }
-    return true;
+    const uint32_t *changes = slide_changes(window);
+    if (changes)
+        out->value = changes[window->count - 1] - changes[0];
+    return changes != NULL;
 }
 
 /* --- sums and moments --- */
 
-void sum_add(double *sum, double *rest, double value)
-{
-    double total = *sum + value;
-    if (isinf(total))
-        *rest = 0;
-    else if (fabs(*sum) >= fabs(value))
-        *rest += (*sum - total) + value;
-    else
-        *rest += (value - total) + *sum;
-    *sum = total;
-}
-
 bool window_sum(const struct window *window, struct point *out)
 {
     double sum = 0, rest = 0;
+    if (slide_sum(window, &out->value))
+        return true;
     for (size_t i = 0; i < window->count; i++)
         sum_add(&sum, &rest, window->values[i]);
     out->value = isinf(sum) ? sum : sum + rest;
@@ -192,17 +176,20 @@ static double mean_incremental(const struct window *window)
 
 bool window_avg(const struct window *window, struct point *out)
 {
-    double sum = 0, rest = 0, n = (double)window->count;
-    for (size_t i = 0; i < window->count; i++)
-        sum_add(&sum, &rest, window->values[i]);
+    window_sum(window, out);
     /* An infinite sum is either an infinite sample, which the mean shows too, or an overflow. */
-    out->value = isinf(sum) ? mean_incremental(window) : sum / n + rest / n;
+    out->value = isinf(out->value) ? mean_incremental(window) : out->value / (double)window->count;
     return true;
 }
 
 bool window_stdvar(const struct window *window, struct point *out)
 {
     double mean = 0, mean_rest = 0, squares = 0, squares_rest = 0;
+    if (slide_squares(window, &squares)) {
+        out->value = squares / (double)window->count;
+        return true;
+    }
+    squares = 0;
     for (size_t i = 0; i < window->count; i++) {
         double value = window->values[i];
         double delta = value - (mean + mean_rest);
@@ -220,53 +207,46 @@ bool window_stddev(const struct window *window, struct point *out)
     return any;
 }
 
-/* Each sample enters and leaves once, so the windows of a series cost what its samples do. NaN
- * counts only where there is nothing else. */
-static double slide_extreme(const struct window *window, double sign)
-{
-    struct slide *slide = window->slide;
-    const double *all = window->values - window->first;
-    size_t end = window->first + window->count;
-    for (size_t i = slide->seen > window->first ? slide->seen : window->first; i < end; i++) {
-        if (isnan(all[i]))
-            continue;
-        while (slide->end > slide->first && sign * all[i] > sign * all[slide->at[slide->end - 1]])
-            slide->end--;
-        slide->at[slide->end++] = i;
-    }
-    slide->seen = end;
-    while (slide->first < slide->end && slide->at[slide->first] < window->first)
-        slide->first++;
-    return slide->first < slide->end ? all[slide->at[slide->first]] : last_value(window);
-}
-
 bool window_min(const struct window *window, struct point *out)
 {
-    out->value = slide_extreme(window, -1);
-    return true;
+    return slide_extreme(window, -1, &out->value);
 }
 
 bool window_max(const struct window *window, struct point *out)
 {
-    out->value = slide_extreme(window, 1);
+    return slide_extreme(window, 1, &out->value);
+}
+
+/* False when memory is out. */
+static bool quantile(const struct window *window, double q, double *out)
+{
+    double *work = slide_work(window->slide);
+    struct ranking *ranking = q >= 0 && q <= 1 ? slide_ranking(window) : NULL;
+    if (!work)
+        return false;
+    if (ranking) {
+        *out = ranking_quantile(ranking, q);
+        return true;
+    }
+    memcpy(work, window->values, window->count * sizeof *work);
+    *out = quantile_of(q, work, window->count);
     return true;
 }
 
 bool window_quantile(const struct window *window, struct point *out)
 {
-    memcpy(window->work, window->values, window->count * sizeof *window->work);
-    out->value = quantile_of(window->params[0], window->work, window->count);
-    return true;
+    return quantile(window, window->params[0], &out->value);
 }
 
 /* The median distance from the median. */
 bool window_mad(const struct window *window, struct point *out)
 {
-    memcpy(window->work, window->values, window->count * sizeof *window->work);
-    double median = quantile_of(0.5, window->work, window->count);
+    double median, *work = slide_work(window->slide);
+    if (!quantile(window, 0.5, &median))
+        return false;
     for (size_t i = 0; i < window->count; i++)
-        window->work[i] = fabs(window->values[i] - median);
-    out->value = quantile_of(0.5, window->work, window->count);
+        work[i] = fabs(window->values[i] - median);
+    out->value = quantile_of(0.5, work, window->count);
     return true;
 }
 

@@ -9,6 +9,7 @@
 
 #include "query/call.h"
 #include "query/histogram_math.h"
+#include "query/slide.h"
 
 static const struct histogram *first_sample(const struct window *window)
 {
@@ -26,16 +27,22 @@ static bool answer(const struct histogram *histogram, struct point *out)
     return histogram != NULL; /* NULL: memory is out, which the caller sees in the arena */
 }
 
-/* What was observed between the first and the last of `count` samples; NULL when memory is out. */
-static struct histogram *rise_between(struct arena *arena, const struct histogram *const *at,
-                                      const uint32_t *falls, size_t count)
+/* What was observed from the sample `before` places before the window to its end; NULL when memory is
+ * out. */
+static struct histogram *rise_since(const struct window *window, size_t before)
 {
-    struct histogram *rise = histogram_combine(arena, at[count - 1], at[0], -1);
+    const struct histogram *const *at = window->histograms - before;
+    const uint32_t *falls = slide_histogram_falls(window);
+    size_t count = window->histogram_count + before;
+    if (!falls)
+        return NULL;
+    falls -= before;
+    struct histogram *rise = histogram_combine(window->arena, at[count - 1], at[0], -1);
     if (falls[count - 1] == falls[0])
         return rise;
     for (size_t i = 1; i < count && rise; i++)
         if (falls[i] != falls[i - 1])
-            rise = histogram_combine(arena, rise, at[i - 1], 1);
+            rise = histogram_combine(window->arena, rise, at[i - 1], 1);
     return rise;
 }
 
@@ -43,8 +50,7 @@ static struct histogram *rise_of(const struct window *window, bool counter)
 {
     if (!counter)
         return histogram_combine(window->arena, last_sample(window), first_sample(window), -1);
-    return rise_between(window->arena, window->histograms, window->histogram_falls,
-                        window->histogram_count);
+    return rise_since(window, 0);
 }
 
 static bool extrapolated(const struct window *window, bool counter, double divisor,
@@ -83,9 +89,7 @@ bool window_histogram_increase_exact(const struct window *window, struct point *
 {
     bool base = window->histogram_first > 0 &&
                 window->histogram_times[-1] > window->start_ms - window->base_ms;
-    return answer(rise_between(window->arena, window->histograms - base,
-                               window->histogram_falls - base, window->histogram_count + base),
-                  out);
+    return answer(rise_since(window, base), out);
 }
 
 bool window_histogram_delta(const struct window *window, struct point *out)
@@ -99,7 +103,7 @@ static struct histogram *last_rise(const struct window *window, bool counter, do
     if (n < 2)
         return NULL;
     *seconds = (double)(window->histogram_times[n - 1] - window->histogram_times[n - 2]) / 1000;
-    if (counter && window->histogram_falls[n - 1] != window->histogram_falls[n - 2])
+    if (counter && histogram_fell(window->histograms[n - 2], last_sample(window)))
         return histogram_copy(window->arena, last_sample(window));
     return histogram_combine(window->arena, last_sample(window), window->histograms[n - 2], -1);
 }
@@ -119,8 +123,10 @@ bool window_histogram_idelta(const struct window *window, struct point *out)
 
 bool window_histogram_resets(const struct window *window, struct point *out)
 {
-    out->value = window->histogram_falls[window->histogram_count - 1] - window->histogram_falls[0];
-    return true;
+    const uint32_t *falls = slide_histogram_falls(window);
+    if (falls)
+        out->value = falls[window->histogram_count - 1] - falls[0];
+    return falls != NULL;
 }
 
 bool window_histogram_changes(const struct window *window, struct point *out)
