@@ -8,7 +8,10 @@
 #include "storage/base/error.h"
 #include "storage/base/option.h"
 
-enum gauge_sign { GAUGE_SIGN_DELTA, GAUGE_SIGN_ABSOLUTE };
+enum gauge_sign { GAUGE_SIGN_PROFILE, GAUGE_SIGN_DELTA, GAUGE_SIGN_ABSOLUTE };
+
+/* Of a listener: as statsd.profile says, or 1 + enum statsd_dialect. */
+#define PROFILE_DEFAULT 0
 
 /* Samples that match are kept for so long; 0 = as config.retention says. */
 struct config_retention_rule {
@@ -36,6 +39,8 @@ struct config {
         int64_t flush_interval_ms;
         int64_t idle_timeout_ms;
         int64_t gauge_sign; /* enum gauge_sign */
+        int64_t profile;    /* enum statsd_dialect */
+        int64_t udp_profile, tcp_profile, unix_profile;
         int64_t receive_buffer_bytes;
         int64_t connection_max; /* TCP */
     } statsd;

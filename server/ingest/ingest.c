@@ -169,6 +169,24 @@ static int open_sockets(const struct config *config, const struct worker_options
     return 0;
 }
 
+/* What each listener takes. */
+static void set_profiles(const struct config *config, struct statsd_profile *out)
+{
+    const int64_t chosen[WORKER_TRANSPORT_COUNT] = {
+        [WORKER_UDP] = config->statsd.udp_profile,
+        [WORKER_TCP] = config->statsd.tcp_profile,
+        [WORKER_UNIX] = config->statsd.unix_profile,
+    };
+    for (int i = 0; i < WORKER_TRANSPORT_COUNT; i++) {
+        int64_t dialect = chosen[i] == PROFILE_DEFAULT ? config->statsd.profile : chosen[i] - 1;
+        out[i] = statsd_profiles[dialect];
+        if (config->statsd.gauge_sign == GAUGE_SIGN_DELTA)
+            out[i].takes |= STATSD_TAKES_DELTAS;
+        if (config->statsd.gauge_sign == GAUGE_SIGN_ABSOLUTE)
+            out[i].takes &= ~(unsigned)STATSD_TAKES_DELTAS;
+    }
+}
+
 static size_t worker_count(const struct config *config)
 {
     int64_t wanted = config->statsd.workers;
@@ -202,11 +220,11 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .connection_max = config->statsd.connection_max,
             .intake = {.entries_max = (size_t)config->limits.series,
                        .key_bytes_max = KEY_BYTES_MAX,
-                       .sketch_bytes_max = SKETCH_BYTES_MAX,
-                       .gauge_delta = config->statsd.gauge_sign == GAUGE_SIGN_DELTA},
+                       .sketch_bytes_max = SKETCH_BYTES_MAX},
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };
+        set_profiles(config, options[opened].profiles);
         status = open_sockets(config, &options[0], &options[opened], err);
     }
     if (count && !status) {

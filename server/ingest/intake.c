@@ -1,8 +1,9 @@
 /* intake: an open-addressed index over entries that never move.
  *
  *   slots   [ hash entry* | hash entry* | ... ]        16 bytes each, at most 3/4 full
- *   entry   [ ref cell[0] cell[1] last name_len tags_len type touched[2] assigned[2] | name tags ]
- *             ^---------------------------- 37 bytes --------------------------------^
+ *   entry   [ ref cell[0] cell[1] last name_len tags_len type dialect touched[2] assigned[2] |
+ *             ^-------------------------------- 38 bytes -----------------------------------^
+ *             name tags [reading] ]                                     the last one of a total
  *   cell    counter: sum      gauge: value      timer: histogram*      set: distinct*
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
  *
@@ -12,6 +13,10 @@
  *
  * A full table makes no entries but one a name, whose tags are a line feed (no line can hold one):
  * the metric's __overflow__ series, so that totals stay right while one metric's labels explode.
+ *
+ * A counter never falls, so counts below zero are gathered, as positive numbers, under the name
+ * with "_decrements" behind it; the two series together say all that was sent. Of a sender's own
+ * running total the rises are counted: from the first reading on, and from zero after a fall.
  *
  * The two cells of an entry belong to the two sides. `handed` says who may touch the inactive
  * side: the worker swaps only when it is false, the writer clears it after the fold; both with
@@ -89,9 +94,10 @@ struct entry {
     uint16_t name_len;
     uint16_t tags_len;
     uint8_t type;
+    uint8_t dialect;
     bool touched[2];
     bool assigned[2]; /* gauges: set, not only moved */
-    char key[];       /* name, then tags */
+    char key[];       /* name, then tags; of a total then its last reading */
 };
 
 struct slot {
@@ -185,8 +191,8 @@ void intake_free(struct intake *intake)
 
 static uint64_t metric_hash(const struct intake *intake, const struct statsd_metric *metric)
 {
-    uint64_t hash = XXH3_64bits_withSeed(metric->name.at, metric->name.len,
-                                         intake->seed + (uint64_t)metric->type);
+    uint64_t kind = (uint64_t)metric->type | (uint64_t)metric->dialect << 8;
+    uint64_t hash = XXH3_64bits_withSeed(metric->name.at, metric->name.len, intake->seed + kind);
     if (metric->tags.len)
         hash = XXH3_64bits_withSeed(metric->tags.at, metric->tags.len, hash);
     return hash;
@@ -194,8 +200,8 @@ static uint64_t metric_hash(const struct intake *intake, const struct statsd_met
 
 static bool entry_is(const struct entry *entry, const struct statsd_metric *metric)
 {
-    return entry->type == metric->type && entry->name_len == metric->name.len &&
-           entry->tags_len == metric->tags.len &&
+    return entry->type == metric->type && entry->dialect == metric->dialect &&
+           entry->name_len == metric->name.len && entry->tags_len == metric->tags.len &&
            memcmp(entry->key, metric->name.at, metric->name.len) == 0 &&
            (metric->tags.len == 0 ||
             memcmp(entry->key + entry->name_len, metric->tags.at, metric->tags.len) == 0);
@@ -234,11 +240,15 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
         metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], overflow);
         return NULL;
     }
-    size_t size = offsetof(struct entry, key) + key_len;
+    double reading = NAN;
+    size_t extra = metric->type == STATSD_TOTAL ? sizeof reading : 0;
+    size_t size = offsetof(struct entry, key) + key_len + extra;
     struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
     entry->name_len = (uint16_t)metric->name.len;
     entry->tags_len = (uint16_t)metric->tags.len;
     entry->type = (uint8_t)metric->type;
+    entry->dialect = (uint8_t)metric->dialect;
+    memcpy(entry->key + key_len, &reading, extra);
     memcpy(entry->key, metric->name.at, metric->name.len);
     if (metric->tags.len)
         memcpy(entry->key + metric->name.len, metric->tags.at, metric->tags.len);
@@ -264,11 +274,22 @@ static struct entry *find_or_make(struct intake *intake, const struct statsd_met
     return entry;
 }
 
+/* Under the name alone, without the tags that may be in it. */
 static struct entry *find_or_make_overflow(struct intake *intake,
                                            const struct statsd_metric *metric)
 {
+    char joined[STATSD_NAME_MAX];
     struct statsd_metric overflow = *metric;
+    struct statsd_name name = statsd_split_name(metric->dialect, metric->name);
     overflow.tags = OVERFLOW_TAGS;
+    overflow.name = name.head;
+    if (name.tail.len) {
+        assert(name.head.len + name.tail.len <= sizeof joined);
+        if (name.head.len)
+            memcpy(joined, name.head.at, name.head.len);
+        memcpy(joined + name.head.len, name.tail.at, name.tail.len);
+        overflow.name = slice_make(joined, name.head.len + name.tail.len);
+    }
     struct entry *entry = find_or_make(intake, &overflow, metric_hash(intake, &overflow));
     if (entry)
         metric_add(&intake_metrics[INTAKE_OVERFLOWS], 1);
@@ -293,12 +314,22 @@ static void add_gauge(const struct intake *intake, struct entry *entry,
                       const struct statsd_metric *metric)
 {
     union cell *cell = &entry->cells[intake->active];
-    if (metric->is_signed && intake->options.gauge_delta) {
+    if (metric->is_delta) {
         cell->value += metric->value;
         return;
     }
     cell->value = metric->value;
     entry->assigned[intake->active] = true;
+}
+
+static void add_reading(struct entry *entry, union cell *cell, double value)
+{
+    char *at = entry->key + entry->name_len + entry->tags_len;
+    double before;
+    memcpy(&before, at, sizeof before);
+    memcpy(at, &value, sizeof value);
+    if (!isnan(before))
+        cell->value += value >= before ? value - before : value;
 }
 
 static void add_timer(struct intake *intake, union cell *cell, double value, double weight)
@@ -332,7 +363,11 @@ static void add_value(struct intake *intake, struct entry *entry,
     union cell *cell = &entry->cells[intake->active];
     switch (metric->type) {
     case STATSD_COUNTER:
+    case STATSD_DECREMENT:
         cell->value += metric->value * metric->weight;
+        break;
+    case STATSD_TOTAL:
+        add_reading(entry, cell, metric->value);
         break;
     case STATSD_GAUGE:
         add_gauge(intake, entry, metric);
@@ -343,7 +378,31 @@ static void add_value(struct intake *intake, struct entry *entry,
     case STATSD_SET:
         add_member(intake, cell, metric->member);
         break;
+    case STATSD_TYPE_COUNT:
+        assert(!"no type");
     }
+}
+
+/* Where the metric belongs, marked as touched; NULL when there is no room. */
+static struct entry *entry_of(struct intake *intake, const struct statsd_metric *metric,
+                              uint64_t hash)
+{
+    struct entry *entry = find_or_make(intake, metric, hash);
+    if (!entry)
+        entry = find_or_make_overflow(intake, metric);
+    if (entry && !entry->touched[intake->active])
+        touch(intake, entry);
+    return entry;
+}
+
+static void add_decrement(struct intake *intake, const struct statsd_metric *metric)
+{
+    struct statsd_metric moved = *metric;
+    moved.type = STATSD_DECREMENT;
+    moved.value = -metric->value;
+    struct entry *entry = entry_of(intake, &moved, metric_hash(intake, &moved));
+    if (entry)
+        add_value(intake, entry, &moved);
 }
 
 static void add_metric(struct intake *intake, struct statsd_metric *metric, uint64_t hash)
@@ -353,15 +412,14 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
         metric_add(&intake_metrics[INTAKE_DROP_SKETCH_BYTES], 1);
         return;
     }
-    struct entry *entry = find_or_make(intake, metric, hash);
-    if (!entry)
-        entry = find_or_make_overflow(intake, metric);
+    struct entry *entry = entry_of(intake, metric, hash);
     if (!entry)
         return;
-    if (!entry->touched[intake->active])
-        touch(intake, entry);
     do {
-        add_value(intake, entry, metric);
+        if (metric->type == STATSD_COUNTER && metric->value < 0)
+            add_decrement(intake, metric);
+        else
+            add_value(intake, entry, metric);
     } while (statsd_cut_value(metric));
 }
 
@@ -416,7 +474,8 @@ static void sweep(struct intake *intake)
         size_t i = intake->sweep++ & (intake->capacity - 1);
         const struct entry *entry = intake->slots[i].entry;
         if (!entry || entry->touched[0] || entry->touched[1] ||
-            intake->swaps - entry->last_swap <= idle)
+            intake->swaps - entry->last_swap <= idle ||
+            (entry->type == STATSD_TOTAL && !crowded)) /* its reading would be lost */
             continue;
         remove_slot(intake, i);
         intake->sweep--; /* another entry may have moved here */
@@ -454,6 +513,8 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
     size_t released = 0;
     switch ((enum statsd_type)entry->type) {
     case STATSD_COUNTER:
+    case STATSD_DECREMENT:
+    case STATSD_TOTAL:
         registry_count_at(registry, entry->ref, cell->value);
         cell->value = 0;
         break;
@@ -471,6 +532,8 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
         released = distinct_bytes(cell->set);
         distinct_release(cell->set);
         break;
+    case STATSD_TYPE_COUNT:
+        assert(!"no type");
     }
     return released;
 }
@@ -479,17 +542,19 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
                                    struct registry *registry)
 {
     static const enum series_kind kinds[] = {
-        [STATSD_COUNTER] = SERIES_COUNTER,
-        [STATSD_GAUGE] = SERIES_GAUGE,
-        [STATSD_TIMER] = SERIES_HISTOGRAM,
-        [STATSD_SET] = SERIES_SET,
+        [STATSD_COUNTER] = SERIES_COUNTER, [STATSD_GAUGE] = SERIES_GAUGE,
+        [STATSD_TIMER] = SERIES_HISTOGRAM, [STATSD_SET] = SERIES_SET,
+        [STATSD_TOTAL] = SERIES_COUNTER,   [STATSD_DECREMENT] = SERIES_COUNTER,
     };
     struct labels labels;
     struct slice tags = slice_make(entry->key + entry->name_len, entry->tags_len);
     bool overflow = slice_equal(tags, OVERFLOW_TAGS);
+    struct statsd_name name =
+        statsd_split_name(entry->dialect, slice_make(entry->key, entry->name_len));
     arena_reset(&intake->arena);
-    if (statsd_labels(slice_make(entry->key, entry->name_len), overflow ? SLICE("") : tags,
-                      &intake->arena, &labels))
+    if (entry->type == STATSD_DECREMENT)
+        name.suffix = SLICE("_decrements");
+    if (statsd_labels(name, overflow ? SLICE("") : tags, &intake->arena, &labels))
         return overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)),
                                                    kinds[entry->type])
                         : registry_lookup(registry, labels, kinds[entry->type]);

@@ -22,7 +22,6 @@ struct intake_options {
     size_t entries_max;      /* series in the table */
     size_t key_bytes_max;    /* of all entries */
     size_t sketch_bytes_max; /* histograms and sets */
-    bool gauge_delta;        /* "+1" and "-1" move a gauge; otherwise they set it */
 };
 
 struct intake *intake_new(const struct intake_options *options);

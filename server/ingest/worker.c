@@ -33,8 +33,8 @@
 #define TCP_LINE_MAX     8192
 
 enum {
-    WORKER_TCP, /* TCP_METRIC_COUNT rows */
-    WORKER_PACKETS_UDP = WORKER_TCP + TCP_METRIC_COUNT,
+    WORKER_CONNECTIONS, /* TCP_METRIC_COUNT rows */
+    WORKER_PACKETS_UDP = WORKER_CONNECTIONS + TCP_METRIC_COUNT,
     WORKER_PACKETS_UNIX,
     WORKER_TRUNCATED,
     WORKER_KERNEL_DROPS,
@@ -54,16 +54,16 @@ enum {
                                     .help = "Metrics with a field that is not kept."}
 
 static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
-    [WORKER_TCP + TCP_OPEN] = {.name = "lapwing_statsd_connections",
-                               .kind = METRIC_GAUGE,
-                               .help = "Open TCP connections."},
-    [WORKER_TCP + TCP_ACCEPTED] = {.name = "lapwing_statsd_connections_total",
-                                   .help = "TCP connections accepted."},
-    [WORKER_TCP + TCP_REFUSED] = {.name = "lapwing_statsd_connections_refused_total",
-                                  .help = "TCP connections refused at the limit."},
-    [WORKER_TCP + TCP_LINES_TOO_LONG] = {.name = "lapwing_statsd_rejects_total",
-                                         .labels = "reason=\"tcp_line_too_long\"",
-                                         .help = "Lines refused."},
+    [WORKER_CONNECTIONS + TCP_OPEN] = {.name = "lapwing_statsd_connections",
+                                       .kind = METRIC_GAUGE,
+                                       .help = "Open TCP connections."},
+    [WORKER_CONNECTIONS + TCP_ACCEPTED] = {.name = "lapwing_statsd_connections_total",
+                                           .help = "TCP connections accepted."},
+    [WORKER_CONNECTIONS + TCP_REFUSED] = {.name = "lapwing_statsd_connections_refused_total",
+                                          .help = "TCP connections refused at the limit."},
+    [WORKER_CONNECTIONS + TCP_LINES_TOO_LONG] = {.name = "lapwing_statsd_rejects_total",
+                                                 .labels = "reason=\"tcp_line_too_long\"",
+                                                 .help = "Lines refused."},
     [WORKER_PACKETS_UDP] = {.name = "lapwing_statsd_packets_total",
                             .labels = "transport=\"udp\"",
                             .help = "Datagrams received."},
@@ -89,6 +89,7 @@ static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
     REJECT_ROW(STATSD_BAD_RATE, "bad_rate"),
     REJECT_ROW(STATSD_NOT_FINITE, "not_finite"),
     REJECT_ROW(STATSD_NEGATIVE_COUNT, "negative_count"),
+    REJECT_ROW(STATSD_BAD_TIME, "bad_time"),
     REJECT_ROW(STATSD_TOO_LONG, "too_long"),
     REJECT_ROW(STATSD_EVENT, "unsupported_event"),
     REJECT_ROW(STATSD_SERVICE_CHECK, "unsupported_service_check"),
@@ -134,52 +135,80 @@ static void tally_ignored(struct worker *worker, unsigned ignored)
         worker->tallies[WORKER_IGNORED + i] += ignored >> i & 1;
 }
 
-/* The bytes are borrowed by the batch until add_batch. */
-static void take_lines(struct worker *worker, struct slice lines)
+/* Takes or counts what was read into the batch's next place. */
+static void take_metric(struct worker *worker, enum statsd_reject reject)
 {
+    const struct statsd_metric *metric = &worker->batch[worker->batch_count];
+    if (reject != STATSD_ACCEPTED) {
+        worker->tallies[WORKER_REJECTS + reject]++;
+        return;
+    }
+    worker->tallies[WORKER_METRICS]++;
+    if (metric->ignored)
+        tally_ignored(worker, metric->ignored);
+    if (++worker->batch_count == INTAKE_BATCH_MAX)
+        add_batch(worker);
+}
+
+/* The first segment, of which that is known, and those behind it. */
+static void take_segments(struct worker *worker, const struct statsd_profile *profile,
+                          struct statsd_metric metric, enum statsd_reject reject)
+{
+    take_metric(worker, reject);
+    while (metric.segments.len) {
+        reject = statsd_next_segment(profile, &metric);
+        worker->batch[worker->batch_count] = metric;
+        take_metric(worker, reject);
+    }
+}
+
+/* The bytes are borrowed by the batch until add_batch. */
+static void take_lines(struct worker *worker, enum worker_transport transport, struct slice lines)
+{
+    const struct statsd_profile *profile = &worker->options.profiles[transport];
     struct slice line;
     while (statsd_cut_line(&lines, &line)) {
         struct statsd_metric *metric = &worker->batch[worker->batch_count];
-        enum statsd_reject reject = statsd_parse(line, metric);
-        if (reject != STATSD_ACCEPTED) {
-            worker->tallies[WORKER_REJECTS + reject]++;
-            continue;
-        }
-        worker->tallies[WORKER_METRICS]++;
-        if (metric->ignored)
-            tally_ignored(worker, metric->ignored);
-        if (++worker->batch_count == INTAKE_BATCH_MAX)
-            add_batch(worker);
+        enum statsd_reject reject = statsd_parse(profile, line, metric);
+        if (metric->segments.len)
+            take_segments(worker, profile, *metric, reject);
+        else
+            take_metric(worker, reject);
     }
 }
 
 static void on_lines(void *arg, struct slice lines)
 {
     struct worker *worker = arg;
-    take_lines(worker, lines);
+    take_lines(worker, WORKER_TCP, lines);
     add_batch(worker);
     publish(worker);
 }
 
 /* --- datagrams --- */
 
-static size_t receive(struct worker *worker, int fd, int packets_row)
+static const int packets_rows[WORKER_TRANSPORT_COUNT] = {
+    [WORKER_UDP] = WORKER_PACKETS_UDP,
+    [WORKER_UNIX] = WORKER_PACKETS_UNIX,
+};
+
+static size_t receive(struct worker *worker, int fd, enum worker_transport transport)
 {
     struct udp_batch datagrams;
     size_t received = udp_receive(worker->receiver, fd, &datagrams);
     for (size_t i = 0; i < datagrams.count; i++)
-        take_lines(worker, datagrams.datagrams[i]);
+        take_lines(worker, transport, datagrams.datagrams[i]);
     add_batch(worker);
-    worker->tallies[packets_row] += (int64_t)received;
+    worker->tallies[packets_rows[transport]] += (int64_t)received;
     worker->tallies[WORKER_TRUNCATED] += (int64_t)datagrams.truncated;
     return received;
 }
 
-static void receive_for_a_while(struct worker *worker, int fd, int packets_row)
+static void receive_for_a_while(struct worker *worker, int fd, enum worker_transport transport)
 {
     const struct timespec nap = {.tv_nsec = NAP_US * 1000};
     for (int round = 0; round < ROUNDS_PER_EVENT; round++) {
-        size_t received = receive(worker, fd, packets_row);
+        size_t received = receive(worker, fd, transport);
         if (received == 0)
             break;
         if (received < UDP_BATCH_MAX)
@@ -191,13 +220,13 @@ static void receive_for_a_while(struct worker *worker, int fd, int packets_row)
 static void on_udp(evutil_socket_t fd, short events, void *arg)
 {
     (void)events;
-    receive_for_a_while(arg, fd, WORKER_PACKETS_UDP);
+    receive_for_a_while(arg, fd, WORKER_UDP);
 }
 
 static void on_unix(evutil_socket_t fd, short events, void *arg)
 {
     (void)events;
-    receive_for_a_while(arg, fd, WORKER_PACKETS_UNIX);
+    receive_for_a_while(arg, fd, WORKER_UNIX);
 }
 
 static void look_at_kernel_drops(struct worker *worker)
@@ -212,10 +241,10 @@ static void look_at_kernel_drops(struct worker *worker)
 /* --- life --- */
 
 /* Reads what the kernel holds; it takes no more, so this ends. */
-static void drain(struct worker *worker, int fd, int packets_row)
+static void drain(struct worker *worker, int fd, enum worker_transport transport)
 {
     socket_shut(fd);
-    while (receive(worker, fd, packets_row) > 0)
+    while (receive(worker, fd, transport) > 0)
         continue;
     publish(worker);
 }
@@ -243,11 +272,11 @@ static void *worker_main(void *arg)
     event_base_dispatch(worker->base);
     tcp_lines_close(worker->tcp);
     if (worker->options.unix_fd >= 0) {
-        drain(worker, worker->options.unix_fd, WORKER_PACKETS_UNIX);
+        drain(worker, worker->options.unix_fd, WORKER_UNIX);
         close(worker->options.unix_fd);
     }
     if (worker->options.udp_fd >= 0) {
-        drain(worker, worker->options.udp_fd, WORKER_PACKETS_UDP);
+        drain(worker, worker->options.udp_fd, WORKER_UDP);
         look_at_kernel_drops(worker); /* also those since the socket was shut */
         close(worker->options.udp_fd);
     }
@@ -296,7 +325,7 @@ struct worker *worker_start(const struct worker_options *options)
                                      &(struct tcp_options){
                                          .connection_max = options->connection_max,
                                          .line_max = TCP_LINE_MAX,
-                                         .metrics = &worker_metrics[WORKER_TCP],
+                                         .metrics = &worker_metrics[WORKER_CONNECTIONS],
                                          .lines = on_lines,
                                          .arg = worker,
                                      });

@@ -12,7 +12,10 @@
 
 struct worker;
 
+enum worker_transport { WORKER_UDP, WORKER_TCP, WORKER_UNIX, WORKER_TRANSPORT_COUNT };
+
 struct worker_options {
+    struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
     int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
     int64_t connection_max;      /* TCP, over all workers */
     struct intake_options intake;

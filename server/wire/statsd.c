@@ -4,6 +4,10 @@
  *   ^^^^^^^^^^^ ^^^^^^^^ ^^ ^^^^ ^^^^^^^^^^^^^^^^^^ ^^^^^^^^^^
  *   name        values  type      fields, in any order, last duplicate wins
  *
+ *   api:1|c|@0.1:320|ms:2|c
+ *   ^^^ ^^^^^^^^ ^^^^^^ ^^^
+ *   name       segments: a colon in the type or the rate begins the next one
+ *
  * The values are only read once the type is known, because a set's member may be any bytes, colons
  * included. Numbers of up to 15 digits, with or without a point, are read in place; the rest goes
  * to slice_to_double. Packed values are all checked before the line is accepted.
@@ -22,6 +26,7 @@ const char *const statsd_reject_names[STATSD_REJECT_COUNT] = {
     [STATSD_BAD_RATE] = "bad_rate",
     [STATSD_NOT_FINITE] = "not_finite",
     [STATSD_NEGATIVE_COUNT] = "negative_count",
+    [STATSD_BAD_TIME] = "bad_time",
     [STATSD_TOO_LONG] = "too_long",
     [STATSD_EVENT] = "unsupported_event",
     [STATSD_SERVICE_CHECK] = "unsupported_service_check",
@@ -92,7 +97,7 @@ static enum statsd_reject read_number(struct slice s, double *value, bool *is_si
 
 static enum statsd_reject check_value(const struct statsd_metric *metric)
 {
-    if (metric->type == STATSD_COUNTER && metric->value < 0)
+    if (metric->type == STATSD_TOTAL && metric->value < 0)
         return STATSD_NEGATIVE_COUNT;
     if (metric->type != STATSD_GAUGE && !isfinite(metric->value * metric->weight))
         return STATSD_NOT_FINITE;
@@ -110,50 +115,81 @@ static bool cut_packed(struct slice *rest, struct slice *value)
     return false;
 }
 
-static enum statsd_reject read_values(struct slice values, struct statsd_metric *out)
+static enum statsd_reject read_value(struct slice text, struct statsd_metric *out)
+{
+    bool is_signed;
+    enum statsd_reject reject = read_number(text, &out->value, &is_signed);
+    out->is_delta = is_signed && out->signs_move;
+    return reject == STATSD_ACCEPTED ? check_value(out) : reject;
+}
+
+static enum statsd_reject read_values(unsigned takes, struct slice values,
+                                      struct statsd_metric *out)
 {
     struct slice next;
     if (out->type == STATSD_SET) {
         out->member = values;
         return values.len ? STATSD_ACCEPTED : STATSD_BAD_VALUE;
     }
+    if (!(takes & STATSD_TAKES_PACKING))
+        return read_value(values, out);
     if (!cut_packed(&values, &next))
         return STATSD_BAD_VALUE;
-    enum statsd_reject reject = read_number(next, &out->value, &out->is_signed);
-    if (reject == STATSD_ACCEPTED)
-        reject = check_value(out);
+    enum statsd_reject reject = read_value(next, out);
+    if (values.len == 0)
+        return reject;
     struct statsd_metric probe = *out;
     out->more = values;
-    while (reject == STATSD_ACCEPTED && cut_packed(&values, &next)) {
-        reject = read_number(next, &probe.value, &probe.is_signed);
-        if (reject == STATSD_ACCEPTED)
-            reject = check_value(&probe);
-    }
+    while (reject == STATSD_ACCEPTED && cut_packed(&values, &next))
+        reject = read_value(next, &probe);
     return reject;
 }
 
 bool statsd_cut_value(struct statsd_metric *metric)
 {
     struct slice next;
-    return cut_packed(&metric->more, &next) &&
-           read_number(next, &metric->value, &metric->is_signed) == STATSD_ACCEPTED;
+    return cut_packed(&metric->more, &next) && read_value(next, metric) == STATSD_ACCEPTED;
 }
 
 /* --- type and fields --- */
 
-static bool read_type(struct slice s, enum statsd_type *out)
+#define IN_UNION     (1u << STATSD_UNION)
+#define IN_ETSY      (1u << STATSD_ETSY)
+#define IN_DOGSTATSD (1u << STATSD_DOGSTATSD)
+#define IN_STATSITE  (1u << STATSD_STATSITE)
+#define IN_ALL       (IN_UNION | IN_ETSY | IN_DOGSTATSD | IN_STATSITE)
+
+/* The one or two letters of a type as a number. */
+#define TYPE_CODE(first, second) ((unsigned)(first) | (unsigned)(second) << 8)
+
+static const struct type_row {
+    unsigned code;
+    unsigned dialects;
+    enum statsd_type type;
+    bool absolute; /* its sign never moves it */
+} types[] = {
+    {TYPE_CODE('c', 0), IN_ALL, STATSD_COUNTER, false},
+    {TYPE_CODE('g', 0), IN_ALL, STATSD_GAUGE, false},
+    {TYPE_CODE('m', 's'), IN_ALL, STATSD_TIMER, false},
+    {TYPE_CODE('s', 0), IN_ALL, STATSD_SET, false},
+    {TYPE_CODE('h', 0), IN_UNION | IN_DOGSTATSD | IN_STATSITE, STATSD_TIMER, false},
+    {TYPE_CODE('d', 0), IN_UNION | IN_DOGSTATSD, STATSD_TIMER, false},
+    {TYPE_CODE('m', 0), IN_UNION, STATSD_COUNTER, false},
+    {TYPE_CODE('k', 'v'), IN_UNION | IN_STATSITE, STATSD_GAUGE, true},
+    {TYPE_CODE('C', 0), IN_UNION, STATSD_TOTAL, false},
+};
+
+static bool read_type(const struct statsd_profile *profile, struct slice s,
+                      struct statsd_metric *out)
 {
-    static const struct {
-        struct slice text;
-        enum statsd_type type;
-    } types[] = {
-        {SLICE_LIT("c"), STATSD_COUNTER}, {SLICE_LIT("g"), STATSD_GAUGE},
-        {SLICE_LIT("ms"), STATSD_TIMER},  {SLICE_LIT("h"), STATSD_TIMER},
-        {SLICE_LIT("d"), STATSD_TIMER},   {SLICE_LIT("s"), STATSD_SET},
-    };
+    if (s.len == 0 || s.len > 2)
+        return false;
+    unsigned code = TYPE_CODE((unsigned char)s.at[0], s.len == 2 ? (unsigned char)s.at[1] : 0);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (slice_equal(types[i].text, s)) {
-            *out = types[i].type;
+        if (types[i].code == code && types[i].dialects >> profile->dialect & 1) {
+            out->type = types[i].type;
+            out->signs_move = types[i].type == STATSD_GAUGE && !types[i].absolute &&
+                              profile->takes & STATSD_TAKES_DELTAS;
             return true;
         }
     }
@@ -177,49 +213,135 @@ static uint8_t ignored_bit(struct slice field)
     return 1u << STATSD_IGNORED_OTHER;
 }
 
-static enum statsd_reject read_fields(struct slice rest, struct statsd_metric *out)
+/* Where segments are taken, a colon in *field ends it, and all behind it are segments; `rest` is
+ * what follows the field in the line. */
+static bool end_segment(unsigned takes, struct slice *field, struct slice rest,
+                        struct statsd_metric *out)
 {
-    while (rest.len) {
+    struct slice head, tail = *field;
+    if (!(takes & STATSD_TAKES_SEGMENTS) || !slice_cut(&tail, ':', &head))
+        return false;
+    *field = head;
+    out->segments = slice_make(tail.at, (size_t)(rest.at + rest.len - tail.at));
+    return true;
+}
+
+static enum statsd_reject read_rate(unsigned takes, struct slice digits, struct statsd_metric *out)
+{
+    double rate;
+    if (!short_decimal(digits, &rate) && !slice_to_double(digits, &rate))
+        return STATSD_BAD_RATE;
+    if (rate > 0 && rate <= 1)
+        out->weight = 1 / rate;
+    else if (takes & STATSD_FORGIVES_RATES)
+        out->weight = 1;
+    else
+        return STATSD_BAD_RATE;
+    return STATSD_ACCEPTED;
+}
+
+/* A time belongs to what needs no aggregation: counts and readings. */
+static enum statsd_reject read_time(unsigned takes, struct slice field, struct statsd_metric *out)
+{
+    uint64_t time_s;
+    if (!(takes & STATSD_TAKES_TIME) ||
+        (out->type != STATSD_COUNTER && out->type != STATSD_GAUGE)) {
+        out->ignored |= ignored_bit(field);
+        return STATSD_ACCEPTED;
+    }
+    if (!slice_to_u64(slice_skip(field, 1), &time_s) || time_s == 0 ||
+        time_s >= (uint64_t)STATSD_TIME_MAX)
+        return STATSD_BAD_TIME;
+    out->time_s = (int64_t)time_s;
+    return STATSD_ACCEPTED;
+}
+
+static enum statsd_reject read_fields(unsigned takes, struct slice rest, struct statsd_metric *out)
+{
+    enum statsd_reject reject = STATSD_ACCEPTED;
+    while (rest.len && reject == STATSD_ACCEPTED) {
         struct slice field;
-        double rate;
         slice_cut(&rest, '|', &field);
-        if (field.len && field.at[0] == '#') {
+        char first = field.len ? field.at[0] : 0;
+        if (first == '#' && takes & STATSD_TAKES_TAGS) {
             out->tags = slice_skip(field, 1);
-        } else if (field.len && field.at[0] == '@') {
-            struct slice digits = slice_skip(field, 1);
-            if (!short_decimal(digits, &rate) && !slice_to_double(digits, &rate))
-                return STATSD_BAD_RATE;
-            if (!(rate > 0 && rate <= 1))
-                return STATSD_BAD_RATE;
-            out->weight = 1 / rate;
+        } else if (first == '@') {
+            if (end_segment(takes, &field, rest, out))
+                rest.len = 0;
+            reject = read_rate(takes, slice_skip(field, 1), out);
+        } else if (first == 'T') {
+            reject = read_time(takes, field, out);
         } else {
             out->ignored |= ignored_bit(field);
         }
     }
-    return out->tags.len > STATSD_TAGS_MAX ? STATSD_TOO_LONG : STATSD_ACCEPTED;
+    return reject == STATSD_ACCEPTED && out->tags.len > STATSD_TAGS_MAX ? STATSD_TOO_LONG : reject;
 }
 
-enum statsd_reject statsd_parse(struct slice line, struct statsd_metric *out)
+/* Where values cannot be packed, 1:2|c is a segment without a type and another one. */
+static bool cut_untyped(struct slice rest, struct statsd_metric *out)
 {
+    struct slice head;
+    if (!slice_cut(&rest, ':', &head) || (head.len && memchr(head.at, '|', head.len)))
+        return false;
+    out->segments = rest;
+    return true;
+}
+
+/* 320|ms|@0.1|#route:/buy */
+static enum statsd_reject read_segment(const struct statsd_profile *profile, struct slice rest,
+                                       struct statsd_metric *out)
+{
+    const unsigned both = STATSD_TAKES_PACKING | STATSD_TAKES_SEGMENTS;
     struct slice values, type;
-    if (line.len && line.at[0] == '_') {
+    if ((profile->takes & both) == STATSD_TAKES_SEGMENTS && cut_untyped(rest, out))
+        return STATSD_NO_TYPE;
+    if (!slice_cut(&rest, '|', &values))
+        return STATSD_NO_TYPE;
+    slice_cut(&rest, '|', &type);
+    if (!read_type(profile, type, out)) {
+        bool ended = end_segment(profile->takes, &type, rest, out);
+        if (!ended || !read_type(profile, type, out))
+            return type.len ? STATSD_BAD_TYPE : STATSD_NO_TYPE;
+        rest.len = 0;
+    }
+    enum statsd_reject reject = read_fields(profile->takes, rest, out);
+    return reject == STATSD_ACCEPTED ? read_values(profile->takes, values, out) : reject;
+}
+
+/* The tags in a name do not count towards its limit. */
+static bool name_fits(const struct statsd_profile *profile, struct slice raw)
+{
+    if (raw.len <= STATSD_NAME_MAX)
+        return true;
+    struct statsd_name name = statsd_split_name(profile->dialect, raw);
+    return name.head.len + name.tail.len <= STATSD_NAME_MAX && name.tags.len <= STATSD_TAGS_MAX;
+}
+
+enum statsd_reject statsd_parse(const struct statsd_profile *profile, struct slice line,
+                                struct statsd_metric *out)
+{
+    *out = (struct statsd_metric){.weight = 1, .dialect = profile->dialect};
+    if (line.len && line.at[0] == '_' && profile->takes & STATSD_TAKES_NOTICES) {
         if (slice_starts_with(line, SLICE("_e{")))
             return STATSD_EVENT;
         if (slice_starts_with(line, SLICE("_sc|")))
             return STATSD_SERVICE_CHECK;
     }
-    *out = (struct statsd_metric){.weight = 1};
     if (!slice_cut(&line, ':', &out->name))
         return STATSD_NO_COLON;
     if (out->name.len == 0)
         return STATSD_EMPTY_NAME;
-    if (out->name.len > STATSD_NAME_MAX)
+    if (!name_fits(profile, out->name))
         return STATSD_TOO_LONG;
-    if (!slice_cut(&line, '|', &values))
-        return STATSD_NO_TYPE;
-    slice_cut(&line, '|', &type);
-    if (!read_type(type, &out->type))
-        return type.len ? STATSD_BAD_TYPE : STATSD_NO_TYPE;
-    enum statsd_reject reject = read_fields(line, out);
-    return reject == STATSD_ACCEPTED ? read_values(values, out) : reject;
+    return read_segment(profile, line, out);
+}
+
+enum statsd_reject statsd_next_segment(const struct statsd_profile *profile,
+                                       struct statsd_metric *metric)
+{
+    struct slice rest = metric->segments;
+    *metric =
+        (struct statsd_metric){.name = metric->name, .weight = 1, .dialect = profile->dialect};
+    return read_segment(profile, rest, metric);
 }

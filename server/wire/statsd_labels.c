@@ -1,7 +1,7 @@
 /* statsd_labels: raw name and tag bytes -> a label set, once per new series.
  *
- *   api.latency + route:/buy,canary,route:/sell
- *   -> __name__="api.latency", canary="true", route="/sell"
+ *   api.latency;zone=a + route:/buy,canary,route:/sell
+ *   -> __name__="api.latency", canary="true", route="/sell", zone="a"
  *
  * Bytes that need no change are not copied; the slices then point into the input.
  */
@@ -50,12 +50,12 @@ static struct slice clean(struct slice s, bool spaces_allowed, struct arena *are
 }
 
 /* False for a tag that makes no label. */
-static bool read_tag(struct slice tag, struct arena *arena, struct label *out)
+static bool read_tag(struct slice tag, char equals, struct arena *arena, struct label *out)
 {
     struct slice key, value = tag;
     if (value.len && value.at[0] == '#') /* the PHP client repeats it before every tag */
         value = slice_skip(value, 1);
-    if (!slice_cut(&value, ':', &key))
+    if (!slice_cut(&value, equals, &key))
         value = SLICE("true");
     if (key.len == 0 || value.len == 0)
         return false;
@@ -63,6 +63,26 @@ static bool read_tag(struct slice tag, struct arena *arena, struct label *out)
     out->value = clean(value, true, arena);
     if (slice_starts_with(out->name, SLICE("__")))
         out->name = arena_format(arena, "exported" SLICE_FMT, SLICE_ARG(out->name));
+    return true;
+}
+
+/* How tags are written: a;k=v;k=v or #k:v,k:v. */
+struct tag_form {
+    char separates, equals;
+};
+
+/* Appends the labels of the tags to `count` ones; false when there is no room. */
+static bool read_tags(struct slice tags, struct tag_form form, struct arena *arena,
+                      struct label *at, size_t *count)
+{
+    while (tags.len) {
+        struct slice tag;
+        slice_cut(&tags, form.separates, &tag);
+        /* Room stays for one label more: the registry may add statsd_type. */
+        if (*count == LABELS_MAX - 1)
+            return false;
+        *count += read_tag(tag, form.equals, arena, &at[*count]);
+    }
     return true;
 }
 
@@ -79,21 +99,21 @@ static size_t drop_duplicates(struct label *at, size_t count)
     return kept;
 }
 
-bool statsd_labels(struct slice name, struct slice tags, struct arena *arena, struct labels *out)
+bool statsd_labels(struct statsd_name name, struct slice tags, struct arena *arena,
+                   struct labels *out)
 {
     struct label *at = arena_alloc(arena, LABELS_MAX * sizeof *at);
     if (!at)
         return false;
+    struct slice whole = clean(name.head, false, arena);
+    if (name.tail.len + name.suffix.len)
+        whole = arena_format(arena, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(whole),
+                             SLICE_ARG(clean(name.tail, false, arena)), SLICE_ARG(name.suffix));
     size_t count = 0;
-    at[count++] = (struct label){SLICE(LABEL_NAME), clean(name, false, arena)};
-    while (tags.len) {
-        struct slice tag;
-        slice_cut(&tags, ',', &tag);
-        /* Room stays for one label more: the registry may add statsd_type. */
-        if (count == LABELS_MAX - 1)
-            return false;
-        count += read_tag(tag, arena, &at[count]);
-    }
+    at[count++] = (struct label){SLICE(LABEL_NAME), whole};
+    if (!read_tags(name.tags, (struct tag_form){name.separator, '='}, arena, at, &count) ||
+        !read_tags(tags, (struct tag_form){',', ':'}, arena, at, &count))
+        return false;
     labels_sort(at, count);
     *out = (struct labels){at, drop_duplicates(at, count)};
     return !arena->exhausted;

@@ -45,6 +45,21 @@ def test_packed_values_and_dotted_labels(lapwing):
     assert labels == {"__name__": "q", "a.b": "c d", "exported__name__": "x"}
 
 
+def test_each_listener_has_its_dialect(lapwing):
+    server = lapwing('statsd: {udp: "127.0.0.1:0", tcp: "127.0.0.1:0", flush_interval: 1s, '
+                     "profile: etsy, tcp_profile: dogstatsd}")
+    server.statsd("udp:5|g:-2|g:7|ms", "tagged;zone=a:3:-1|c", "moved:-2|c|#zone:a")
+    with server.tcp("statsd_tcp") as tcp:
+        tcp.sendall(b"tcp:5|g\ntcp:-2|g\npacked:1:2:-4|c|#zone:a\n")
+    assert await_(lambda: server.value("packed")) == 3
+    assert server.value("tcp") == -2
+    assert server.value("packed_decrements") == 4
+    assert await_(lambda: server.value("moved_decrements{zone='a'}")) == 2
+    assert server.value("udp{statsd_type=''}") == 3
+    assert server.value("histogram_sum(udp{statsd_type!=''})") == 7
+    assert server.value("tagged_decrements{zone='a'}") == 1
+
+
 def test_hot_shots(lapwing, node):
     server = lapwing()
     node("""
@@ -90,7 +105,7 @@ def test_unix_socket(lapwing, tmp_path):
 
 def test_a_malformed_line_drops_only_itself(lapwing):
     server = lapwing()
-    server.statsd("good:1|c", "bad", "good:x|c", "good:1|zz", ":1|c", "good:1|c|@7", "good:-1|c",
+    server.statsd("good:1|c", "bad", "good:x|c", "good:1|zz", ":1|c", "good:1|c|@7", "good:-1|C",
                   "good:nan|g", "_e{5,4}:title|text", "good:2|c")
     assert await_(lambda: server.value("good")) == 3
     for reason in ("no_colon", "bad_value", "bad_type", "empty_name", "bad_rate", "negative_count",

@@ -1,5 +1,6 @@
-/* statsd: any datagram. Every accepted metric points into its line and is finite, packed values
- * read back as checked, and its tags make a sorted, duplicate-free, bounded set of labels. */
+/* statsd: any datagram, in the dialect that its first byte picks. Every accepted metric points into
+ * its line and is finite, uses nothing that its profile does not take, packed values read back as
+ * checked, segments end, and the tags make a sorted, duplicate-free, bounded set of labels. */
 #include <assert.h>
 #include <math.h>
 
@@ -15,7 +16,10 @@ static bool lies_in(struct slice inner, struct slice outer)
 static void check_labels(const struct statsd_metric *metric, struct arena *arena)
 {
     struct labels labels;
-    if (!statsd_labels(metric->name, metric->tags, arena, &labels))
+    struct statsd_name name = statsd_split_name(metric->dialect, metric->name);
+    assert(name.head.len + name.tail.len && name.head.len + name.tail.len <= STATSD_NAME_MAX);
+    assert(name.tags.len <= STATSD_TAGS_MAX);
+    if (!statsd_labels(name, metric->tags, arena, &labels))
         return;
     assert(labels.count >= 1 && labels.count < LABELS_MAX);
     assert(labels_get(labels, SLICE(LABEL_NAME)).len > 0);
@@ -30,32 +34,63 @@ static void check_values(struct statsd_metric metric)
     size_t bound = metric.more.len + 1, count = 0;
     do {
         assert(isfinite(metric.value));
-        assert(metric.type != STATSD_COUNTER || metric.value >= 0);
+        assert(metric.type != STATSD_TOTAL || metric.value >= 0);
+        assert(!metric.is_delta || metric.type == STATSD_GAUGE);
         assert(metric.type == STATSD_GAUGE || isfinite(metric.value * metric.weight));
         assert(++count <= bound);
     } while (statsd_cut_value(&metric));
     assert(metric.more.len == 0);
 }
 
+static void check_metric(const struct statsd_profile *profile, const struct statsd_metric *metric,
+                         struct slice line, struct arena *arena)
+{
+    unsigned takes = profile->takes;
+    assert(metric->dialect == profile->dialect && metric->type < STATSD_DECREMENT);
+    assert(lies_in(metric->name, line) && lies_in(metric->tags, line));
+    assert(lies_in(metric->member, line) && lies_in(metric->more, line));
+    assert(metric->name.len && metric->weight >= 1);
+    assert(metric->time_s >= 0 && metric->time_s < STATSD_TIME_MAX);
+    assert(takes & STATSD_TAKES_PACKING || metric->more.len == 0);
+    assert(takes & STATSD_TAKES_TAGS || metric->tags.len == 0);
+    assert(takes & STATSD_TAKES_TIME || metric->time_s == 0);
+    assert(takes & STATSD_TAKES_DELTAS || !metric->signs_move);
+    if (metric->type != STATSD_SET)
+        check_values(*metric);
+    arena_reset(arena);
+    check_labels(metric, arena);
+}
+
+static void check_line(const struct statsd_profile *profile, struct slice line, struct arena *arena)
+{
+    struct statsd_metric metric;
+    enum statsd_reject reject = statsd_parse(profile, line, &metric);
+    size_t left = line.len;
+    for (;;) {
+        assert(reject < STATSD_REJECT_COUNT && statsd_reject_names[reject]);
+        assert(lies_in(metric.segments, line));
+        assert(metric.segments.len < left); /* so it ends */
+        assert(profile->takes & STATSD_TAKES_SEGMENTS || metric.segments.len == 0);
+        if (reject == STATSD_ACCEPTED)
+            check_metric(profile, &metric, line, arena);
+        if (metric.segments.len == 0)
+            return;
+        left = metric.segments.len;
+        reject = statsd_next_segment(profile, &metric);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct slice rest = slice_make(data, size), line;
+    if (size == 0)
+        return 0;
+    const struct statsd_profile *profile = &statsd_profiles[data[0] % STATSD_DIALECT_COUNT];
+    struct slice rest = slice_make(data + 1, size - 1), line;
     struct arena arena;
     arena_init(&arena, 1 << 20);
     while (statsd_cut_line(&rest, &line)) {
-        struct statsd_metric metric;
         assert(line.len > 0);
-        enum statsd_reject reject = statsd_parse(line, &metric);
-        assert(reject < STATSD_REJECT_COUNT && statsd_reject_names[reject]);
-        if (reject != STATSD_ACCEPTED)
-            continue;
-        assert(lies_in(metric.name, line) && lies_in(metric.tags, line));
-        assert(lies_in(metric.member, line) && lies_in(metric.more, line));
-        assert(metric.name.len && metric.name.len <= STATSD_NAME_MAX && metric.weight >= 1);
-        if (metric.type != STATSD_SET)
-            check_values(metric);
-        arena_reset(&arena);
-        check_labels(&metric, &arena);
+        check_line(profile, line, &arena);
     }
     arena_release(&arena);
     return 0;

@@ -44,7 +44,7 @@ static void defaults_are_a_working_server(void **state)
     assert_string_equal(config.statsd.tcp, "127.0.0.1:8125");
     assert_string_equal(config.logs.json_tcp, "127.0.0.1:5170");
     assert_int_equal(config.statsd.flush_interval_ms, 10000);
-    assert_int_equal(config.statsd.gauge_sign, GAUGE_SIGN_DELTA);
+    assert_int_equal(config.statsd.gauge_sign, GAUGE_SIGN_PROFILE);
     assert_int_equal(config.http.body_max, 20 << 20);
     assert_int_equal(config.http.inflated_max, 100 << 20);
     assert_int_equal(config.limits.series, 1000000);

@@ -24,7 +24,6 @@ static const struct intake_options roomy = {
     .entries_max = 100000,
     .key_bytes_max = 1 << 24,
     .sketch_bytes_max = 1 << 26,
-    .gauge_delta = true,
 };
 
 struct fixture {
@@ -74,11 +73,24 @@ static void flush(struct fixture *fixture)
     store_batch_free(batch);
 }
 
-static void add_line(struct intake *intake, const char *line)
+static void add_line_of(enum statsd_dialect dialect, struct intake *intake, const char *line)
 {
     struct statsd_metric metric;
-    assert_int_equal(statsd_parse(slice_of_string(line), &metric), STATSD_ACCEPTED);
+    assert_int_equal(statsd_parse(&statsd_profiles[dialect], slice_of_string(line), &metric),
+                     STATSD_ACCEPTED);
     intake_add(intake, &metric, 1);
+}
+
+static void add_line(struct intake *intake, const char *line)
+{
+    add_line_of(STATSD_UNION, intake, line);
+}
+
+static void tick(struct fixture *fixture, struct intake *table)
+{
+    assert_true(intake_swap(table));
+    intake_fold(table, fixture->registry);
+    flush(fixture);
 }
 
 /* The last sample of name{label="value"}; histograms fill *histogram. */
@@ -237,19 +249,59 @@ static void raw_keys_of_one_series_meet(void **state)
     intake_free(table);
 }
 
-static void absolute_gauges_keep_their_sign(void **state)
+static void dialects_of_one_table_stay_apart(void **state)
 {
     struct fixture *fixture = *state;
-    struct intake_options options = roomy;
-    options.gauge_delta = false;
-    struct intake *table = intake_new(&options);
-    add_line(table, "g:5|g|#host:x");
-    add_line(table, "g:-3|g|#host:x");
-    assert_true(intake_swap(table));
-    intake_fold(table, fixture->registry);
-    flush(fixture);
+    struct intake *table = intake_new(&roomy);
+    add_line_of(STATSD_DOGSTATSD, table, "g:5|g|#host:x");
+    add_line_of(STATSD_DOGSTATSD, table, "g:-3|g|#host:x");
+    add_line_of(STATSD_ETSY, table, "h:5|g|#host:x");
+    add_line_of(STATSD_ETSY, table, "h:-3|g|#host:x");
+    add_line_of(STATSD_ETSY, table, "c;host=x:1|c");
+    add_line_of(STATSD_UNION, table, "c,host=x:2|c");
+    add_line_of(STATSD_DOGSTATSD, table, "c,host=x:4|c|#host:x");
+    tick(fixture, table);
     assert_true(last(fixture, "g", "x", NULL) == -3);
+    assert_true(last(fixture, "h", "x", NULL) == 2);
+    assert_true(last(fixture, "c", "x", NULL) == 3);
+    assert_true(last(fixture, "c,host=x", "x", NULL) == 4);
     intake_free(table);
+}
+
+static void counts_below_zero_have_a_series_of_their_own(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake *table = intake_new(&roomy);
+    add_line(table, "a:5:-2|c|#host:x");
+    add_line(table, "a:-1|c|@0.5|#host:x");
+    add_line(table, "b[host=x].c:-1|c");
+    tick(fixture, table);
+    assert_true(last(fixture, "a", "x", NULL) == 5);
+    assert_true(last(fixture, "a_decrements", "x", NULL) == 4);
+    assert_true(last(fixture, "b.c", "x", NULL) == 0);
+    assert_true(last(fixture, "b.c_decrements", "x", NULL) == 1);
+    intake_free(table);
+}
+
+static void of_running_totals_the_rises_count(void **state)
+{
+    static const struct {
+        const char *line;
+        double total;
+    } table[] = {
+        {"t:100|C|#host:x", 0}, /* what was before nobody knows */
+        {"t:130|C|#host:x", 30}, {"t:130|C|#host:x", 30},
+        {"t:7|C|#host:x", 37}, /* its sender began anew */
+        {"t:8:9|C|#host:x", 39},
+    };
+    struct fixture *fixture = *state;
+    struct intake *intake = intake_new(&roomy);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        add_line(intake, table[i].line);
+        tick(fixture, intake);
+        assert_true(last(fixture, "t", "x", NULL) == table[i].total);
+    }
+    intake_free(intake);
 }
 
 static void a_full_table_keeps_totals(void **state)
@@ -270,11 +322,9 @@ static void a_full_table_keeps_totals(void **state)
     assert_true(last(fixture, "b", "x", NULL) == 3);
     assert_true(isnan(last(fixture, "c", "x", NULL)));
     assert_true(last_of(fixture, "c", overflow, NULL) == 3);
-    add_line(table, "a:1|c|#host:y");
-    add_line(table, "c:1|c|#host:y");
-    assert_true(intake_swap(table));
-    intake_fold(table, fixture->registry);
-    flush(fixture);
+    add_line(table, "a,host=y:1|c");
+    add_line(table, "[host=y]c:1|c");
+    tick(fixture, table);
     assert_true(last_of(fixture, "a", overflow, NULL) == 1);
     assert_true(last_of(fixture, "c", overflow, NULL) == 4);
     intake_free(table);
@@ -305,9 +355,14 @@ static void idle_entries_leave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(equals_the_naive_model),      CASE(sets_merge_over_tables),
-        CASE(raw_keys_of_one_series_meet), CASE(absolute_gauges_keep_their_sign),
-        CASE(a_full_table_keeps_totals),   CASE(idle_entries_leave),
+        CASE(equals_the_naive_model),
+        CASE(sets_merge_over_tables),
+        CASE(raw_keys_of_one_series_meet),
+        CASE(dialects_of_one_table_stay_apart),
+        CASE(counts_below_zero_have_a_series_of_their_own),
+        CASE(of_running_totals_the_rises_count),
+        CASE(a_full_table_keeps_totals),
+        CASE(idle_entries_leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,124 +4,170 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "server/wire/statsd.h"
+#include "storage/base/yaml.h"
 
-#define TEXT_MAX 512
+#define TEXT_MAX   4096
+#define LINES_FILE "tests/statsd/lines.txt"
+#define LINES_MIN  200
+#define ARENA_MAX  65536
 
-/* "name type value,value... weight tags", so that one line of a table checks all of a metric. */
-static void describe(struct slice line, char *out)
+/* --- the table of lines --- */
+
+static void append_labels(const struct statsd_metric *metric, struct buffer *out)
 {
-    static const char types[] = "cgms";
-    struct statsd_metric metric;
-    enum statsd_reject reject = statsd_parse(line, &metric);
-    if (reject != STATSD_ACCEPTED) {
-        snprintf(out, TEXT_MAX, "%s", statsd_reject_names[reject]);
-        return;
-    }
-    int len = snprintf(out, TEXT_MAX, SLICE_FMT " %c ", SLICE_ARG(metric.name), types[metric.type]);
+    struct arena arena;
+    struct labels labels;
+    arena_init(&arena, ARENA_MAX);
+    if (statsd_labels(statsd_split_name(metric->dialect, metric->name), metric->tags, &arena,
+                      &labels))
+        labels_print(labels, out);
+    else
+        buffer_append_string(out, "too many tags");
+    arena_release(&arena);
+}
+
+/* name{tags} type value,value... x<weight> @<time>; a value that moves a gauge has a ~. */
+static void describe_metric(struct statsd_metric metric, struct buffer *out)
+{
+    static const char *const types[STATSD_TYPE_COUNT] = {
+        [STATSD_COUNTER] = "counter", [STATSD_GAUGE] = "gauge", [STATSD_TIMER] = "timer",
+        [STATSD_SET] = "set",         [STATSD_TOTAL] = "total",
+    };
+    append_labels(&metric, out);
+    buffer_append_format(out, " %s ", types[metric.type]);
     if (metric.type == STATSD_SET) {
-        len += snprintf(out + len, TEXT_MAX - (size_t)len, SLICE_FMT, SLICE_ARG(metric.member));
+        buffer_append_slice(out, metric.member);
     } else {
         const char *comma = "";
         do {
-            len += snprintf(out + len, TEXT_MAX - (size_t)len, "%s%s%.15g", comma,
-                            metric.is_signed ? "~" : "", metric.value);
+            buffer_append_format(out, "%s%s%.15g", comma, metric.is_delta ? "~" : "", metric.value);
             comma = ",";
         } while (statsd_cut_value(&metric));
     }
-    len += snprintf(out + len, TEXT_MAX - (size_t)len, " x%g", metric.weight);
-    if (metric.tags.len)
-        snprintf(out + len, TEXT_MAX - (size_t)len, " " SLICE_FMT, SLICE_ARG(metric.tags));
+    if (metric.weight > 1)
+        buffer_append_format(out, " x%.12g", metric.weight);
+    if (metric.time_s)
+        buffer_append_format(out, " @%lld", (long long)metric.time_s);
 }
 
-static void lines_say(void **state)
+/* All segments of a line, " + " between them. */
+static void describe(enum statsd_dialect dialect, struct slice line, struct buffer *out)
 {
-    (void)state;
-    static const struct {
-        const char *line, *meaning;
-    } table[] = {
-        /* the original protocol */
-        {"gorets:1|c", "gorets c 1 x1"},
-        {"gorets:1|c|@0.1", "gorets c 1 x10"},
-        {"glork:320|ms", "glork m 320 x1"},
-        {"glork:320|ms|@0.1", "glork m 320 x10"},
-        {"gaugor:333|g", "gaugor g 333 x1"},
-        {"gaugor:-10|g", "gaugor g ~-10 x1"},
-        {"gaugor:+4|g", "gaugor g ~4 x1"},
-        {"uniques:765|s", "uniques s 765 x1"},
-        /* numbers */
-        {"a:0|c", "a c 0 x1"},
-        {"a:3.25|c", "a c 3.25 x1"},
-        {"a:.5|ms", "a m 0.5 x1"},
-        {"a:5.|ms", "a m 5 x1"},
-        {"a:1e3|ms", "a m 1000 x1"},
-        {"a:-1.5E-2|h", "a m ~-0.015 x1"},
-        {"a:123456789012345|c", "a c 123456789012345 x1"},
-        {"a:12345678901234567890|g", "a g 1.23456789012346e+19 x1"},
-        {"a:0.1|g", "a g 0.1 x1"},
-        /* DogStatsD */
-        {"a:1|h|#x:y", "a m 1 x1 x:y"},
-        {"a:1|d|#x:y,z", "a m 1 x1 x:y,z"},
-        {"a:1|c|#x:y|@0.5", "a c 1 x2 x:y"},
-        {"a:1|c|@0.5|#x:y|c:in-12|T1656581409|e:it-false|card:low|future", "a c 1 x2 x:y"},
-        {"a:1|c|#x:1|#x:2", "a c 1 x1 x:2"},
-        {"a:1|c|#", "a c 1 x1"},
-        {"a:1|c|", "a c 1 x1"},
-        {"a:1:2:3|ms", "a m 1,2,3 x1"},
-        {"a:1:-2:+3|g|#x:y", "a g 1,~-2,~3 x1 x:y"},
-        {"a:21::22|ms", "a m 21,22 x1"},
-        {"a:1:2:|ms", "a m 1,2 x1"},
-        {"a:abc:def|s", "a s abc:def x1"},
-        {"a b/c;k=v:1|c", "a b/c;k=v c 1 x1"},
-        /* refused */
-        {"gorets|c", "no_colon"},
-        {"gorets", "no_colon"},
-        {":1|c", "empty_name"},
-        {"a:1", "no_type"},
-        {"a:1|", "no_type"},
-        {"a:1||@0.1", "no_type"},
-        {"a:1|x", "bad_type"},
-        {"a:1|C", "bad_type"},
-        {"a:1|cfoo", "bad_type"},
-        {"a:1|msg", "bad_type"},
-        {"a:1|c:2|ms", "bad_type"},
-        {"a:|c", "bad_value"},
-        {"a:|s", "bad_value"},
-        {"a:::|g", "bad_value"},
-        {"a:x|c", "bad_value"},
-        {"a:1x|c", "bad_value"},
-        {"a:1.2.3|g", "bad_value"},
-        {"a:.|g", "bad_value"},
-        {"a:-|g", "bad_value"},
-        {"a:0x10|c", "bad_value"},
-        {"a:1:x:3|ms", "bad_value"},
-        {"a: 1|c", "bad_value"},
-        {"a:nan|g", "not_finite"},
-        {"a:-Inf|g", "not_finite"},
-        {"a:infinity|ms", "not_finite"},
-        {"a:1e300|ms|@1e-300", "not_finite"},
-        {"a:-1|c", "negative_count"},
-        {"a:1:-1|c", "negative_count"},
-        {"a:1|c|@0", "bad_rate"},
-        {"a:1|c|@", "bad_rate"},
-        {"a:1|c|@2", "bad_rate"},
-        {"a:1|c|@-0.5", "bad_rate"},
-        {"a:1|c|@x", "bad_rate"},
-        {"a:1|g|@nan", "bad_rate"},
-        {"_e{5,4}:title|text", "unsupported_event"},
-        {"_sc|db|0|#x:y", "unsupported_service_check"},
-        {"_e:1|c", "_e c 1 x1"},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        char text[TEXT_MAX];
-        describe(slice_of_string(table[i].line), text);
-        if (strcmp(text, table[i].meaning) != 0)
-            fail_msg("%s: got `%s`, want `%s`", table[i].line, text, table[i].meaning);
+    const struct statsd_profile *profile = &statsd_profiles[dialect];
+    struct statsd_metric metric;
+    enum statsd_reject reject = statsd_parse(profile, line, &metric);
+    buffer_reset(out);
+    for (;;) {
+        if (reject == STATSD_ACCEPTED)
+            describe_metric(metric, out);
+        else
+            buffer_append_string(out, statsd_reject_names[reject]);
+        if (metric.segments.len == 0)
+            return;
+        buffer_append_string(out, " + ");
+        reject = statsd_next_segment(profile, &metric);
     }
 }
+
+/* \t, \\ and \xNN stand for a byte. */
+static struct slice unescape(struct slice text, char *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] != '\\') {
+            out[len++] = text.at[i];
+            continue;
+        }
+        assert_true(i + 1 < text.len);
+        char kind = text.at[++i];
+        if (kind == 'x') {
+            char digits[3] = {text.at[i + 1], text.at[i + 2], 0};
+            out[len++] = (char)strtol(digits, NULL, 16);
+            i += 2;
+        } else {
+            out[len++] = (char)(kind == 't' ? '\t' : kind);
+        }
+    }
+    return slice_make(out, len);
+}
+
+/* The dialects named before the colon, as bits. */
+static unsigned dialects_of(struct slice names)
+{
+    unsigned bits = 0;
+    if (slice_equal(names, SLICE("all")))
+        return (1u << STATSD_DIALECT_COUNT) - 1;
+    while (names.len) {
+        struct slice name;
+        unsigned before = bits;
+        slice_cut(&names, ' ', &name);
+        for (unsigned i = 0; i < STATSD_DIALECT_COUNT; i++)
+            if (slice_equal_string(name, statsd_profiles[i].name))
+                bits |= 1u << i;
+        assert_true(bits != before);
+    }
+    return bits;
+}
+
+static void check_row(unsigned dialects, struct slice line, struct slice meaning)
+{
+    struct buffer got;
+    buffer_init(&got, TEXT_MAX);
+    for (unsigned i = 0; i < STATSD_DIALECT_COUNT; i++) {
+        if (!(dialects >> i & 1))
+            continue;
+        describe(i, line, &got);
+        if (!slice_equal(buffer_slice(&got), meaning))
+            fail_msg("%s: " SLICE_FMT ": got `" SLICE_FMT "`, want `" SLICE_FMT "`",
+                     statsd_profiles[i].name, SLICE_ARG(line), SLICE_ARG(buffer_slice(&got)),
+                     SLICE_ARG(meaning));
+    }
+    buffer_release(&got);
+}
+
+/* See the head of the file for its form. */
+static void lines_say_what_the_table_says(void **state)
+{
+    (void)state;
+    const unsigned all = (1u << STATSD_DIALECT_COUNT) - 1;
+    struct arena arena;
+    struct slice text, row, line = {NULL, 0};
+    struct error err = {0};
+    static char raw[TEXT_MAX];
+    unsigned seen = all;
+    int count = 0;
+    arena_init(&arena, 1 << 20);
+    if (file_read(LINES_FILE, 1 << 20, &arena, &text, &err))
+        fail_msg("%s", err.text);
+    while (text.len) {
+        slice_cut(&text, '\n', &row);
+        if (row.len == 0 || slice_starts_with(row, SLICE("# ")))
+            continue;
+        if (!slice_starts_with(row, SLICE("    "))) {
+            assert_int_equal(seen, all); /* every line says something of every profile */
+            line = unescape(row, raw);
+            seen = 0;
+            count++;
+            continue;
+        }
+        struct slice names, meaning = slice_skip(row, 4);
+        assert_true(slice_cut(&meaning, ':', &names));
+        unsigned dialects = dialects_of(names);
+        assert_int_equal(seen & dialects, 0);
+        seen |= dialects;
+        check_row(dialects, line, slice_skip(meaning, 1));
+    }
+    assert_int_equal(seen, all);
+    assert_true(count >= LINES_MIN);
+    arena_release(&arena);
+}
+
+/* --- the rest --- */
 
 static void lengths_are_bounded(void **state)
 {
@@ -138,7 +184,9 @@ static void lengths_are_bounded(void **state)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct statsd_metric metric;
         int len = snprintf(line, sizeof line, "%0*d:1|c|#%0*d", table[i].name, 0, table[i].tags, 0);
-        assert_int_equal(statsd_parse(slice_make(line, (size_t)len), &metric), table[i].reject);
+        assert_int_equal(
+            statsd_parse(&statsd_profiles[STATSD_UNION], slice_make(line, (size_t)len), &metric),
+            table[i].reject);
     }
 }
 
@@ -146,11 +194,14 @@ static void ignored_fields_are_told(void **state)
 {
     (void)state;
     struct statsd_metric metric;
-    assert_int_equal(statsd_parse(SLICE("a:1|c|c:x|T1|e:y|card:low"), &metric), STATSD_ACCEPTED);
+    assert_int_equal(
+        statsd_parse(&statsd_profiles[STATSD_UNION], SLICE("a:1|ms|c:x|T1|e:y|card:low"), &metric),
+        STATSD_ACCEPTED);
     assert_int_equal(metric.ignored, 1 << STATSD_IGNORED_CONTAINER | 1 << STATSD_IGNORED_TIMESTAMP |
                                          1 << STATSD_IGNORED_EXTERNAL |
                                          1 << STATSD_IGNORED_CARDINALITY);
-    assert_int_equal(statsd_parse(SLICE("a:1|c|new"), &metric), STATSD_ACCEPTED);
+    assert_int_equal(statsd_parse(&statsd_profiles[STATSD_UNION], SLICE("a:1|c|new"), &metric),
+                     STATSD_ACCEPTED);
     assert_int_equal(metric.ignored, 1 << STATSD_IGNORED_OTHER);
 }
 
@@ -192,7 +243,8 @@ static void tags_become_labels(void **state)
         struct labels labels;
         arena_init(&arena, 65536);
         buffer_init(&text, 65536);
-        assert_true(statsd_labels(table[i].name, table[i].tags, &arena, &labels));
+        assert_true(statsd_labels((struct statsd_name){.head = table[i].name}, table[i].tags,
+                                  &arena, &labels));
         labels_print(labels, &text);
         buffer_append_char(&text, 0);
         assert_string_equal(text.at, table[i].labels);
@@ -211,10 +263,12 @@ static void labels_are_bounded(void **state)
     buffer_init(&tags, 65536);
     for (int i = 0; i < LABELS_MAX - 2; i++)
         buffer_append_format(&tags, "%sk%d:v", i ? "," : "", i);
-    assert_true(statsd_labels(SLICE("a"), buffer_slice(&tags), &arena, &labels));
+    assert_true(statsd_labels((struct statsd_name){.head = SLICE("a")}, buffer_slice(&tags), &arena,
+                              &labels));
     assert_int_equal(labels.count, LABELS_MAX - 1);
     buffer_append_string(&tags, ",one:more");
-    assert_false(statsd_labels(SLICE("a"), buffer_slice(&tags), &arena, &labels));
+    assert_false(statsd_labels((struct statsd_name){.head = SLICE("a")}, buffer_slice(&tags),
+                               &arena, &labels));
     buffer_release(&tags);
     arena_release(&arena);
 }
@@ -222,7 +276,7 @@ static void labels_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_say),
+        cmocka_unit_test(lines_say_what_the_table_says),
         cmocka_unit_test(lengths_are_bounded),
         cmocka_unit_test(ignored_fields_are_told),
         cmocka_unit_test(datagrams_split_into_lines),
