@@ -200,7 +200,7 @@ static int reading_one(struct reading *reading, const struct store_series *serie
     return reading_samples(reading, series);
 }
 
-/* Rollups of no closed day would be made from the samples each time. */
+/* Rollups that are not stored would be made from the samples each time. */
 static enum source choose_source(const struct reading *reading)
 {
     const struct range *range = &reading->range;
@@ -211,10 +211,11 @@ static enum source choose_source(const struct reading *reading)
         .steps = reading->grid->steps,
         .instant = reading->instant,
     };
-    if (!reading->take_buckets ||
-        !store_has_rollup(reading->eval->store, windows.start_ms, range_last(range, reading->grid)))
+    enum source source = reading->take_buckets ? source_choose(&windows) : SOURCE_SAMPLES;
+    enum store_tier tier = source == SOURCE_5M ? STORE_5M : STORE_1H;
+    if (source == SOURCE_SAMPLES || !store_has_rollup(reading->eval->store, tier, windows.start_ms,
+                                                      range_last(range, reading->grid)))
         return SOURCE_SAMPLES;
-    enum source source = source_choose(&windows);
     /* A piece may lie across the start of the window, where the base ends. */
     return source == SOURCE_PIECES && reading->before_ms ? SOURCE_SAMPLES : source;
 }

@@ -577,19 +577,3 @@ int store_read_pieces(struct store_reader *reader, struct store_span span, struc
     out->coarse_ms = read.coarse_ms;
     return 0;
 }
-
-bool store_has_rollup(struct store *store, int64_t start_ms, int64_t end_ms)
-{
-    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
-    uint32_t from = bucket_day_of(start_ms), to = bucket_day_of(end_ms);
-    bool found = false;
-    pthread_rwlock_rdlock(&store->lock);
-    size_t i = partitions_find(days, from);
-    for (; i < days->count && days->at[i].day <= to && !found; i++)
-        found = days->at[i].closed;
-    i = partitions_find(months, from / ROLLUP_DAYS);
-    if ((days->count == 0 || from < days->at[0].day) && i < months->count)
-        found |= months->at[i].day <= to / ROLLUP_DAYS;
-    pthread_rwlock_unlock(&store->lock);
-    return found;
-}

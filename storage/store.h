@@ -238,8 +238,9 @@ MUST_USE int store_read_buckets(struct store_reader *reader, struct store_tier_s
  * a piece is the time of its newest sample. */
 MUST_USE int store_read_pieces(struct store_reader *reader, struct store_span span,
                                struct arena *arena, struct store_buckets *out, struct error *err);
-/* True when some closed day overlaps the range: then buckets are cheaper than raw. */
-bool store_has_rollup(struct store *store, int64_t start_ms, int64_t end_ms);
+/* True when the tier's buckets are made for half of the range's days or more: then they are cheaper
+ * than raw, from which they would be computed for the others. */
+bool store_has_rollup(struct store *store, enum store_tier tier, int64_t start_ms, int64_t end_ms);
 
 /* All samples lie in these days, from the first ms of one to the last of another; oldest > newest when
  * there are none. */

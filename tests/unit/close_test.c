@@ -136,6 +136,9 @@ static void midnight_alone_gets_fine_buckets_too(void **state)
     for (int days = 2; days <= 9; days += 7) { /* closed, then fine */
         clock_set_ms(FIRST_DAY + days * DAY_MS + 3600000);
         close_days(store);
+        assert_true(store_has_rollup(store, STORE_1H, FIRST_DAY, FIRST_DAY + 2 * DAY_MS));
+        assert_int_equal(store_has_rollup(store, STORE_5M, FIRST_DAY, FIRST_DAY + 2 * DAY_MS),
+                         days > 3);
     }
     /* By a rule the samples of the series leave before the days of others do. */
     struct matcher matcher;
