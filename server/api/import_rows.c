@@ -112,7 +112,7 @@ int rows_add(struct import_rows *rows, struct labels labels, enum series_kind ki
     struct import_series *series = find_series(rows, labels, kind);
     if (!series)
         return error_set(err, ERROR_LIMIT, "the import has too many series; send it in parts");
-    bool single = column->count == 1 && column->values;
+    bool single = column->count == 1 && !column->histograms;
     struct import_run *run = single ? NULL : push_run(rows, series);
     bool enough =
         single ? add_value(rows, series, column->times[0], column->values[0]) : run != NULL;

@@ -34,7 +34,7 @@ def ask(url, path, params):
 class Prometheus:
     """Debian's Prometheus on `directory`/tsdb, ready when made."""
 
-    def __init__(self, directory, config="global: {}\n", port=None):
+    def __init__(self, directory, config="global: {}\n", port=None, flags=()):
         assert shutil.which("prometheus"), "install prometheus"
         directory = pathlib.Path(directory)
         (directory / "prometheus.yml").write_text(config)
@@ -45,7 +45,7 @@ class Prometheus:
             self.process = subprocess.Popen(
                 ["prometheus", f"--config.file={directory}/prometheus.yml",
                  f"--storage.tsdb.path={directory}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-                 "--storage.tsdb.retention.time=50y", "--query.lookback-delta=5m"],
+                 "--storage.tsdb.retention.time=50y", "--query.lookback-delta=5m", *flags],
                 stdout=log, stderr=log)
         await_(self._ready, 60, "prometheus")
 

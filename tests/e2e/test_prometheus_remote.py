@@ -1,9 +1,13 @@
 """A Prometheus beside lapwing: it reads by remote_read, sends by remote_write, scrapes /federate."""
-import struct
 import time
+import urllib.request
 
+import pytest
+
+import remote_write
 from conftest import await_
 from peers import Prometheus, free_port
+from remote_write import Histogram
 
 NOW = int(time.time())
 
@@ -39,6 +43,35 @@ def test_remote_read_serves_another_prometheus(lapwing, tmp_path):
             ours, theirs = server.query(query, time=at), prometheus.query(query, time=at)
             assert points(ours) == points(theirs), query
             assert ours, query
+
+
+NATIVE = ["--enable-feature=native-histograms", "--web.enable-remote-write-receiver"]
+
+
+def test_remote_write_of_another_prometheus_brings_native_histograms(lapwing, tmp_path):
+    server = lapwing()
+    config = f"""global: {{}}
+remote_write: [{{url: "{server.url}/api/v1/write", send_native_histograms: true}}]
+"""
+    with Prometheus(tmp_path, config, flags=NATIVE) as prometheus:
+        now = int(time.time() * 1000)  # a Prometheus does not send on what is older than itself
+        samples = [(now + 1000 * i,
+                    Histogram(3, {-5: 2 + i, -4: 1, 9: 3 * i + 1}, 7.5 * (i + 1), zero=i, negative={2: 1}))
+                   for i in range(4)]
+        body = remote_write.snappy(remote_write.series({"__name__": "native", "job": "x"}, samples))
+        request = urllib.request.Request(prometheus.url + "/api/v1/write", body, remote_write.HEADERS)
+        assert urllib.request.urlopen(request).status in (200, 204)
+        count = samples[-1][1].count
+        await_(lambda: server.value("histogram_count(native)") == count)
+        at = now / 1000 + 3.5
+        for query in ["native", "rate(native[1m])"]:
+            (ours,), (theirs,) = server.query(query, time=at), prometheus.query(query, time=at)
+            assert ours["metric"] == theirs["metric"], query
+            numbers = lambda row: [float(x) for bucket in row["histogram"][1]["buckets"] for x in bucket]
+            assert numbers(ours) == pytest.approx(numbers(theirs), rel=1e-9), query
+            assert float(ours["histogram"][1]["sum"]) == pytest.approx(
+                float(theirs["histogram"][1]["sum"]), rel=1e-9), query
+    assert server.metric("lapwing_remote_write_rejected_total") == 0
 
 
 def test_remote_read_refuses_what_it_cannot_read(lapwing):
@@ -111,33 +144,20 @@ scrape_configs:
     assert server.metric("lapwing_remote_write_rejected_total") == 0
 
 
-def varint(number):
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
-def field(number, payload):
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def series(name, value, time_ms):
-    labels = field(1, field(1, b"__name__") + field(2, name)) if name else field(1, field(1, b"x") + field(2, b"y"))
-    return field(1, labels + field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(time_ms)))
+def one(name, value, time_ms):
+    return remote_write.series({"__name__": name} if name else {"x": "y"}, [(time_ms, value)])
 
 
 def test_remote_write_takes_the_good_and_says_what_was_bad(lapwing):
     server = lapwing()
     kind = {"Content-Type": "application/x-protobuf"}
     now = NOW * 1000
-    reply = server.http("/api/v1/write", series(b"good", 1.5, now) + series(b"", 2, now), kind)
+    reply = server.http("/api/v1/write", one("good", 1.5, now) + one("", 2, now), kind)
     assert reply.status == 400 and "no __name__" in reply.text, reply.text
     assert server.value("good", time=NOW) == 1.5
-    assert server.http("/api/v1/write", series(b"late", 1, now) + series(b"late", 7, now - 60000), kind).status == 204
+    assert server.http("/api/v1/write", one("late", 1, now) + one("late", 7, now - 60000), kind).status == 204
     assert server.value("late offset 1m", time=NOW) == 7
-    old = server.http("/api/v1/write", series(b"old", 1, 1000), kind)
+    old = server.http("/api/v1/write", one("old", 1, 1000), kind)
     assert old.status == 400 and "retention" in old.text, old.text
     assert server.http("/api/v1/write", b"\x0a\xff", kind).status == 400
     v2 = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
