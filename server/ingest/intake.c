@@ -4,7 +4,7 @@
  *   entry   [ ref cell[0] cell[1] last name_len tags_len type dialect touched[2] assigned[2] |
  *             ^-------------------------------- 38 bytes -----------------------------------^
  *             name tags [reading] ]                                     the last one of a total
- *   cell    counter: sum      gauge: value      timer: histogram*      set: distinct*
+ *   cell    counter: sum      gauge: value      timer: histogram*      set: sketch*
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
  *
  * With 10k series and more, the cost of a metric is the cache misses of finding it. A batch is
@@ -83,7 +83,7 @@ static struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
 union cell {
     double value;
     struct histogram *histogram;
-    struct distinct *set;
+    struct sketch *set;
 };
 
 /* There are as many as series, once a worker: every byte counts. */
@@ -141,7 +141,7 @@ struct intake *intake_new(const struct intake_options *options)
     return intake;
 }
 
-static size_t sketch_bytes(const struct entry *entry)
+static size_t entry_sketch_bytes(const struct entry *entry)
 {
     size_t bytes = 0;
     for (int i = 0; i < 2; i++) {
@@ -151,7 +151,7 @@ static size_t sketch_bytes(const struct entry *entry)
                      (cell->histogram->positive.capacity + cell->histogram->negative.capacity) *
                          sizeof(struct histogram_bucket);
         if (entry->type == STATSD_SET && cell->set)
-            bytes += sizeof *cell->set + distinct_bytes(cell->set);
+            bytes += sizeof *cell->set + sketch_bytes(cell->set);
     }
     return bytes;
 }
@@ -165,7 +165,7 @@ static void entry_free(struct entry *entry)
             free(cell->histogram);
         }
         if (entry->type == STATSD_SET && cell->set) {
-            distinct_release(cell->set);
+            sketch_release(cell->set);
             free(cell->set);
         }
     }
@@ -349,12 +349,12 @@ static void add_member(struct intake *intake, union cell *cell, struct slice mem
 {
     if (!cell->set) {
         cell->set = alloc_zeroed(1, sizeof *cell->set);
-        distinct_init(cell->set);
+        sketch_init(cell->set);
         intake->sketch_bytes += sizeof *cell->set;
     }
-    size_t before = distinct_bytes(cell->set);
-    distinct_add(cell->set, member);
-    intake->sketch_bytes += distinct_bytes(cell->set) - before;
+    size_t before = sketch_bytes(cell->set);
+    sketch_add(cell->set, member);
+    intake->sketch_bytes += sketch_bytes(cell->set) - before;
 }
 
 static void add_value(struct intake *intake, struct entry *entry,
@@ -450,7 +450,7 @@ static void remove_slot(struct intake *intake, size_t hole)
     metric_add(&intake_metrics[INTAKE_ENTRIES], -1);
     intake->count--;
     intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
-    intake->sketch_bytes -= sketch_bytes(entry);
+    intake->sketch_bytes -= entry_sketch_bytes(entry);
     entry_free(entry);
     intake->slots[hole].entry = NULL;
     size_t mask = intake->capacity - 1;
@@ -529,8 +529,8 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
         break;
     case STATSD_SET:
         registry_set_at(registry, entry->ref, cell->set);
-        released = distinct_bytes(cell->set);
-        distinct_release(cell->set);
+        released = sketch_bytes(cell->set);
+        sketch_release(cell->set);
         break;
     case STATSD_TYPE_COUNT:
         assert(!"no type");

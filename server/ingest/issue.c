@@ -134,8 +134,8 @@ static void count_user(struct issues *issues, struct issue_entry *entry, uint64_
 {
     if (user == 0)
         return;
-    distinct_add_hash(&entry->users, user);
-    uint64_t estimate = (uint64_t)distinct_estimate(&entry->users);
+    sketch_add_hash(&entry->users, user);
+    uint64_t estimate = (uint64_t)sketch_estimate(&entry->users);
     if (estimate > entry->issue.users)
         entry->issue.users = estimate;
     bool exact = entry->users.registers == NULL;
@@ -144,7 +144,7 @@ static void count_user(struct issues *issues, struct issue_entry *entry, uint64_
         return;
     struct issue_key key = issue_users_key(entry->issue.id);
     buffer_reset(&issues->scratch);
-    distinct_encode(&entry->users, &issues->scratch);
+    sketch_encode(&entry->users, &issues->scratch);
     store_batch_put(batch, issue_key_slice(&key), buffer_slice(&issues->scratch));
     entry->users_saved = estimate;
 }

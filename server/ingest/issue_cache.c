@@ -37,7 +37,7 @@ void issue_entry_drop(struct issues *issues, struct issue_entry *entry)
     assert(entry->pins == 0);
     unlink_entry(issues, entry);
     table_remove(&issues->cache, slice_of_string(entry->issue.id), NULL);
-    distinct_release(&entry->users);
+    sketch_release(&entry->users);
     free(entry);
 }
 
@@ -66,17 +66,49 @@ int issue_load(struct store *store, const char *id, struct issue *out, struct er
     return found;
 }
 
+/* How users were kept before storage/sketch.h: 'e' and 64-bit hashes, or 'd' and 2^14 registers, whose
+ * top bits are those of its own. */
+static bool decode_old_users(struct slice bytes, struct sketch *users)
+{
+    enum { INDEX_BITS = 14, RANKED_BITS = 64 - INDEX_BITS };
+    uint8_t form, registers[SKETCH_REGISTERS] = {0};
+    struct sketch dense = {.registers = registers};
+    uint64_t hash;
+    if (!bytes_cut_u8(&bytes, &form))
+        return false;
+    if (form == 'e' && bytes.len % sizeof hash == 0) {
+        while (bytes_cut_u64le(&bytes, &hash))
+            sketch_add_hash(users, hash);
+        return true;
+    }
+    if (form != 'd' || bytes.len != 1 << INDEX_BITS)
+        return false;
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned rank = (unsigned char)bytes.at[i];
+        hash = (uint64_t)i << RANKED_BITS;
+        if (rank && rank <= RANKED_BITS)
+            sketch_add_hash(&dense, hash | (uint64_t)1 << (RANKED_BITS - rank));
+    }
+    sketch_merge(users, &dense);
+    return true;
+}
+
+static bool decode_users(struct slice bytes, struct sketch *users)
+{
+    return sketch_merge_code(users, bytes) || decode_old_users(bytes, users);
+}
+
 static int load_users(struct issues *issues, struct issue_entry *entry, struct error *err)
 {
     struct issue_key key = issue_users_key(entry->issue.id);
     buffer_reset(&issues->scratch);
     int found = store_get(issues->store, issue_key_slice(&key), &issues->scratch, err);
-    if (found > 0 && !distinct_decode(buffer_slice(&issues->scratch), &entry->users))
+    if (found > 0 && !decode_users(buffer_slice(&issues->scratch), &entry->users))
         return error_set(err, ERROR_INTERNAL,
                          "the users of issue %s are unreadable; restore a "
                          "backup",
                          entry->issue.id);
-    entry->users_saved = (uint64_t)distinct_estimate(&entry->users);
+    entry->users_saved = (uint64_t)sketch_estimate(&entry->users);
     return found < 0 ? -1 : 0;
 }
 
@@ -94,12 +126,12 @@ static struct issue_entry *entry_find(struct issues *issues, const char *id, str
     if (!issue_index_find(&issues->index, id))
         return NULL;
     struct issue_entry *entry = alloc_zeroed(1, sizeof *entry);
-    distinct_init(&entry->users);
+    sketch_init(&entry->users);
     int found = issue_load(issues->store, id, &entry->issue, err);
     if (found == 0)
         error_set(err, ERROR_INTERNAL, "the document of issue %s is missing", id);
     if (found <= 0 || load_users(issues, entry, err) < 0) {
-        distinct_release(&entry->users);
+        sketch_release(&entry->users);
         free(entry);
         return NULL;
     }
@@ -123,7 +155,7 @@ static struct issue_entry *entry_new(struct issues *issues, const char *id,
 {
     struct issue_entry *entry = alloc_zeroed(1, sizeof *entry);
     struct issue *issue = &entry->issue;
-    distinct_init(&entry->users);
+    sketch_init(&entry->users);
     memcpy(issue->id, id, sizeof issue->id);
     memcpy(issue->hash, event->hash, sizeof issue->hash);
     issue_text_copy(issue->project, sizeof issue->project, event->project);

@@ -1,7 +1,7 @@
 /* issue_document: keys and values of the documents that hold issues. Pure; any thread.
  *
  *   issue/<id>                          struct issue, msgpack map
- *   issue-users/<id>                    distinct users, see distinct_encode
+ *   issue-users/<id>                    distinct users, see storage/sketch.h
  *   issue-event/<id>/<number>           one kept body; number = the issue's count at that event,
  *                                       16 hex digits, so that key order is order of arrival
  *   issue-seen/<day>/<project>/<event>  the event id was recorded on this day (8 hex digits, days

@@ -5,10 +5,10 @@
 #ifndef SERVER_INGEST_ISSUE_STATE_H
 #define SERVER_INGEST_ISSUE_STATE_H
 
-#include "server/ingest/distinct.h"
 #include "server/ingest/issue_document.h"
 #include "server/ingest/issue_index.h"
 #include "storage/base/metric.h"
+#include "storage/sketch.h"
 
 enum {
     ISSUES_KNOWN,
@@ -25,7 +25,7 @@ extern struct metric issue_metrics[ISSUES_METRIC_COUNT];
 /* An issue in full. It is pinned while a job that changed it waits for its commit. */
 struct issue_entry {
     struct issue issue;
-    struct distinct users;
+    struct sketch users;
     uint64_t users_saved; /* the estimate that was written last */
     unsigned pins;
     bool dirty;                        /* changed by the job that runs, not yet in the batch */

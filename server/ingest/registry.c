@@ -84,7 +84,7 @@ static void series_release(struct series *series)
         free(series->histogram);
     }
     if (series->kind == SERIES_SET && series->members) {
-        distinct_release(series->members);
+        sketch_release(series->members);
         free(series->members);
     }
 }
@@ -418,14 +418,14 @@ void registry_histogram_at(struct registry *registry, struct registry_ref ref,
 }
 
 void registry_set_at(struct registry *registry, struct registry_ref ref,
-                     const struct distinct *members)
+                     const struct sketch *members)
 {
     struct series *series = touch(registry, ref, SERIES_SET);
     if (!series)
         return;
     if (!series->members)
         series->members = alloc_zeroed(1, sizeof *series->members);
-    distinct_merge(series->members, members);
+    sketch_merge(series->members, members);
 }
 
 void registry_count(struct registry *registry, struct labels labels, double n)

@@ -11,7 +11,7 @@
 #ifndef SERVER_INGEST_REGISTRY_H
 #define SERVER_INGEST_REGISTRY_H
 
-#include "server/ingest/distinct.h"
+#include "storage/sketch.h"
 #include "storage/store.h"
 
 struct registry;
@@ -51,7 +51,7 @@ void registry_histogram_at(struct registry *registry, struct registry_ref ref,
                            const struct histogram *delta);
 /* Adds members seen in this tick. */
 void registry_set_at(struct registry *registry, struct registry_ref ref,
-                     const struct distinct *members);
+                     const struct sketch *members);
 
 /* Appends one sample a live series at tick_ms, which must rise from call to call. */
 void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms);

@@ -131,8 +131,8 @@ static void write_sample(struct flush *flush, struct series *series)
         if (!series->members)
             break;
         store_batch_value(flush->batch, series->id, flush->tick_ms,
-                          distinct_estimate(series->members));
-        distinct_release(series->members);
+                          sketch_estimate(series->members));
+        sketch_release(series->members);
         free(series->members);
         series->members = NULL;
         break;

@@ -37,7 +37,7 @@ struct series {
     double value; /* counter, gauge */
     union {
         struct histogram *histogram;
-        struct distinct *members; /* of a set, in this tick */
+        struct sketch *members; /* of a set, in this tick */
     };
     int64_t touched_ms;  /* the last tick that brought something */
     uint32_t generation; /* 0 = free slot */

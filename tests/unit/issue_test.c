@@ -173,7 +173,7 @@ static void counts_like_the_model_through_restarts(void **state)
         unsigned problem = number % MODEL_PROBLEMS;
         struct issue_event event = make_event("web", problem, number);
         unsigned user = (unsigned)rand() % 64;
-        event.user = user + 1;
+        event.user = (user + 1) * 0x9e3779b97f4a7c15ull; /* a hash */
         event.time_ms = DAY_ZERO - rand() % 1000000;
         record(fixture, &event);
         assert_int_equal(event.duplicate, id_seen[number]);
@@ -324,6 +324,64 @@ static void counts_many_users_within_two_percent(void **state)
     assert_in_range(issue.users, 2940, 3060);
 }
 
+static int put_old_users(void *arg, struct store_batch *batch, struct error *err)
+{
+    (void)err;
+    store_batch_put(batch, SLICE("issue-users/7700000000000000"),
+                    buffer_slice((const struct buffer *)arg));
+    return 0;
+}
+
+/* Documents of stores of before: 64-bit hashes, ... */
+static void append_old_hashes(struct buffer *out)
+{
+    buffer_append_char(out, 'e');
+    for (uint64_t i = 0; i < 100; i++)
+        buffer_append_u64le(out, i << 50 | 1);
+}
+
+/* ... or 2^14 registers that have seen 2,000 users. */
+static void append_old_registers(struct buffer *out)
+{
+    unsigned char registers[1 << 14] = {0};
+    uint64_t hash = 1;
+    for (int i = 0; i < 2000; i++) {
+        hash = hash * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        uint64_t user = hash ^ (hash >> 29), rest = user << 14 | 1 << 13;
+        unsigned char rank = (unsigned char)(__builtin_clzll(rest) + 1);
+        if (registers[user >> 50] < rank)
+            registers[user >> 50] = rank;
+    }
+    buffer_append_char(out, 'd');
+    buffer_append(out, registers, sizeof registers);
+}
+
+static void reads_users_of_old_stores(void **state)
+{
+    struct fixture *fixture = *state;
+    static void (*const forms[])(struct buffer *) = {append_old_hashes, append_old_registers};
+    static const uint64_t expected[][2] = {{101, 101}, {1900, 2100}};
+    struct issue_event event = make_event("web", 0, 0);
+    record(fixture, &event);
+    for (unsigned i = 0; i < 2; i++) {
+        struct buffer old;
+        struct issue issue;
+        struct error err = {0};
+        buffer_init(&old, 1 << 15);
+        forms[i](&old);
+        if (writer_call(fixture->writer, false, put_old_users, &old, &err) < 0)
+            fail_msg("%s", err.text);
+        close_all(fixture);
+        open_all(fixture);
+        event = make_event("web", 0, i + 1);
+        event.user = UINT64_C(5) << 60;
+        record(fixture, &event);
+        assert_int_equal(issues_get(fixture->issues, SLICE("7700000000000000"), &issue, &err), 1);
+        assert_in_range(issue.users, expected[i][0], expected[i][1]);
+        buffer_release(&old);
+    }
+}
+
 /* --- forgetting --- */
 
 static int run_maintain(void *arg, struct store_batch *batch, struct error *err)
@@ -408,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(shows_one_issue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_a_sample_of_bodies_and_counts_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(counts_many_users_within_two_percent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_users_of_old_stores, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forgets_what_is_past_retention, set_up, tear_down),
         cmocka_unit_test_setup_teardown(knows_an_id_for_a_day_at_least, set_up, tear_down),
     };

@@ -127,7 +127,7 @@ static void observe(struct fixture *fixture, double value)
 }
 
 static void add_members(struct fixture *fixture, struct labels labels,
-                        const struct distinct *members)
+                        const struct sketch *members)
 {
     struct registry_ref ref = registry_lookup(fixture->registry, labels, SERIES_SET);
     registry_set_at(fixture->registry, ref, members);
@@ -291,12 +291,12 @@ static void sets_speak_only_when_they_have_members(void **state)
     struct fixture *fixture = *state;
     struct named at;
     struct labels s = named(&at, "s", NULL, NULL);
-    struct distinct first, second;
-    distinct_init(&first);
-    distinct_init(&second);
-    distinct_add(&first, SLICE("ann"));
-    distinct_add(&first, SLICE("bob"));
-    distinct_add(&second, SLICE("bob"));
+    struct sketch first, second;
+    sketch_init(&first);
+    sketch_init(&second);
+    sketch_add(&first, SLICE("ann"));
+    sketch_add(&first, SLICE("bob"));
+    sketch_add(&second, SLICE("bob"));
     add_members(fixture, s, &first);
     add_members(fixture, s, &second);
     flush(fixture, T0 + TICK);
@@ -304,8 +304,8 @@ static void sets_speak_only_when_they_have_members(void **state)
     add_members(fixture, s, &second);
     flush(fixture, T0 + 3 * TICK);
     assert_string_equal(samples(fixture, "s", "x", ""), "1:2 3:1");
-    distinct_release(&first);
-    distinct_release(&second);
+    sketch_release(&first);
+    sketch_release(&second);
 }
 
 static void a_second_type_gets_a_label(void **state)
