@@ -190,6 +190,7 @@ static void begin(struct bucket_read *read)
     read->buckets = made(&read->reader->buckets);
     if (read->thin)
         read->buckets = made(&read->buckets->thin);
+    read->buckets->rollup.sketched = read->buckets->pieces.sketched = read->reader->sketched;
     pthread_rwlock_rdlock(&store->lock);
     const struct series_row *row = series_row(&store->series, read->span.series);
     read->histograms = row && row->kind == SERIES_HISTOGRAM;
@@ -274,48 +275,50 @@ static int read_day(struct bucket_read *read, enum store_tier tier, uint32_t day
 struct thin {
     struct arena *arena;
     struct store_span span; /* both included */
-    int64_t *times;
-    double *values;
-    const struct histogram **histograms;
+    struct sample_arrays to;
     size_t count;
 };
 
 static void thin_push(struct thin *thin, int64_t time_ms, double value,
-                      const struct histogram *histogram)
+                      const struct histogram *histogram, struct slice sketch)
 {
     if (time_ms < thin->span.start_ms || time_ms > thin->span.end_ms)
         return;
-    thin->times[thin->count] = time_ms;
-    if (thin->histograms)
-        thin->histograms[thin->count++] = histogram;
+    thin->to.times[thin->count] = time_ms;
+    if (thin->to.sketches)
+        thin->to.sketches[thin->count] = sketch;
+    if (thin->to.histograms)
+        thin->to.histograms[thin->count++] = histogram;
     else
-        thin->values[thin->count++] = value;
+        thin->to.values[thin->count++] = value;
 }
 
-static void thin_bucket(struct thin *thin, const struct rollup *rollup, size_t i)
+/* Of a set the last sample stands for the members of all. */
+static void thin_bucket(struct thin *thin, const struct rollup *of, size_t i)
 {
-    int64_t first_ms = rollup->first_ms[i], last_ms = rollup->last_ms[i];
-    bool any = rollup->counts[i] > 0;
+    int64_t first_ms = of->first_ms[i], last_ms = of->last_ms[i];
+    struct slice none = SLICE(""), all = of->sketches[i];
+    bool any = of->counts[i] > 0, more = any && last_ms > first_ms;
     if (any)
-        thin_push(thin, first_ms, rollup->first[i], rollup->first_histogram[i]);
-    if (any && last_ms > first_ms)
-        thin_push(thin, last_ms, rollup->last[i], rollup->last_histogram[i]);
-    if (rollup->ended[i])
-        thin_push(thin, any ? last_ms + 1 : last_ms, stale_nan(), NULL);
+        thin_push(thin, first_ms, of->first[i], of->first_histogram[i], more ? none : all);
+    if (more)
+        thin_push(thin, last_ms, of->last[i], of->last_histogram[i], all);
+    if (of->ended[i])
+        thin_push(thin, any ? last_ms + 1 : last_ms, stale_nan(), NULL, none);
 }
 
 static bool thin_rollup(struct thin *thin, const struct rollup *rollup)
 {
     size_t most = rollup->count * 3;
-    thin->count = 0;
-    thin->times = arena_alloc(thin->arena, most * sizeof *thin->times);
-    thin->values = NULL;
-    thin->histograms = NULL;
+    *thin = (struct thin){.arena = thin->arena, .span = thin->span};
+    thin->to.times = arena_alloc(thin->arena, most * sizeof *thin->to.times);
+    if (rollup->sketched)
+        thin->to.sketches = arena_alloc(thin->arena, most * sizeof *thin->to.sketches);
     if (rollup->histograms)
-        thin->histograms = arena_alloc(thin->arena, most * sizeof *thin->histograms);
+        thin->to.histograms = arena_alloc(thin->arena, most * sizeof *thin->to.histograms);
     else
-        thin->values = arena_alloc(thin->arena, most * sizeof *thin->values);
-    if (!thin->times || (!thin->values && !thin->histograms))
+        thin->to.values = arena_alloc(thin->arena, most * sizeof *thin->to.values);
+    if (thin->arena->exhausted)
         return false;
     for (size_t i = 0; i < rollup->count; i++)
         thin_bucket(thin, rollup, i);
@@ -357,9 +360,10 @@ static int overlay_left(struct bucket_read *read, struct thin *thin, enum store_
     if (!thin_rollup(thin, rollup))
         return exhausted(err);
     struct store_column over = {.count = thin->count,
-                                .times = thin->times,
-                                .values = thin->values,
-                                .histograms = thin->histograms};
+                                .times = thin->to.times,
+                                .values = thin->to.values,
+                                .histograms = thin->to.histograms,
+                                .sketches = thin->to.sketches};
     if (!column_overlay(&under, &over, read->arena, out))
         return exhausted(err);
     out->damaged += rollup->damaged;

@@ -91,10 +91,12 @@ static bool make_column(struct bulk *bulk, const struct sample *samples, const s
     size_t count = out->count;
     uint32_t series = samples[rows[0].place].series;
     bool histograms = bulk->store->series.rows[series].kind == SERIES_HISTOGRAM;
+    bool set = bulk->store->series.rows[series].kind == SERIES_SET;
     int64_t *times = arena_alloc(&bulk->arena, count * sizeof *times);
     const struct histogram **at = histograms ? arena_alloc(&bulk->arena, count * sizeof *at) : NULL;
     double *values = histograms ? NULL : arena_alloc(&bulk->arena, count * sizeof *values);
-    if (!times || (!at && !values))
+    struct slice *sketches = set ? arena_alloc(&bulk->arena, count * sizeof *sketches) : NULL;
+    if (!times || (!at && !values) || (set && !sketches))
         return false;
     for (size_t i = 0; i < count; i++) {
         const struct sample *sample = &samples[rows[i].place];
@@ -103,9 +105,11 @@ static bool make_column(struct bulk *bulk, const struct sample *samples, const s
             at[i] = sample->histogram;
         else
             values[i] = sample->value;
+        if (set)
+            sketches[i] = sample_sketch(sample, bulk->codes);
     }
-    *out =
-        (struct store_column){.count = count, .times = times, .values = values, .histograms = at};
+    *out = (struct store_column){
+        .count = count, .times = times, .values = values, .histograms = at, .sketches = sketches};
     return true;
 }
 
@@ -140,7 +144,8 @@ static struct store_column part_of(const struct store_column *column, size_t fro
                                  .times = column->times + from,
                                  .values = column->values ? column->values + from : NULL,
                                  .histograms =
-                                     column->histograms ? column->histograms + from : NULL};
+                                     column->histograms ? column->histograms + from : NULL,
+                                 .sketches = column->sketches ? column->sketches + from : NULL};
 }
 
 static void note_end(struct bulk *bulk, struct head_series *head, uint32_t series, int64_t time_ms)

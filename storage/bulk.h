@@ -19,8 +19,17 @@ struct sample {
     int64_t time_ms;
     double value;
     uint32_t series;
+    uint32_t
+        sketch_at; /* 1 + where in the batch's codes the one it is the count of lies; 0: none */
     const struct histogram *histogram; /* in the batch's arena, or NULL */
 };
+/* The code of its sketch, in the batch's codes; empty when it has none. */
+static inline struct slice sample_sketch(const struct sample *sample, struct slice codes)
+{
+    struct slice code = SLICE("");
+    struct slice rest = slice_skip(codes, sample->sketch_at ? sample->sketch_at - 1 : codes.len);
+    return bytes_cut_prefixed(&rest, &code) ? code : SLICE("");
+}
 /* commit.c: which drop reason applies; or STORE_SAMPLES, or STORE_LATE_SAMPLES. */
 enum store_metric sample_judge(struct store *store, const struct sample *sample, int64_t oldest_ms);
 
@@ -33,7 +42,8 @@ struct bulk {
     int64_t *end_ms;        /* ... and its time */
     size_t end_capacity;
     size_t samples;
-    int64_t oldest_ms; /* of what is within retention */
+    int64_t oldest_ms;  /* of what is within retention */
+    struct slice codes; /* of the batch: its sketches */
 };
 
 void bulk_init(struct bulk *bulk, struct store *store, struct kv_batch *batch);

@@ -73,22 +73,30 @@ static void put_chunk(struct carrying *carrying, struct chunk_key key, const int
                  buffer_slice(&carrying->bytes));
 }
 
+/* What is in a chunk. False when it is damaged. */
+static bool open_samples(const struct chunk *chunk, struct arena *arena, struct sample_arrays *out)
+{
+    *out = (struct sample_arrays){.times = arena_alloc(arena, chunk->count * sizeof *out->times)};
+    if (!out->times || !chunk_times(chunk, out->times))
+        return false;
+    if (chunk->histograms) {
+        out->histograms = arena_alloc(arena, chunk->count * sizeof *out->histograms);
+        return out->histograms && chunk_histograms(chunk, arena, out->histograms);
+    }
+    out->values = arena_alloc(arena, chunk->count * sizeof *out->values);
+    out->sketches = arena_alloc(arena, chunk->count * sizeof *out->sketches);
+    return out->values && out->sketches && chunk_values(chunk, out->values) &&
+           chunk_sketches(chunk, out->sketches);
+}
+
 /* Replaces a chunk by what is left of it. False when it is damaged. */
 static bool thin_chunk(struct carrying *carrying, struct chunk_key key, const struct chunk *chunk)
 {
-    struct arena *arena = &carrying->arena;
-    double *values = NULL;
-    const struct histogram **histograms = NULL;
-    arena_reset(arena);
-    int64_t *times = arena_alloc(arena, chunk->count * sizeof *times);
-    if (chunk->histograms)
-        histograms = arena_alloc(arena, chunk->count * sizeof(struct histogram *));
-    else
-        values = arena_alloc(arena, chunk->count * sizeof *values);
-    if (!times || (!values && !histograms) || !chunk_times(chunk, times) ||
-        !(values ? chunk_values(chunk, values) : chunk_histograms(chunk, arena, histograms)))
+    struct sample_arrays samples;
+    arena_reset(&carrying->arena);
+    if (!open_samples(chunk, &carrying->arena, &samples))
         return false;
-    size_t left = time_ranges_strike(&carrying->ranges, times, values, histograms, chunk->count);
+    size_t left = time_ranges_strike(&carrying->ranges, &samples, chunk->count);
     if (left == chunk->count)
         return true;
     struct key_bytes bytes = key_of_chunk(key);
@@ -96,13 +104,15 @@ static bool thin_chunk(struct carrying *carrying, struct chunk_key key, const st
     for (size_t from = 0, count; from < left; from += count) {
         count = left - from;
         buffer_reset(&carrying->bytes);
-        while (histograms && !chunk_histograms_fit(histograms + from, count))
+        while (samples.histograms && !chunk_histograms_fit(samples.histograms + from, count))
             count = (count + 1) / 2;
-        if (histograms)
-            chunk_append_histograms(&carrying->bytes, times + from, histograms + from, count);
+        if (samples.histograms)
+            chunk_append_histograms(&carrying->bytes, samples.times + from,
+                                    samples.histograms + from, count);
         else
-            chunk_append_values(&carrying->bytes, times + from, values + from, count);
-        put_chunk(carrying, key, times + from);
+            chunk_append_set(&carrying->bytes, samples.times + from, samples.values + from,
+                             samples.sketches + from, count);
+        put_chunk(carrying, key, samples.times + from);
     }
     return true;
 }
@@ -299,6 +309,7 @@ static int carry_out(struct store *store, const roaring_bitmap_t *ids, struct er
     buffer_init(&carrying->bytes, SIZE_MAX);
     arena_init(&carrying->arena, ARENA_BYTES);
     rollup_init(&carrying->rollup);
+    carrying->rollup.sketched = true;
     roaring_init_iterator(ids, &ids_it);
     for (; ids_it.has_value; roaring_advance_uint32_iterator(&ids_it)) {
         uint32_t id = ids_it.current_value;

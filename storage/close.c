@@ -147,6 +147,7 @@ static int load_midnight(struct roll *roll, struct rewrite_day at, struct store_
                                  .times = next.times,
                                  .values = next.values,
                                  .histograms = next.hists,
+                                 .sketches = next.sketches,
                                  .damaged = next.damaged};
     return 0;
 }
@@ -159,6 +160,7 @@ static struct store_column bucketed(const struct day_samples *samples, uint32_t 
                                  .times = samples->times + skip,
                                  .values = samples->histograms ? NULL : samples->values + skip,
                                  .histograms = samples->histograms ? samples->hists + skip : NULL,
+                                 .sketches = samples->sketches ? samples->sketches + skip : NULL,
                                  .damaged = samples->damaged};
 }
 
@@ -235,6 +237,7 @@ static struct roll *roll_new(struct store *store, struct partition *partition)
         store, kv_iterate(store->kv, KV_CHUNK, SLICE(""), SLICE("")), false};
     arena_init(&roll->arena, ARENA_BYTES);
     rollup_init(&roll->rollup);
+    roll->rollup.sketched = true;
     buffer_init(&roll->bytes, SIZE_MAX);
     return roll;
 }

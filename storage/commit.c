@@ -41,9 +41,9 @@ struct store_batch {
     size_t row_count;
     struct headlog_row *late; /* ... late ones from the back, the last one first */
     size_t late_count;
-    struct buffer codes;
-    struct bulk bulk; /* while it is committed */
-    bool records;     /* logstore has staged some */
+    struct buffer codes; /* of sketches, as they come; of histograms, when they are staged */
+    struct bulk bulk;    /* while it is committed */
+    bool records;        /* logstore has staged some */
     bool interned;
 };
 
@@ -109,6 +109,21 @@ void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t t
     const struct histogram *copy = histogram_copy(&batch->histograms, histogram);
     assert(copy); /* a gigabyte of histograms in one batch is a bug of the caller */
     *push(batch) = (struct sample){.time_ms = time_ms, .series = series, .histogram = copy};
+}
+
+void store_batch_sketch(struct store_batch *batch, uint32_t series, int64_t time_ms,
+                        const struct sketch *sketch)
+{
+    struct buffer code;
+    assert(batch->codes.len < UINT32_MAX); /* four gigabytes in one batch are a bug of the caller */
+    *push(batch) = (struct sample){.time_ms = time_ms,
+                                   .value = sketch_estimate(sketch),
+                                   .series = series,
+                                   .sketch_at = (uint32_t)batch->codes.len + 1};
+    buffer_init(&code, SIZE_MAX);
+    sketch_encode(sketch, &code);
+    buffer_append_prefixed(&batch->codes, buffer_slice(&code));
+    buffer_release(&code);
 }
 
 void store_batch_records(struct store_batch *batch, const struct record *records, size_t count)
@@ -271,6 +286,18 @@ static void stage_histogram(struct store_batch *batch, const struct sample *samp
         histograms->code_full = false;
 }
 
+/* Its code lies in the batch already. A series of another kind takes the number alone. */
+static void stage_sketch(struct store_batch *batch, const struct sample *sample,
+                         struct headlog_row *row)
+{
+    struct slice codes = buffer_slice(&batch->codes), code = sample_sketch(sample, codes);
+    row->sketch = batch->store->series.rows[sample->series].kind == SERIES_SET && code.len > 0;
+    if (!row->sketch)
+        return;
+    row->code_at = (uint32_t)(code.at - codes.at);
+    row->code_len = (uint32_t)code.len;
+}
+
 static void stage_sample(struct store_batch *batch, const struct sample *sample)
 {
     struct head_series *series = head_get(&batch->store->head, sample->series);
@@ -285,6 +312,8 @@ static void stage_sample(struct store_batch *batch, const struct sample *sample)
     series->staged_bits = row->bits;
     if (batch->store->series.rows[sample->series].kind == SERIES_HISTOGRAM)
         stage_histogram(batch, sample, series, row);
+    else if (sample->sketch_at)
+        stage_sketch(batch, sample, row);
 }
 
 /* A late sample refers to no other one. */
@@ -294,6 +323,8 @@ static void stage_late(struct store_batch *batch, const struct sample *sample)
     batch->late_count++;
     *row = (struct headlog_row){
         .time_ms = sample->time_ms, .series = sample->series, .bits = double_bits(sample->value)};
+    if (sample->sketch_at)
+        stage_sketch(batch, sample, row);
     if (batch->store->series.rows[sample->series].kind != SERIES_HISTOGRAM)
         return;
     row->code_at = (uint32_t)batch->codes.len;
@@ -319,6 +350,7 @@ static int admit(struct store_batch *batch, struct error *err)
     struct store *store = batch->store;
     int64_t limit = keep_shortest(&store->keep, STORE_RAW);
     int64_t oldest = limit ? clock_now_ms() - limit : INT64_MIN;
+    batch->bulk.codes = buffer_slice(&batch->codes);
     if (bulk_admit(&batch->bulk, batch->samples, &batch->count, oldest, err))
         return -1;
     batch->rows = alloc_resize(batch->rows, batch->count, sizeof *batch->rows);
@@ -380,11 +412,14 @@ static void publish_row(struct store_batch *batch, const struct headlog_row *row
         series->touched_s = now_s;
     }
     series->staged_count = 0;
-    if (row->code_len)
-        head_append_histogram(&store->head, series, row->time_ms,
-                              slice_make(batch->codes.at + row->code_at, row->code_len));
+    struct slice code =
+        row->code_len ? slice_make(batch->codes.at + row->code_at, row->code_len) : SLICE("");
+    if (code.len && !row->sketch)
+        head_append_histogram(&store->head, series, row->time_ms, code);
     else
         head_append_value(&store->head, series, row->time_ms, double_of_bits(row->bits));
+    if (row->sketch)
+        head_append_sketch(&store->head, row->series, code);
     store_note_due(store, row->series, series);
 }
 
@@ -395,6 +430,7 @@ static void publish_late(struct store_batch *batch, uint32_t now_s)
         struct late_sample sample = {.series = row->series,
                                      .time_ms = row->time_ms,
                                      .value = double_of_bits(row->bits),
+                                     .sketch = row->sketch,
                                      .sequence = batch->store->headlog_next,
                                      .now_s = now_s};
         if (row->code_len)

@@ -4,6 +4,7 @@
  *   evenly spaced                a run of values             (most series: one flush grid)
  *   else                         a run of gaps too
  *   histograms                   one growing buffer of codes
+ *   sketches of a set            another one beside the values, in a table of its own
  *
  * Runs (run.c) take a byte or two a sample. A run begins when the first sample differs, with the
  * number of those that did not.
@@ -19,6 +20,7 @@
 void head_init(struct head *head)
 {
     *head = (struct head){0};
+    table_init(&head->sketches, SIZE_MAX);
     pool_init(&head->entries, sizeof(struct head_series));
     pool_init(&head->blocks, RUN_BLOCK_BYTES);
 }
@@ -29,6 +31,7 @@ void head_release(struct head *head)
         if (head->at[id])
             head_remove(head, id);
     free(head->at);
+    table_release(&head->sketches);
     pool_release(&head->entries);
     pool_release(&head->blocks);
     head_init(head);
@@ -64,8 +67,26 @@ struct head_series *head_make(struct head *head, uint32_t id)
     return series;
 }
 
-static void free_samples(struct head *head, struct head_series *series)
+static struct slice key_of(const uint32_t *id)
 {
+    return slice_make((const char *)id, sizeof *id);
+}
+
+static void free_sketches(struct head *head, uint32_t id)
+{
+    struct table_entry removed;
+    if (head->sketches.count == 0 || !table_remove(&head->sketches, key_of(&id), &removed))
+        return;
+    struct head_sketches *sketches = removed.value.pointer;
+    head->code_bytes -= sketches->codes.len;
+    buffer_release(&sketches->codes);
+    free(sketches);
+}
+
+static void free_samples(struct head *head, uint32_t id)
+{
+    struct head_series *series = head->at[id];
+    free_sketches(head, id);
     run_free(&head->blocks, &series->times);
     run_free(&head->blocks, &series->values);
     if (series->histograms) {
@@ -82,18 +103,19 @@ void head_remove(struct head *head, uint32_t id)
     struct head_series *series = head->at[id];
     head->samples -= series->count;
     head->series--;
-    free_samples(head, series);
+    free_samples(head, id);
     pool_give(&head->entries, series);
     head->at[id] = NULL;
 }
 
-void head_clear(struct head *head, struct head_series *series)
+void head_clear(struct head *head, uint32_t id)
 {
+    struct head_series *series = head->at[id];
     head->samples -= series->count;
     series->sealed_ms = series->last_ms;
     series->sealed_once = true;
     series->count = 0;
-    free_samples(head, series);
+    free_samples(head, id);
 }
 
 void head_unstage(struct head_series *series)
@@ -157,6 +179,23 @@ void head_append_histogram(struct head *head, struct head_series *series, int64_
     count_sample(head, series, time_ms);
 }
 
+void head_append_sketch(struct head *head, uint32_t id, struct slice code)
+{
+    bool fresh;
+    struct table_entry *entry = table_insert(&head->sketches, key_of(&id), &fresh);
+    assert(entry && head->at[id]->count);
+    if (fresh) {
+        entry->value.pointer = alloc_zeroed(1, sizeof(struct head_sketches));
+        buffer_init(&((struct head_sketches *)entry->value.pointer)->codes, SIZE_MAX);
+    }
+    struct head_sketches *sketches = entry->value.pointer;
+    size_t before = sketches->codes.len;
+    buffer_append_varint(&sketches->codes, head->at[id]->count - 1 - sketches->next);
+    buffer_append_prefixed(&sketches->codes, code);
+    sketches->next = head->at[id]->count;
+    head->code_bytes += sketches->codes.len - before;
+}
+
 /* --- reading --- */
 
 static struct run_grid grid_of(const struct head_series *series)
@@ -201,6 +240,41 @@ double head_last_value(const struct head_series *series)
 {
     assert(series->count);
     return series->last_value;
+}
+
+static const struct head_sketches *find_sketches(const struct head *head, uint32_t id)
+{
+    struct table_entry *entry =
+        head->sketches.count ? table_find(&head->sketches, key_of(&id)) : NULL;
+    return entry ? entry->value.pointer : NULL;
+}
+
+bool head_has_sketches(const struct head *head, uint32_t id)
+{
+    return find_sketches(head, id);
+}
+
+bool head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
+                        struct arena *arena, struct slice *out)
+{
+    const struct head_sketches *sketches = find_sketches(head, id);
+    struct slice rest = sketches ? buffer_slice(&sketches->codes) : SLICE(""), code;
+    uint64_t gap;
+    for (size_t i = 0; i < count; i++)
+        out[i] = SLICE("");
+    for (size_t i = 0; rest.len; i++) {
+        bool sound = bytes_cut_varint(&rest, &gap) && bytes_cut_prefixed(&rest, &code);
+        assert(sound);
+        i += (size_t)gap;
+        if (i >= from + count)
+            break;
+        if (i < from)
+            continue;
+        out[i - from] = arena_copy(arena, code);
+        if (!out[i - from].at)
+            return false;
+    }
+    return true;
 }
 
 bool head_read_histograms(const struct head_series *series, size_t from, size_t count,

@@ -6,6 +6,7 @@
 #ifndef STORAGE_HEAD_H
 #define STORAGE_HEAD_H
 
+#include "storage/base/table.h"
 #include "storage/code/histogram_code.h"
 #include "storage/code/run.h"
 
@@ -39,6 +40,13 @@ struct head_series {
     struct head_histograms *histograms; /* histogram series instead of values */
 };
 
+/* Sketches of the open samples of a set: (gap to the sample before that has one, varint; varint
+ * length, code) each. */
+struct head_sketches {
+    struct buffer codes;
+    uint32_t next; /* place of the last sample that has one, plus one */
+};
+
 struct head {
     struct head_series **at; /* by series id; NULL = nothing open */
     uint32_t capacity;
@@ -46,7 +54,9 @@ struct head {
     uint64_t series;  /* that have an entry */
     struct pool entries;
     struct pool blocks;  /* of runs */
-    uint64_t code_bytes; /* histogram codes in all */
+    uint64_t code_bytes; /* of histograms and sketches in all */
+    struct table
+        sketches; /* series u32 -> struct head_sketches, owned; of sets that have open ones */
 };
 
 void head_init(struct head *head);
@@ -68,8 +78,10 @@ void head_append_value(struct head *head, struct head_series *series, int64_t ti
                        double value);
 void head_append_histogram(struct head *head, struct head_series *series, int64_t time_ms,
                            struct slice code);
-/* The samples are sealed now: drops them. */
-void head_clear(struct head *head, struct head_series *series);
+/* The sketch that the newest open sample is the count of. */
+void head_append_sketch(struct head *head, uint32_t id, struct slice code);
+/* The samples of the series are sealed now: drops them. */
+void head_clear(struct head *head, uint32_t id);
 /* Forgets what was staged but not published. */
 void head_unstage(struct head_series *series);
 
@@ -78,6 +90,12 @@ size_t head_find(const struct head_series *series, int64_t time_ms);
 void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out);
 void head_values(const struct head_series *series, size_t from, size_t count, double *out);
 double head_last_value(const struct head_series *series);
+/* True when some open sample of the series has a sketch. */
+bool head_has_sketches(const struct head *head, uint32_t id);
+/* Copies of the codes of [from, from + count), empty where there is none. False when the arena is
+ * exhausted. */
+MUST_USE bool head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
+                                 struct arena *arena, struct slice *out);
 /* Histograms [from, from + count); NULL = stale marker. False when the arena is exhausted. */
 MUST_USE bool head_read_histograms(const struct head_series *series, size_t from, size_t count,
                                    struct arena *arena, const struct histogram **out);

@@ -10,6 +10,7 @@
  *               0x00            the same bits as the open sample before
  *               shift<<4 | len  XOR with it: len bytes (little-endian), shifted left by that many
  *               0xf0            a histogram code: varint length, bytes
+ *               0xf1            a sketch: varint length, code; then the value it is of, as above
  *             Late samples do not refer to others: their values and codes are there in full. In a
  *             record of kind MERGED the packed ends of the ranges whose starts are the times
  *
@@ -27,6 +28,7 @@
 #include "storage/code/pack.h"
 
 #define CONTROL_HISTOGRAM 0xf0
+#define CONTROL_SKETCH    0xf1
 #define ROWS_MAX          ((uint64_t)1 << 26)
 
 static size_t begin(struct buffer *out, enum headlog_kind kind, int64_t wall_ms, size_t count)
@@ -74,12 +76,12 @@ void headlog_append_samples(struct buffer *out, enum headlog_kind kind, int64_t 
     free(column);
     for (size_t i = 0; i < rows->count; i++) {
         const struct headlog_row *row = &rows->at[i];
-        if (!row->code_len) {
-            append_value(out, row->bits ^ row->known);
-            continue;
+        if (row->code_len) {
+            buffer_append_u8(out, row->sketch ? CONTROL_SKETCH : CONTROL_HISTOGRAM);
+            buffer_append_prefixed(out, slice_make(rows->codes.at + row->code_at, row->code_len));
         }
-        buffer_append_u8(out, CONTROL_HISTOGRAM);
-        buffer_append_prefixed(out, slice_make(rows->codes.at + row->code_at, row->code_len));
+        if (!row->code_len || row->sketch)
+            append_value(out, row->bits ^ row->known);
     }
     finish(out, at);
 }
@@ -195,6 +197,9 @@ bool headlog_next(struct headlog_reader *reader, uint64_t *xor_bits, struct slic
         return false;
     if (control == CONTROL_HISTOGRAM)
         return bytes_cut_prefixed(&reader->values, code) && code->len > 0;
+    if (control == CONTROL_SKETCH && (!bytes_cut_prefixed(&reader->values, code) ||
+                                      code->len == 0 || !bytes_cut_u8(&reader->values, &control)))
+        return false;
     unsigned shift = control >> 4, len = control & 15;
     if (shift + len > 8 || !bytes_cut_slice(&reader->values, len, &raw))
         return false;

@@ -20,8 +20,9 @@ struct headlog_row {
     uint64_t bits;  /* of the value; coded as XOR with `known` */
     uint64_t known; /* bits of the series' open sample before; 0 for its first and late ones */
     uint32_t series;
-    uint32_t code_at;  /* histograms: where in `codes` its code lies */
+    uint32_t code_at;  /* histograms and sketches: where in `codes` its code lies */
     uint32_t code_len; /* 0: a value */
+    bool sketch;       /* the code is that of a sketch, beside the value */
 };
 
 /* What a record of samples is made from. */
@@ -66,7 +67,8 @@ enum headlog_kind headlog_kind_of(struct slice record);
 MUST_USE bool headlog_open(struct headlog_reader *reader, struct slice record);
 void headlog_release(struct headlog_reader *reader);
 /* Cuts the value or histogram code of row `next` and moves on. For a value *xor is to be applied to
- * the bits of the open sample before; for a histogram code->len > 0. */
+ * the bits of the open sample before; for a histogram code->len > 0; for a value of a set both, where
+ * it has a sketch. */
 MUST_USE bool headlog_next(struct headlog_reader *reader, uint64_t *xor_bits, struct slice *code);
 
 #endif

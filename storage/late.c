@@ -1,7 +1,7 @@
 /* late: see the header.
  *
  *   runs   series -> times  [ 10 | 30 | 35 ]      sorted, distinct
- *                    values [  1 |  7 |  2 ]
+ *                    values [  1 |  7 |  2 ]    and codes, for a set; histograms: codes alone
  *
  * Most late samples come in order among themselves, so that putting one is appending it; the others
  * are moved in. Runs stay short, because storage/merge.c takes them away. Durable they are as head
@@ -86,24 +86,46 @@ static void make_gap(struct late_run *run, size_t place, bool histogram)
     if (run->count == run->capacity) {
         run->capacity = run->capacity ? run->capacity * 2 : RUN_CAPACITY_MIN;
         run->times = alloc_resize(run->times, run->capacity, sizeof *run->times);
-        if (histogram)
+        if (histogram || run->codes)
             run->codes = alloc_resize(run->codes, run->capacity, sizeof *run->codes);
-        else
+        if (!histogram)
             run->values = alloc_resize(run->values, run->capacity, sizeof *run->values);
     }
-    assert(histogram ? run->codes != NULL : run->values != NULL);
+    assert(histogram == !run->values);
     memmove(run->times + place + 1, run->times + place, behind * sizeof *run->times);
-    if (histogram)
+    if (run->codes)
         memmove(run->codes + place + 1, run->codes + place, behind * sizeof *run->codes);
-    else
+    if (run->values)
         memmove(run->values + place + 1, run->values + place, behind * sizeof *run->values);
     run->count++;
+}
+
+/* Takes the place of what code there was; an empty one may need no place. */
+static void put_code(struct late *late, struct late_run *run, size_t place, bool again,
+                     struct slice code)
+{
+    if (!run->codes && code.len) {
+        run->codes = alloc_zeroed(run->capacity, sizeof *run->codes);
+        again = true;
+    }
+    if (!run->codes)
+        return;
+    if (again) {
+        late->bytes -= run->codes[place].len;
+        free(run->codes[place].at);
+    }
+    run->codes[place] = (struct late_code){NULL, (uint32_t)code.len};
+    if (code.len == 0)
+        return;
+    run->codes[place].at = alloc_resize(NULL, code.len, 1);
+    memcpy(run->codes[place].at, code.at, code.len);
+    late->bytes += code.len;
 }
 
 void late_put(struct late *late, const struct late_sample *sample)
 {
     struct late_run *run = make_run(late, sample);
-    bool histogram = sample->code.len > 0;
+    bool histogram = sample->code.len > 0 && !sample->sketch;
     size_t place = run->count && run->times[run->count - 1] < sample->time_ms
                        ? run->count
                        : late_lower_bound(run, sample->time_ms);
@@ -118,18 +140,9 @@ void late_put(struct late *late, const struct late_sample *sample)
             late->longest = sample->series;
         }
     }
-    if (!histogram) {
+    if (!histogram)
         run->values[place] = sample->value;
-        return;
-    }
-    if (again) {
-        late->bytes -= run->codes[place].len;
-        free(run->codes[place].at);
-    }
-    char *copy = alloc_resize(NULL, sample->code.len, 1);
-    memcpy(copy, sample->code.at, sample->code.len);
-    run->codes[place] = (struct late_code){copy, (uint32_t)sample->code.len};
-    late->bytes += sample->code.len;
+    put_code(late, run, place, again, sample->code);
 }
 
 int64_t late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t until_ms)
@@ -149,7 +162,7 @@ int64_t late_remove(struct late *late, uint32_t series, int64_t from_ms, int64_t
     memmove(run->times + from, run->times + to, behind * sizeof *run->times);
     if (run->codes)
         memmove(run->codes + from, run->codes + to, behind * sizeof *run->codes);
-    else
+    if (run->values)
         memmove(run->values + from, run->values + to, behind * sizeof *run->values);
     run->count -= to - from;
     late->samples -= to - from;
@@ -207,6 +220,20 @@ static bool copy_histogram(const struct late_code *code, struct arena *arena,
     return stale || *out;
 }
 
+/* Of the samples from `from` on; NULL when the arena is exhausted. */
+static const struct slice *copy_sketches(const struct late_run *run, size_t from, size_t count,
+                                         struct arena *arena)
+{
+    struct slice *out = arena_alloc(arena, count * sizeof *out);
+    for (size_t i = 0; out && i < count; i++) {
+        const struct late_code *code = &run->codes[from + i];
+        out[i] = code->len ? arena_copy(arena, slice_make(code->at, code->len)) : SLICE("");
+        if (!out[i].at)
+            return NULL;
+    }
+    return out;
+}
+
 bool late_copy(const struct late_run *run, const struct store_span *span, struct arena *arena,
                struct store_column *out)
 {
@@ -218,8 +245,8 @@ bool late_copy(const struct late_run *run, const struct store_span *span, struct
         return true;
     int64_t *times = arena_alloc(arena, count * sizeof *times);
     const struct histogram **histograms =
-        run->codes ? arena_alloc(arena, count * sizeof *histograms) : NULL;
-    double *values = run->codes ? NULL : arena_alloc(arena, count * sizeof *values);
+        run->values ? NULL : arena_alloc(arena, count * sizeof *histograms);
+    double *values = run->values ? arena_alloc(arena, count * sizeof *values) : NULL;
     if (!times || (!values && !histograms))
         return false;
     memcpy(times, run->times + from, count * sizeof *times);
@@ -231,7 +258,9 @@ bool late_copy(const struct late_run *run, const struct store_span *span, struct
     out->times = times;
     out->values = values;
     out->histograms = histograms;
-    return true;
+    if (values && run->codes)
+        out->sketches = copy_sketches(run, from, count, arena);
+    return !arena->exhausted;
 }
 
 bool column_overlay(const struct store_column *base, const struct store_column *over,
@@ -243,7 +272,9 @@ bool column_overlay(const struct store_column *base, const struct store_column *
     const struct histogram **histograms =
         histogram ? arena_alloc(arena, most * sizeof *histograms) : NULL;
     double *values = histogram ? NULL : arena_alloc(arena, most * sizeof *values);
-    if (!times || (!values && !histograms))
+    bool any = base->sketches || over->sketches;
+    struct slice *sketches = any ? arena_alloc(arena, most * sizeof *sketches) : NULL;
+    if (!times || (!values && !histograms) || (any && !sketches))
         return false;
     for (size_t i = 0, k = 0; i < base->count || k < over->count; count++) {
         bool late = k < over->count && (i == base->count || over->times[k] <= base->times[i]);
@@ -256,10 +287,13 @@ bool column_overlay(const struct store_column *base, const struct store_column *
             histograms[count] = from->histograms[place];
         else
             values[count] = from->values[place];
+        if (any)
+            sketches[count] = from->sketches ? from->sketches[place] : SLICE("");
     }
     out->count = count;
     out->times = times;
     out->values = values;
     out->histograms = histograms;
+    out->sketches = sketches;
     return true;
 }

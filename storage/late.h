@@ -1,7 +1,7 @@
 /* late: samples that came after newer ones of their series, until they are merged into chunks.
  *
- * A sorted run of times a series, each with its value or its histogram as a code in full
- * (histogram_code.h). Of two samples at one time the one put last stays. What is here goes before
+ * A sorted run of times a series, each with its value, of a set also the code of its sketch, or its
+ * histogram as a code in full (histogram_code.h). Of two samples at one time the one put last stays. What is here goes before
  * what the head or a chunk has at the same time, because it was written later.
  * Thread: the writer changes it under the store's lock; readers hold the lock shared.
  */
@@ -24,7 +24,7 @@ struct late_run {
     size_t capacity;
     int64_t *times;          /* ascending */
     double *values;          /* NULL for histograms */
-    struct late_code *codes; /* histograms */
+    struct late_code *codes; /* histograms, or sketches (len 0: none); else NULL */
 };
 
 struct late {
@@ -40,7 +40,8 @@ struct late_sample {
     uint32_t series;
     int64_t time_ms;
     double value;
-    struct slice code; /* of a histogram; empty for a value */
+    struct slice code; /* of a histogram, or of a sketch; else empty */
+    bool sketch;
     uint64_t sequence;
     uint32_t now_s;
 };
@@ -62,7 +63,7 @@ size_t late_lower_bound(const struct late_run *run, int64_t time_ms);
 bool late_overlaps(const struct late_run *run, int64_t start_ms, int64_t end_ms);
 /* The same of any series. */
 bool late_any_overlaps(const struct late *late, int64_t start_ms, int64_t end_ms);
-/* Copies the samples in [start_ms, end_ms]. False when the arena is exhausted. */
+/* Copies the samples in [start_ms, end_ms], sketches included. False when the arena is exhausted. */
 MUST_USE bool late_copy(const struct late_run *run, const struct store_span *span,
                         struct arena *arena, struct store_column *out);
 /* Both columns as one; at equal times `over` stays. *out may be `base`. False when the arena is

@@ -78,7 +78,8 @@ static struct store_column column_of(const struct day_samples *samples)
     return (struct store_column){.count = samples->count,
                                  .times = samples->times,
                                  .values = samples->values,
-                                 .histograms = samples->hists};
+                                 .histograms = samples->hists,
+                                 .sketches = samples->sketches};
 }
 
 /* Puts the column's samples in place of those that were there. */
@@ -90,6 +91,7 @@ static bool take_column(struct arena *arena, const struct store_column *column,
     samples->count = count;
     samples->values = NULL;
     samples->hists = NULL;
+    samples->sketches = NULL;
     samples->times = arena_alloc(arena, count * sizeof *samples->times);
     if (samples->histograms)
         samples->hists = arena_alloc(arena, count * sizeof *samples->hists);
@@ -102,7 +104,12 @@ static bool take_column(struct arena *arena, const struct store_column *column,
         memcpy(samples->hists, column->histograms, count * sizeof *samples->hists);
     else
         memcpy(samples->values, column->values, count * sizeof *samples->values);
-    return true;
+    if (!column->sketches)
+        return true;
+    samples->sketches = arena_alloc(arena, count * sizeof *samples->sketches);
+    if (samples->sketches)
+        memcpy(samples->sketches, column->sketches, count * sizeof *samples->sketches);
+    return samples->sketches;
 }
 
 static bool has_chunks(const struct store *store, struct rewrite_day at)

@@ -56,6 +56,7 @@ void store_reader_free(struct store_reader *reader)
     free(reader->times);
     free(reader->values);
     free(reader->histograms);
+    free(reader->sketches);
     free(reader->days);
     time_ranges_release(&reader->deleted);
     free(reader);
@@ -73,6 +74,7 @@ static int exhausted(struct error *err)
 static void make_room(struct store_reader *reader, size_t count)
 {
     size_t need = reader->count + count;
+    reader_sketch_room(reader, need);
     if (need <= reader->capacity)
         return;
     reader->capacity = reader->capacity ? reader->capacity : 512;
@@ -106,13 +108,18 @@ static void keep_in_range(const struct reading *reading, size_t count)
         if (reading->histograms)
             memmove(reader->histograms + base, reader->histograms + base + from,
                     kept * sizeof *reader->histograms);
+        if (reader->sketched)
+            memmove(reader->sketches + base, reader->sketches + base + from,
+                    kept * sizeof *reader->sketches);
     }
-    reader->count += kept;
+    struct sample_arrays samples = {.times = reader->times + base,
+                                    .values = reading->histograms ? NULL : reader->values + base,
+                                    .histograms =
+                                        reading->histograms ? reader->histograms + base : NULL,
+                                    .sketches = reader->sketched ? reader->sketches + base : NULL};
     if (reader->deleted.count)
-        reader->count =
-            base + time_ranges_strike(&reader->deleted, reader->times + base,
-                                      reading->histograms ? NULL : reader->values + base,
-                                      reading->histograms ? reader->histograms + base : NULL, kept);
+        kept = time_ranges_strike(&reader->deleted, &samples, kept);
+    reader->count += kept;
 }
 
 /* Only those in range: a chunk may hold hours of histograms. */
@@ -134,6 +141,7 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
     struct store_reader *reader = reading->reader;
     if ((reader->count + chunk->count) * 2 * sizeof(double) > arena_left(reading->arena))
         return exhausted(err);
+    size_t before = reader->count;
     make_room(reader, chunk->count);
     bool sound = chunk->histograms == reading->histograms &&
                  chunk_times(chunk, reader->times + reader->count);
@@ -141,11 +149,11 @@ static int read_chunk(const struct reading *reading, const struct chunk *chunk, 
         sound = read_histograms(reading, chunk);
     else if (sound)
         sound = chunk_values(chunk, reader->values + reader->count);
-    if (reading->arena->exhausted)
-        return exhausted(err);
+    if (sound && reader->sketched)
+        sound = chunk_sketches(chunk, reader->sketches + reader->count);
     if (sound)
         keep_in_range(reading, chunk->count);
-    return sound;
+    return reader_keep_sketches(reader, before, reading->arena) ? sound : exhausted(err);
 }
 
 /* True when the footer says all there is to know of the chunk, and it follows what was read. */
@@ -234,7 +242,8 @@ static bool copy_open(struct reading *reading, const struct head_series *series)
     reading->open.values = values;
     if (values)
         head_values(series, from, count, values);
-    return values;
+    return values &&
+           reader_open_sketches(reading->reader, reading->id, from, reading->arena, &reading->open);
 }
 
 static void push_day(struct store_reader *reader, const struct partition *partition)
@@ -294,6 +303,8 @@ static bool read_head(struct reading *reading)
     struct store_span span = {reading->id, reading->start_ms, reading->end_ms};
     if (enough && late)
         enough = late_copy(late, &span, reading->arena, &reading->late);
+    if (!reading->reader->sketched)
+        reading->late.sketches = NULL;
     reading->thinned = left_in_range(store, span);
     find_days(reading, series);
     tombstones_of(&store->tombstones, reading->id,
@@ -335,7 +346,7 @@ static int join(const struct reading *reading, struct store_column *out, struct 
     }
     *out = (struct store_column){
         .count = count, .times = times, .values = values, .histograms = histograms};
-    return 0;
+    return reader_join_sketches(reader, open, reading->arena, out) ? 0 : exhausted(err);
 }
 
 /* Lays the samples there are over those that took the place of others. */
@@ -361,7 +372,7 @@ static int read_all(struct reading *reading, struct store_column *out, struct er
     if (!read_head(reading))
         return exhausted(err);
     /* What is laid over chunks, or struck out of them, is not in their footers. */
-    if (reading->thinned || reading->late.count || reader->deleted.count)
+    if (reading->thinned || reading->late.count || reader->deleted.count || reader->sketched)
         reading->summed = false;
     for (size_t i = 0; i < reader->day_count; i++)
         if (read_day(reading, &reader->days[i], err))
@@ -483,7 +494,8 @@ static bool last_of_chunk(const struct chunk *chunk, const struct time_ranges *d
     if (!times || (!histograms && !values) || !chunk_times(chunk, times) ||
         !(values ? chunk_values(chunk, values) : chunk_histograms(chunk, arena, histograms)))
         return false;
-    column.count = time_ranges_strike(deleted, times, values, histograms, chunk->count);
+    struct sample_arrays samples = {.times = times, .values = values, .histograms = histograms};
+    column.count = time_ranges_strike(deleted, &samples, chunk->count);
     return last_of_column(&column, value, histogram);
 }
 

@@ -25,8 +25,11 @@ struct store_reader {
     int64_t *times;
     double *values;
     const struct histogram **histograms;
+    struct slice *sketches; /* in the arena of the read */
     size_t count;
     size_t capacity;
+    size_t sketch_capacity; /* of sketches, which few readers want: */
+    bool sketched;
     size_t damaged; /* chunks passed over */
     struct day {
         uint32_t day;
@@ -49,6 +52,19 @@ struct summed {
 /* As store_read, but decodes no chunk of which the footer says enough. */
 MUST_USE int reader_read_summed(struct store_reader *reader, struct store_span span,
                                 struct arena *arena, struct summed *out, struct error *err);
+
+/* --- read_sketch.c: nothing unless sketches are wanted; false when the arena is exhausted --- */
+/* Room for that many in all. */
+void reader_sketch_room(struct store_reader *reader, size_t count);
+/* Those from `from` on leave the bytes of their chunk. */
+MUST_USE bool reader_keep_sketches(struct store_reader *reader, size_t from, struct arena *arena);
+/* Of the open samples from `from` on; under the lock. */
+MUST_USE bool reader_open_sketches(const struct store_reader *reader, uint32_t id, size_t from,
+                                   struct arena *arena, struct store_column *open);
+/* Sealed ones, then the open ones. */
+MUST_USE bool reader_join_sketches(const struct store_reader *reader,
+                                   const struct store_column *open, struct arena *arena,
+                                   struct store_column *out);
 
 /* --- left.c, under the lock --- */
 /* True when the series has 1h buckets within the same 32 days. */

@@ -53,8 +53,9 @@ static bool replay_late(struct store *store, struct headlog_reader *reader, uint
         if (!headlog_next(reader, &bits, &sample.code))
             return false;
         const struct series_row *row = series_row(&store->series, sample.series);
-        if (row && (sample.code.len > 0) != (row->kind == SERIES_HISTOGRAM))
+        if (row && !replay_fits((enum series_kind)row->kind, sample.code))
             return false;
+        sample.sketch = row && row->kind == SERIES_SET && sample.code.len;
         sample.value = double_of_bits(bits);
         if (row)
             late_put(&store->late, &sample);
@@ -178,7 +179,7 @@ static bool finish(struct store *store)
         if (!finish_series(series)) {
             damage_note(kv_damages(store->kv), DAMAGE_HEADLOG,
                         "the open histograms of series %u are damaged", id);
-            head_clear(&store->head, series);
+            head_clear(&store->head, id);
             damaged = true;
             continue;
         }

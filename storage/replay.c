@@ -79,16 +79,18 @@ static bool append_sample(struct replay *replay, const struct replay_record *rec
     if (series->count == 0) {
         series->first_sequence = record->sequence;
         series->touched_s = (uint32_t)(record->reader.wall_ms / 1000);
-    } else if (!code.len) {
+    } else if (row->kind != SERIES_HISTOGRAM) {
         bits ^= double_bits(head_last_value(series));
     }
     if ((series->count && time_ms <= series->last_ms) ||
-        (code.len > 0) != (row->kind == SERIES_HISTOGRAM))
+        !replay_fits((enum series_kind)row->kind, code))
         return false;
-    if (code.len)
+    if (row->kind == SERIES_HISTOGRAM)
         append_code(store, series, time_ms, code);
     else
         head_append_value(&store->head, series, time_ms, double_of_bits(bits));
+    if (row->kind == SERIES_SET && code.len)
+        head_append_sketch(&store->head, id, code);
     return true;
 }
 

@@ -27,6 +27,12 @@ struct replay {
 };
 #define GAP_NONE UINT64_MAX
 
+/* Whether a sample of a series of that kind may come with that code: histograms must, sets may. */
+static inline bool replay_fits(enum series_kind kind, struct slice code)
+{
+    return kind == SERIES_SET || (code.len > 0) == (kind == SERIES_HISTOGRAM);
+}
+
 /* Takes over an opened record of kind SAMPLES. One that cannot be applied becomes a gap. */
 void replay_add(struct replay *replay, struct headlog_reader *owned, uint64_t sequence);
 /* Applies what is held. */

@@ -58,7 +58,29 @@ static bool make_rows(struct loading *loading, size_t count)
     else
         out->values = grown(loading->arena, out->values, out->count * sizeof *out->values,
                             rows * sizeof *out->values);
-    return out->times && (out->histograms ? out->hists != NULL : out->values != NULL);
+    if (out->sketches)
+        out->sketches = grown(loading->arena, out->sketches, out->count * sizeof *out->sketches,
+                              rows * sizeof *out->sketches);
+    return out->times && (out->histograms ? out->hists != NULL : out->values != NULL) &&
+           !loading->arena->exhausted;
+}
+
+/* The sketches of a chunk whose samples are the rows from out->count on. */
+static bool load_sketches(struct loading *loading, const struct chunk *chunk)
+{
+    struct day_samples *out = loading->out;
+    if (!out->sketches) {
+        out->sketches = arena_alloc(loading->arena, loading->rows * sizeof *out->sketches);
+        for (size_t i = 0; out->sketches && i < out->count; i++)
+            out->sketches[i] = SLICE("");
+    }
+    struct slice *at = out->sketches ? out->sketches + out->count : NULL;
+    if (!at || !chunk_sketches(chunk, at))
+        return false;
+    for (size_t i = 0; i < chunk->count; i++)
+        if (at[i].len)
+            at[i] = arena_copy(loading->arena, at[i]);
+    return !loading->arena->exhausted;
 }
 
 static bool push_offset(struct loading *loading, uint32_t offset)
@@ -87,6 +109,8 @@ static bool load_chunk(struct loading *loading, const struct chunk *chunk)
     if (!(out->histograms ? chunk_histograms(chunk, loading->arena, out->hists + out->count)
                           : chunk_values(chunk, out->values + out->count)))
         return false;
+    if ((chunk->sketches.len || out->sketches) && !load_sketches(loading, chunk))
+        return false;
     if (out->count && out->times[out->count] <= out->times[out->count - 1])
         loading->sorted = false;
     out->count += chunk->count;
@@ -108,7 +132,9 @@ static bool sort_rows(struct loading *loading)
     struct day_samples *out = loading->out, in = *out;
     uint32_t *order = arena_alloc(loading->arena, in.count * sizeof *order);
     loading->rows = 0;
-    *out = (struct day_samples){.histograms = in.histograms, .offsets = in.offsets};
+    /* The array of sketches is grown like the others, from nothing. */
+    *out = (struct day_samples){
+        .histograms = in.histograms, .offsets = in.offsets, .sketches = in.sketches};
     if (!order || !make_rows(loading, in.count))
         return false;
     for (uint32_t i = 0; i < in.count; i++)
@@ -118,6 +144,8 @@ static bool sort_rows(struct loading *loading)
         if (out->count && out->times[out->count - 1] == in.times[order[i]])
             out->count--;
         out->times[out->count] = in.times[order[i]];
+        if (in.sketches)
+            out->sketches[out->count] = in.sketches[order[i]];
         if (in.histograms)
             out->hists[out->count++] = in.hists[order[i]];
         else
@@ -141,8 +169,11 @@ static void strike_deleted(const struct store *store, struct rewrite_day at,
     struct time_range day = {partition_start(at.day), partition_start(at.day + 1) - 1};
     tombstones_of(&store->tombstones, at.series, day, &deleted);
     if (deleted.count)
-        samples->count = time_ranges_strike(&deleted, samples->times, samples->values,
-                                            samples->hists, samples->count);
+        samples->count =
+            time_ranges_strike(&deleted,
+                               &(struct sample_arrays){samples->times, samples->values,
+                                                       samples->hists, samples->sketches},
+                               samples->count);
     time_ranges_release(&deleted);
 }
 
@@ -218,7 +249,9 @@ static void push_piece(struct encoded *encoded, size_t row, size_t rows, size_t 
 static void encode(struct encoded *encoded, const struct day_samples *samples)
 {
     /* As few as may be, and of one size. */
-    size_t limit = samples->histograms ? CHUNK_HISTOGRAMS_MAX : CHUNK_VALUES_MAX;
+    size_t limit = samples->histograms ? CHUNK_HISTOGRAMS_MAX
+                   : samples->sketches ? CHUNK_SKETCHES_MAX
+                                       : CHUNK_VALUES_MAX;
     size_t chunks = (samples->count + limit - 1) / limit;
     size_t most = chunks ? (samples->count + chunks - 1) / chunks : 0;
     *encoded = (struct encoded){.count = 0};
@@ -232,7 +265,8 @@ static void encode(struct encoded *encoded, const struct day_samples *samples)
                 rows = (rows + 1) / 2;
             chunk_append_histograms(&encoded->bytes, times, samples->hists + row, rows);
         } else {
-            chunk_append_values(&encoded->bytes, times, samples->values + row, rows);
+            chunk_append_set(&encoded->bytes, times, samples->values + row,
+                             samples->sketches ? samples->sketches + row : NULL, rows);
         }
         push_piece(encoded, row, rows, at);
     }

@@ -25,10 +25,11 @@ struct day_samples {
     int64_t *times;                 /* ms, ascending strictly, all on the day */
     double *values;                 /* or */
     const struct histogram **hists; /* NULL entries are stale markers */
-    uint32_t *offsets;              /* of the chunks they came from, which rewriting deletes */
-    size_t chunks;                  /* sound ones */
-    size_t bytes;                   /* of all */
-    size_t damaged;                 /* chunks that could not be read */
+    struct slice *sketches; /* beside values; empty entries are none; NULL: there are none */
+    uint32_t *offsets;      /* of the chunks they came from, which rewriting deletes */
+    size_t chunks;          /* sound ones */
+    size_t bytes;           /* of all */
+    size_t damaged;         /* chunks that could not be read */
 };
 
 struct rewrite_day {

@@ -48,6 +48,7 @@ static const struct array {
     {offsetof(struct rollup, first_histogram), sizeof(struct histogram *)},
     {offsetof(struct rollup, last_histogram), sizeof(struct histogram *)},
     {offsetof(struct rollup, drop_histogram), sizeof(struct histogram *)},
+    {offsetof(struct rollup, sketches), sizeof(struct slice)},
 };
 #define ARRAYS (sizeof arrays / sizeof *arrays)
 
@@ -111,6 +112,7 @@ static size_t bucket_at(struct rollup *rollup, int64_t time_ms)
     rollup->min[i] = rollup->max[i] = NAN;
     rollup->ended[i] = false;
     rollup->first_histogram[i] = rollup->last_histogram[i] = rollup->drop_histogram[i] = NULL;
+    rollup->sketches[i] = SLICE("");
     return i;
 }
 
@@ -235,6 +237,66 @@ bool rollup_add_histograms(struct rollup *rollup, const int64_t *times,
     return true;
 }
 
+/* --- sketches --- */
+
+/* The union of the codes, in the arena; {NULL, 0} when it is exhausted. One that is damaged counts
+ * as none. */
+static struct slice unite(const struct slice *codes, size_t count, struct arena *arena)
+{
+    struct sketch all;
+    struct buffer code;
+    sketch_init(&all);
+    buffer_init(&code, SKETCH_CODE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        bool sound = codes[i].len == 0 || sketch_merge_code(&all, codes[i]);
+        (void)sound;
+    }
+    sketch_encode(&all, &code);
+    struct slice out = arena_copy(arena, buffer_slice(&code));
+    buffer_release(&code);
+    sketch_release(&all);
+    return out;
+}
+
+/* Puts the union of the codes into the bucket; most often it has one sample. */
+static bool join_sketches(struct rollup *rollup, size_t b, const struct slice *codes, size_t count,
+                          struct arena *arena)
+{
+    struct slice both[2] = {rollup->sketches[b],
+                            count == 1 ? codes[0] : unite(codes, count, arena)};
+    if (both[0].len == 0)
+        rollup->sketches[b] = both[1];
+    else if (both[1].len)
+        rollup->sketches[b] = unite(both, 2, arena);
+    return !arena->exhausted;
+}
+
+static bool any_sketch(const struct slice *codes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (codes[i].len)
+            return true;
+    return false;
+}
+
+/* Into the buckets that their samples are folded into. */
+static bool add_sketches(struct rollup *rollup, const struct store_column *column,
+                         struct arena *arena)
+{
+    size_t b = rollup->count;
+    int64_t first = column->count ? bucket_end(column->times[0], rollup->width_ms) : 0;
+    while (b && rollup->end_ms[b - 1] >= first)
+        b--;
+    for (size_t i = 0, n; i < column->count; i += n, b++) {
+        for (n = 1; i + n < column->count && column->times[i + n] <= rollup->end_ms[b];)
+            n++;
+        if (any_sketch(column->sketches + i, n) &&
+            !join_sketches(rollup, b, column->sketches + i, n, arena))
+            return false;
+    }
+    return true;
+}
+
 bool rollup_add_column(struct rollup *rollup, const struct store_column *column,
                        struct arena *arena)
 {
@@ -243,7 +305,7 @@ bool rollup_add_column(struct rollup *rollup, const struct store_column *column,
         return rollup_add_histograms(rollup, column->times, column->histograms, column->count,
                                      arena);
     rollup_add_values(rollup, column->times, column->values, column->count);
-    return true;
+    return !column->sketches || add_sketches(rollup, column, arena);
 }
 
 /* --- buckets --- */
@@ -303,6 +365,8 @@ bool rollup_add_bucket(struct rollup *rollup, const struct rollup *finer, size_t
         enough = join_histograms(rollup, b, finer, i, arena);
     else
         join_values(rollup, b, finer, i);
+    if (finer->sketches[i].len)
+        enough = join_sketches(rollup, b, &finer->sketches[i], 1, arena);
     rollup->counts[b] += finer->counts[i];
     note_extremes(rollup, b, finer->min[i], finer->max[i]);
     rollup->ended[b] = finer->ended[i];
@@ -348,6 +412,7 @@ bool rollup_copy(const struct rollup *rollup, struct arena *arena, struct store_
         .first_histogram = values ? NULL : copy.first_histogram,
         .last_histogram = values ? NULL : copy.last_histogram,
         .drop_histogram = values ? NULL : copy.drop_histogram,
+        .sketches = copy.sketched ? copy.sketches : NULL,
         .damaged = copy.damaged,
     };
     return true;

@@ -4,8 +4,8 @@
  * that ends at e covers. What is kept of one answers count, sum, average, extremes, first, last and
  * increase exactly, of one bucket or of many. Empty buckets are left out.
  *
- * Pure functions over memory that the rollup owns; histograms are borrowed from an arena. One
- * thread at a time.
+ * Pure functions over memory that the rollup owns; histograms and sketches are borrowed from an
+ * arena. One thread at a time.
  */
 #ifndef STORAGE_ROLLUP_H
 #define STORAGE_ROLLUP_H
@@ -22,6 +22,7 @@ extern const int64_t rollup_tier_ms[STORE_TIER_COUNT];
 struct rollup {
     bool histograms;
     bool has_drop; /* `drop` is known; false only after decoding or merging such */
+    bool sketched; /* sketches are wanted; else codes of buckets are read without them */
     size_t count;
     size_t capacity;
     size_t damaged; /* chunks that are missing in it */
@@ -37,6 +38,7 @@ struct rollup {
     const struct histogram **first_histogram;
     const struct histogram **last_histogram;
     const struct histogram **drop_histogram; /* NULL entries: it never began anew */
+    struct slice *sketches; /* codes of the unions of what samples have; empty: they have none */
 };
 
 void rollup_init(struct rollup *rollup);

@@ -110,13 +110,25 @@ static void check_headlog(struct scrub *scrub, struct slice key, struct slice va
     scrub->next_sequence = sequence + 1;
 }
 
+static bool decode_sketches(const struct chunk *chunk, struct slice *sketches)
+{
+    struct sketch sketch;
+    sketch_init(&sketch);
+    bool sound = chunk_sketches(chunk, sketches);
+    for (size_t i = 0; sound && i < chunk->count; i++)
+        sound = sketches[i].len == 0 || sketch_merge_code(&sketch, sketches[i]);
+    sketch_release(&sketch);
+    return sound;
+}
+
 static bool decode_chunk(struct scrub *scrub, const struct chunk *chunk)
 {
     int64_t *times = arena_alloc(&scrub->arena, chunk->count * sizeof *times);
     void *values = arena_alloc(&scrub->arena, chunk->count * sizeof(double));
-    if (!times || !values)
+    struct slice *sketches = arena_alloc(&scrub->arena, chunk->count * sizeof *sketches);
+    if (!times || !values || !sketches)
         return true; /* more than fits says nothing of the bytes */
-    if (!chunk_times(chunk, times))
+    if (!chunk_times(chunk, times) || !decode_sketches(chunk, sketches))
         return false;
     return chunk->histograms
                ? chunk_histograms(chunk, &scrub->arena, values) || scrub->arena.exhausted
@@ -130,6 +142,7 @@ static void check_rollup(struct scrub *scrub, struct rollup_key key, struct slic
     bool sound = false;
     for (int histograms = 0; histograms < 2 && !sound; histograms++) {
         rollup_reset(&scrub->rollup, histograms, width);
+        scrub->rollup.sketched = true;
         sound = rollup_code_read(value, partition_start(key.day), &scrub->rollup, &scrub->arena);
     }
     if (!sound && !scrub->arena.exhausted)

@@ -81,6 +81,19 @@ static void put_chunk(struct seal *seal, uint32_t id, const int64_t *times, size
     seal->bytes += seal->chunk.len;
 }
 
+/* Those of the samples that the next chunks may have, or NULL. */
+static struct slice *open_sketches(struct seal *seal, uint32_t id, size_t from, size_t count)
+{
+    struct slice *at = NULL;
+    if (!head_has_sketches(&seal->store->head, id))
+        return NULL;
+    arena_reset(&seal->arena);
+    at = arena_alloc(&seal->arena, count * sizeof *at);
+    if (!at || !head_read_sketches(&seal->store->head, id, from, count, &seal->arena, at))
+        abort(); /* the arena holds what the head can */
+    return at;
+}
+
 static void seal_values(struct seal *seal, uint32_t id, const struct head_series *series)
 {
     int64_t times[CHUNK_SAMPLES_MAX];
@@ -92,7 +105,7 @@ static void seal_values(struct seal *seal, uint32_t id, const struct head_series
         count = piece(seal, times, count);
         head_values(series, from, count, values);
         buffer_reset(&seal->chunk);
-        chunk_append_values(&seal->chunk, times, values, count);
+        chunk_append_set(&seal->chunk, times, values, open_sketches(seal, id, from, count), count);
         put_chunk(seal, id, times, count);
     }
 }
@@ -137,7 +150,7 @@ static void clear_sealed(struct seal *seal)
     store->seal_count++;
     for (size_t i = 0; i < seal->count; i++) {
         struct head_series *series = head_get(&store->head, seal->ids[i]);
-        head_clear(&store->head, series);
+        head_clear(&store->head, seal->ids[i]);
         series->sealed_at = store->seal_count;
         series->touched_s = now_s;
     }

@@ -18,6 +18,7 @@
 #include "storage/labels.h"
 #include "storage/matcher.h"
 #include "storage/record.h"
+#include "storage/sketch.h"
 
 struct store;
 struct store_batch;
@@ -52,7 +53,7 @@ enum series_kind {
     SERIES_COUNTER = 1, /* cumulative, never falls */
     SERIES_GAUGE = 2,
     SERIES_HISTOGRAM = 3, /* cumulative struct histogram */
-    SERIES_SET = 4,       /* distinct members a tick, as a number */
+    SERIES_SET = 4, /* distinct members a tick: a number, and most often the sketch it counts */
 };
 /* "counter" and so on, as /api/v1/metadata says it (a set is a gauge there). */
 const char *series_kind_name(enum series_kind kind);
@@ -94,6 +95,9 @@ void store_batch_value(struct store_batch *batch, uint32_t series, int64_t time_
 /* The histogram is copied. */
 void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t time_ms,
                            const struct histogram *histogram);
+/* Of a set: the sketch, and as the number its estimate. */
+void store_batch_sketch(struct store_batch *batch, uint32_t series, int64_t time_ms,
+                        const struct sketch *sketch);
 void store_batch_records(struct store_batch *batch, const struct record *records, size_t count);
 void store_batch_put(struct store_batch *batch, struct slice key, struct slice value);
 void store_batch_delete(struct store_batch *batch, struct slice key);
@@ -188,6 +192,9 @@ struct store_column {
     const double *values; /* stale markers included; NULL for histograms */
     /* Histogram series: NULL entries are stale markers. Cumulative. */
     const struct histogram *const *histograms;
+    /* Where they are wanted: codes (storage/sketch.h), empty where a sample is only a number. NULL: none
+     * has one. */
+    const struct slice *sketches;
     size_t damaged; /* chunks that could not be read; their samples are missing */
     /* Not 0: older samples have left, and their place is taken by the first and the last one of each
      * bucket. The width of the widest such bucket, and the end of the newest. */
@@ -198,6 +205,9 @@ struct store_column {
 struct store_reader;
 struct store_reader *store_reader_new(struct store *store);
 void store_reader_free(struct store_reader *reader);
+/* From now on what it reads of sets comes with the sketches, which take a hundred times the memory of
+ * the numbers. */
+void store_reader_want_sketches(struct store_reader *reader);
 struct store_span {
     uint32_t series;
     int64_t start_ms, end_ms; /* both included */
@@ -220,6 +230,9 @@ struct store_buckets {
     const bool *ended;  /* the newest sample is a stale marker */
     /* NULL for values; entries of drop_histogram are NULL where it never began anew */
     const struct histogram *const *first_histogram, *const *last_histogram, *const *drop_histogram;
+    /* Where they are wanted: codes of the union of what its samples have, empty where they have none.
+     * NULL: not wanted. */
+    const struct slice *sketches;
     size_t damaged;    /* chunks that could not be read; their samples are missing */
     unsigned tiers;    /* 1 << tier of what was read */
     int64_t coarse_ms; /* as of a column */

@@ -240,9 +240,10 @@ bool time_ranges_meet(const struct time_ranges *ranges, struct time_range range)
     return false;
 }
 
-size_t time_ranges_strike(const struct time_ranges *ranges, int64_t *times, double *values,
-                          const struct histogram **histograms, size_t count)
+size_t time_ranges_strike(const struct time_ranges *ranges, const struct sample_arrays *samples,
+                          size_t count)
 {
+    int64_t *times = samples->times;
     size_t kept = 0, next = 0;
     for (size_t i = 0; i < count; i++) {
         while (next < ranges->count && ranges->at[next].end_ms < times[i])
@@ -250,10 +251,12 @@ size_t time_ranges_strike(const struct time_ranges *ranges, int64_t *times, doub
         if (next < ranges->count && ranges->at[next].start_ms <= times[i])
             continue;
         times[kept] = times[i];
-        if (values)
-            values[kept] = values[i];
-        if (histograms)
-            histograms[kept] = histograms[i];
+        if (samples->values)
+            samples->values[kept] = samples->values[i];
+        if (samples->histograms)
+            samples->histograms[kept] = samples->histograms[i];
+        if (samples->sketches)
+            samples->sketches[kept] = samples->sketches[i];
         kept++;
     }
     return kept;

@@ -61,10 +61,16 @@ void tombstones_of(const struct tombstones *tombstones, uint32_t series, struct 
 void time_ranges_release(struct time_ranges *ranges);
 bool time_ranges_cover(const struct time_ranges *ranges, struct time_range range);
 bool time_ranges_meet(const struct time_ranges *ranges, struct time_range range);
-/* Removes the samples that lie in a range; returns how many are left. Of values and histograms
- * those that are not NULL. */
-size_t time_ranges_strike(const struct time_ranges *ranges, int64_t *times, double *values,
-                          const struct histogram **histograms, size_t count);
+/* Samples, column by column; what they do not have is NULL. */
+struct sample_arrays {
+    int64_t *times;
+    double *values;
+    const struct histogram **histograms;
+    struct slice *sketches;
+};
+/* Removes the samples that lie in a range; returns how many are left. */
+size_t time_ranges_strike(const struct time_ranges *ranges, const struct sample_arrays *samples,
+                          size_t count);
 /* Adds the active series to *ids but for those that have all of the range deleted. */
 void tombstones_add_left(const struct tombstones *tombstones, struct time_range range,
                          const roaring_bitmap_t *active, roaring_bitmap_t *ids);

@@ -130,8 +130,7 @@ static void write_sample(struct flush *flush, struct series *series)
     case SERIES_SET:
         if (!series->members)
             break;
-        store_batch_value(flush->batch, series->id, flush->tick_ms,
-                          sketch_estimate(series->members));
+        store_batch_sketch(flush->batch, series->id, flush->tick_ms, series->members);
         sketch_release(series->members);
         free(series->members);
         series->members = NULL;

@@ -3,16 +3,18 @@
  *   version u8 | type u8 | checksum u32le | count varint | span varint | [times] | body
  *
  *   type      bit 0: histograms; bit 1: times are listed (else evenly spaced over the span);
- *             bit 2: those are dense (storage/code/dense.c)
+ *             bit 2: those are dense (storage/code/dense.c); bit 3: sketches follow the summary
  *   checksum  XXH3 of all that follows, seeded with the type, low 32 bits
  *   span      last time - first time, ms
  *   times     varint length, packed offsets from the start (storage/code/pack.c)
  *
- *   body of values      summary, column of doubles (storage/code/column.c)
+ *   body of values      summary, [sketches], column of doubles (storage/code/column.c)
  *   summary             count varint, exponent u8, then first, last, min, max and sum as scaled
  *                       integers (the last four less `first`), [drop f64le]
  *   exponent            low five bits, 31: all are f64le;  bit 5: drop follows, bit 6: it is 0,
  *                       both or none: it is not known;  bit 7: sum is an f64le
+ *   sketches            varint length of: (gap varint, varint length, code) for each sample that has
+ *                       one; whoever wants numbers steps over them
  *   body of histograms  see storage/code/chunk_histogram.c
  *
  * Version 1 had no seed. Its summary knew no drop, and said 127 for 31.
@@ -26,6 +28,7 @@
 
 #include "storage/code/dense.h"
 #include "storage/code/pack.h"
+#include "storage/sketch.h"
 #include "storage/store.h"
 
 #define CHUNK_VERSION  2
@@ -33,7 +36,8 @@
 #define TYPE_HISTOGRAM 1
 #define TYPE_TIMES     2
 #define TYPE_DENSE     4
-#define TYPE_MAX       7
+#define TYPE_SKETCHES  8
+#define TYPE_MAX       15
 #define HEADER_BYTES   6
 #define EXPONENT_RAW   31
 #define DROP_FOLLOWS   32
@@ -237,14 +241,70 @@ static bool cut_summary(struct slice *rest, struct chunk_summary *out)
     return drop != DROP_FOLLOWS || cut_raw(rest, &out->drop);
 }
 
-void chunk_append_values(struct buffer *out, const int64_t *times, const double *values,
-                         size_t count)
+/* --- sketches --- */
+
+static void append_sketches(struct buffer *out, const struct slice *sketches, size_t count)
+{
+    struct buffer block;
+    size_t last = 0;
+    buffer_init(&block, SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (sketches[i].len == 0)
+            continue;
+        buffer_append_varint(&block, i - last);
+        buffer_append_prefixed(&block, sketches[i]);
+        last = i;
+    }
+    buffer_append_prefixed(out, buffer_slice(&block));
+    buffer_release(&block);
+}
+
+bool chunk_sketches(const struct chunk *chunk, struct slice *out)
+{
+    struct slice rest = chunk->sketches;
+    uint64_t gap;
+    size_t at = 0;
+    for (size_t i = 0; i < chunk->count; i++)
+        out[i] = SLICE("");
+    for (bool first = true; rest.len; first = false) {
+        if (!bytes_cut_varint(&rest, &gap) || gap >= chunk->count - at || (!first && gap == 0))
+            return false;
+        at += (size_t)gap;
+        if (!bytes_cut_prefixed(&rest, &out[at]) || out[at].len == 0 ||
+            out[at].len > SKETCH_CODE_MAX)
+            return false;
+    }
+    return true;
+}
+
+static bool any_sketch(const struct slice *sketches, size_t count)
+{
+    for (size_t i = 0; sketches && i < count; i++)
+        if (sketches[i].len)
+            return true;
+    return false;
+}
+
+/* --- values --- */
+
+void chunk_append_set(struct buffer *out, const int64_t *times, const double *values,
+                      const struct slice *sketches, size_t count)
 {
     struct chunk_summary summary = summarize(values, count);
     size_t at = chunk_begin(out, false, times, count);
     append_summary(out, &summary);
+    if (any_sketch(sketches, count)) {
+        out->at[at + 1] |= TYPE_SKETCHES;
+        append_sketches(out, sketches, count);
+    }
     column_append(out, values, count);
     chunk_finish(out, at);
+}
+
+void chunk_append_values(struct buffer *out, const int64_t *times, const double *values,
+                         size_t count)
+{
+    chunk_append_set(out, times, values, NULL, count);
 }
 
 bool chunk_open(struct slice bytes, int64_t start_ms, struct chunk *out)
@@ -272,7 +332,10 @@ bool chunk_open(struct slice bytes, int64_t start_ms, struct chunk *out)
     out->count = (size_t)count;
     out->end_ms = (int64_t)((uint64_t)start_ms + span);
     out->body = bytes;
-    return out->histograms || cut_summary(&out->body, &out->summary);
+    if (out->histograms)
+        return !(type & TYPE_SKETCHES);
+    return cut_summary(&out->body, &out->summary) &&
+           (!(type & TYPE_SKETCHES) || bytes_cut_prefixed(&out->body, &out->sketches));
 }
 
 bool chunk_values(const struct chunk *chunk, double *out)

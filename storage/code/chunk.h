@@ -15,6 +15,8 @@
 #define CHUNK_VALUES_MAX 4480
 /* Four hours: a tick of one may take as much memory as an hour of values. */
 #define CHUNK_HISTOGRAMS_MAX 1440
+/* An hour of sketches, half a megabyte of dense ones: whoever wants one has to read them all. */
+#define CHUNK_SKETCHES_MAX 360
 
 /* Over the samples that are not stale markers. A counter rose by last - first + drop. */
 struct chunk_summary {
@@ -31,12 +33,17 @@ struct chunk {
     struct slice times;           /* packed; empty when the samples are evenly spaced */
     bool times_dense;             /* by storage/code/dense.h */
     struct chunk_summary summary; /* values only */
+    struct slice sketches;        /* of values of a set; empty: it has none */
     struct slice body;
 };
 
 /* Times ascend strictly; 1 <= count <= CHUNK_SAMPLES_MAX. */
 void chunk_append_values(struct buffer *out, const int64_t *times, const double *values,
                          size_t count);
+/* The same with the sketches (storage/sketch.h, codes) that some of the values are counts of: empty
+ * entries are none. NULL: there are none at all. */
+void chunk_append_set(struct buffer *out, const int64_t *times, const double *values,
+                      const struct slice *sketches, size_t count);
 /* NULL entries are stale markers. The rest must fit together: one schema, one zero threshold, and
  * not too many different buckets. One histogram alone always fits. */
 MUST_USE bool chunk_histograms_fit(const struct histogram *const *histograms, size_t count);
@@ -48,6 +55,8 @@ MUST_USE bool chunk_open(struct slice bytes, int64_t start_ms, struct chunk *out
 /* Each writes chunk->count entries. */
 MUST_USE bool chunk_times(const struct chunk *chunk, int64_t *out);
 MUST_USE bool chunk_values(const struct chunk *chunk, double *out);
+/* Codes, empty where there is none, in the chunk's own bytes. */
+MUST_USE bool chunk_sketches(const struct chunk *chunk, struct slice *out);
 /* The histograms live in the arena; false also when its limit is reached (arena->exhausted). */
 MUST_USE bool chunk_histograms(const struct chunk *chunk, struct arena *arena,
                                const struct histogram **out);

@@ -1,13 +1,14 @@
 /* rollup_code: a day's buckets, column by column.
  *
  *   version u8 = 1 | type u8 | checksum u32le | count varint | [damaged varint]
- *   | ends | counts | first times | last times | [ended] | values or histograms
+ *   | ends | counts | first times | last times | [ended] | [sketches] | values or histograms
  *
- *   type       bit 0: histograms, 1: no drop, 2: damaged is given, 3: ended is given
+ *   type       bit 0: histograms, 1: no drop, 2: damaged is given, 3: ended is given, 4: sketches
  *   checksum   XXH3 of all that follows, seeded with the type, low 32 bits
  *   ends       number of the bucket in its day, from 1 on              packed (storage/code/pack.c)
  *   times      ms from the bucket's start to the first sample, from the last sample to its end, packed
  *   ended      a bit a bucket, least significant first
+ *   sketches   varint length of: (varint length, code) for each bucket; length 0: it has none
  *
  *   values     exponent u8 | first | last - first | first - min | max - first, packed; exponent 255:
  *              four columns of doubles
@@ -40,7 +41,8 @@
 #define TYPE_NO_DROP   2
 #define TYPE_DAMAGED   4
 #define TYPE_ENDED     8
-#define TYPE_MAX       15
+#define TYPE_SKETCHES  16
+#define TYPE_MAX       31
 #define HEADER_BYTES   6
 #define EXPONENT_RAW   255
 #define BUCKETS_MAX    ((size_t)(PARTITION_MS / STORE_5M_MS)) /* of a day */
@@ -273,12 +275,14 @@ static void append_ended(struct buffer *out, const bool *ended, size_t count)
     }
 }
 
-static bool any_ended(const struct rollup *rollup)
+static void append_sketches(struct buffer *out, const struct rollup *rollup)
 {
+    struct buffer block;
+    buffer_init(&block, SIZE_MAX);
     for (size_t i = 0; i < rollup->count; i++)
-        if (rollup->ended[i])
-            return true;
-    return false;
+        buffer_append_prefixed(&block, rollup->sketches[i]);
+    buffer_append_prefixed(out, buffer_slice(&block));
+    buffer_release(&block);
 }
 
 void rollup_code_append(struct buffer *out, const struct rollup *rollup, int64_t start_ms,
@@ -286,15 +290,20 @@ void rollup_code_append(struct buffer *out, const struct rollup *rollup, int64_t
 {
     size_t at = out->len;
     struct numbers numbers;
-    bool ended = any_ended(rollup), drop = false;
+    bool ended = false, sketches = false, drop = false;
     assert(rollup->count <= BUCKETS_MAX);
+    for (size_t i = 0; i < rollup->count; i++) {
+        ended |= rollup->ended[i];
+        sketches |= rollup->sketches[i].len > 0;
+    }
     if (!rollup->histograms) {
         gather(&numbers, rollup);
         drop = rollup->has_drop && (counter || all_zero(numbers.drop, numbers.count));
     }
     uint8_t type = (uint8_t)((rollup->histograms ? TYPE_HISTOGRAM : 0) |
                              (rollup->histograms || drop ? 0 : TYPE_NO_DROP) |
-                             (rollup->damaged ? TYPE_DAMAGED : 0) | (ended ? TYPE_ENDED : 0));
+                             (rollup->damaged ? TYPE_DAMAGED : 0) | (ended ? TYPE_ENDED : 0) |
+                             (sketches ? TYPE_SKETCHES : 0));
     buffer_append_u8(out, VERSION);
     buffer_append_u8(out, type);
     buffer_append_u32le(out, 0);
@@ -304,6 +313,8 @@ void rollup_code_append(struct buffer *out, const struct rollup *rollup, int64_t
     append_times(out, rollup, start_ms);
     if (ended)
         append_ended(out, rollup->ended, rollup->count);
+    if (sketches)
+        append_sketches(out, rollup);
     if (rollup->histograms)
         append_histograms(out, rollup);
     else
@@ -370,6 +381,25 @@ static bool cut_ended(struct slice *rest, bool *ended, size_t count)
     for (size_t i = 0; i < count; i++)
         ended[i] = (unsigned char)bits.at[i / 8] >> (i % 8) & 1;
     return true;
+}
+
+/* The block of sketches, or none. Those that nobody wants are stepped over. */
+static bool cut_sketches(struct slice *rest, const struct target *target, bool there)
+{
+    struct slice *out = target->rollup->sketches + target->at, block, code;
+    for (size_t i = 0; i < target->count; i++)
+        out[i] = SLICE("");
+    if (!there)
+        return true;
+    if (!bytes_cut_prefixed(rest, &block))
+        return false;
+    for (size_t i = 0; target->rollup->sketched && i < target->count; i++) {
+        if (!bytes_cut_prefixed(&block, &code) || code.len > SKETCH_CODE_MAX)
+            return false;
+        if (code.len)
+            out[i] = arena_copy(target->arena, code);
+    }
+    return !target->arena->exhausted && (block.len == 0 || !target->rollup->sketched);
 }
 
 static void unscale(double *out, const int64_t *k, size_t count, int exponent)
@@ -550,6 +580,8 @@ bool rollup_code_read(struct slice bytes, int64_t start_ms, struct rollup *rollu
     memset(ended, 0, target.count * sizeof *ended);
     if (!cut_times(&bytes, &target) ||
         ((type & TYPE_ENDED) && !cut_ended(&bytes, ended, target.count)))
+        return false;
+    if (!cut_sketches(&bytes, &target, type & TYPE_SKETCHES))
         return false;
     bool drop = !(type & TYPE_NO_DROP);
     if (rollup->histograms ? !cut_histograms(&bytes, &target) : !cut_numbers(&bytes, &target, drop))

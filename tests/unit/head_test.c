@@ -54,7 +54,7 @@ static void open_samples_read_back(void **state)
         assert_int_equal(head_find(series, times[from] - 1),
                          from && times[from - 1] == times[from] - 1 ? from - 1 : from);
         assert_int_equal(head_find(series, times[count - 1] + 1), count);
-        head_clear(&head, series);
+        head_clear(&head, 7);
         assert_true(head.samples == 0 && series->sealed_ms == times[count - 1]);
         head_release(&head);
     }

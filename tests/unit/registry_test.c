@@ -126,8 +126,7 @@ static void observe(struct fixture *fixture, double value)
     histogram_release(&delta);
 }
 
-static void add_members(struct fixture *fixture, struct labels labels,
-                        const struct sketch *members)
+static void add_members(struct fixture *fixture, struct labels labels, const struct sketch *members)
 {
     struct registry_ref ref = registry_lookup(fixture->registry, labels, SERIES_SET);
     registry_set_at(fixture->registry, ref, members);

@@ -24,6 +24,7 @@ struct model_series {
     int64_t *times; /* ascending */
     double *values;
     const struct histogram **histograms;
+    uint32_t *sketches; /* what the sketch of a set is made from; 0: it has none */
     double last;
     struct histogram running;
 };
@@ -45,6 +46,7 @@ static struct model *model_new(void)
         series->times = alloc_zeroed(MODEL_SAMPLES, sizeof *series->times);
         series->values = alloc_zeroed(MODEL_SAMPLES, sizeof *series->values);
         series->histograms = alloc_zeroed(MODEL_SAMPLES, sizeof *series->histograms);
+        series->sketches = alloc_zeroed(MODEL_SAMPLES, sizeof *series->sketches);
         histogram_init(&model->series[i].running);
     }
     return model;
@@ -57,6 +59,7 @@ static void model_free(struct model *model)
         free(model->series[i].times);
         free(model->series[i].values);
         free(model->series[i].histograms);
+        free(model->series[i].sketches);
     }
     arena_release(&model->arena);
     free(model);
@@ -93,6 +96,15 @@ static const struct histogram *model_histogram(struct model *model, struct model
     return lrand48() % 30 ? histogram_copy(&model->arena, &series->running) : NULL;
 }
 
+/* The sketch of that number: a few members mostly, now and then too many to hold one by one. */
+static void model_sketch(uint32_t number, struct sketch *out)
+{
+    uint32_t members = number % 40 ? number % 12 : 600 + number % 1000;
+    sketch_reset(out);
+    for (uint32_t i = 0; i < members; i++)
+        sketch_add(out, slice_make(&(uint32_t){number + i}, sizeof number));
+}
+
 /* The place of a sample at this time, made if there is none. */
 static size_t model_place(struct model_series *series, int64_t time_ms)
 {
@@ -107,15 +119,35 @@ static size_t model_place(struct model_series *series, int64_t time_ms)
     memmove(series->values + place + 1, series->values + place, behind * sizeof *series->values);
     memmove(series->histograms + place + 1, series->histograms + place,
             behind * sizeof *series->histograms);
+    memmove(series->sketches + place + 1, series->sketches + place,
+            behind * sizeof *series->sketches);
     series->times[place] = time_ms;
     return place;
 }
 
-/* One more sample, to the model and to the batch. */
+static void model_put_sketch(struct model_series *series, size_t place, int64_t time_ms,
+                             struct store_batch *batch)
+{
+    struct sketch sketch;
+    sketch_init(&sketch);
+    series->sketches[place] = 1 + (uint32_t)lrand48() % 100000;
+    model_sketch(series->sketches[place], &sketch);
+    series->values[place] = sketch_estimate(&sketch);
+    store_batch_sketch(batch, series->id, time_ms, &sketch);
+    sketch_release(&sketch);
+}
+
+/* One more sample, to the model and to the batch. Those of a set are now and then numbers, as all
+ * those in stores of before are. */
 static void model_put(struct model *model, size_t i, int64_t time_ms, struct store_batch *batch)
 {
     struct model_series *series = &model->series[i];
     size_t place = model_place(series, time_ms);
+    series->sketches[place] = 0;
+    if (series->kind == SERIES_SET && i % 8 == 3 && lrand48() % 8) {
+        model_put_sketch(series, place, time_ms, batch);
+        return;
+    }
     if (series->kind != SERIES_HISTOGRAM) {
         series->last = series->values[place] = model_value(series, i);
         store_batch_value(batch, series->id, time_ms, series->values[place]);
@@ -193,6 +225,26 @@ static void assert_column(const struct model_series *series, size_t from, size_t
     }
 }
 
+static void assert_sketches(const struct model_series *series, size_t from,
+                            const struct store_column *column)
+{
+    struct sketch sketch;
+    struct buffer code;
+    sketch_init(&sketch);
+    buffer_init(&code, SKETCH_CODE_MAX);
+    for (size_t i = 0; i < column->count; i++) {
+        struct slice got = column->sketches ? column->sketches[i] : SLICE("");
+        buffer_reset(&code);
+        if (series->sketches[from + i]) {
+            model_sketch(series->sketches[from + i], &sketch);
+            sketch_encode(&sketch, &code);
+        }
+        assert_true(slice_equal(got, buffer_slice(&code)));
+    }
+    buffer_release(&code);
+    sketch_release(&sketch);
+}
+
 static void check_last(const struct model_series *series, struct store *store, struct arena *arena)
 {
     double value = 0;
@@ -214,6 +266,8 @@ static void model_check(const struct model *model, struct store *store, struct s
     struct arena arena;
     struct store_column column;
     struct error err = {0};
+    struct store_reader *sketched = store_reader_new(store);
+    store_reader_want_sketches(sketched);
     arena_init(&arena, (size_t)1 << 30);
     for (size_t i = 0; i < MODEL_SERIES; i++) {
         const struct model_series *series = &model->series[i];
@@ -234,8 +288,16 @@ static void model_check(const struct model *model, struct store *store, struct s
                                     &arena, &column, &err),
                          0);
         assert_column(series, from, to + 1, &column);
+        assert_null(column.sketches);
+        assert_int_equal(store_read(sketched,
+                                    (struct store_span){series->id, start, series->times[to]},
+                                    &arena, &column, &err),
+                         0);
+        assert_column(series, from, to + 1, &column);
+        assert_sketches(series, from, &column);
         check_last(series, store, &arena);
     }
+    store_reader_free(sketched);
     arena_release(&arena);
 }
 
