@@ -18,6 +18,7 @@ struct promql_request {
     int64_t start_ms, end_ms;      /* equal for an instant query */
     int64_t step_ms;               /* 0 = instant query */
     int64_t lookback_ms;           /* 0 = PROMQL_LOOKBACK_MS */
+    int64_t subquery_step_ms;      /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
     int64_t samples_max;           /* samples read from the store; 0 = no limit */
     int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */

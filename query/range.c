@@ -238,11 +238,19 @@ static int subquery_take(struct sink *self, struct row *row)
     return subquery->out->take(subquery->out, row->labels, &samples);
 }
 
+static int64_t subquery_step(const struct eval *eval, const struct plan *plan)
+{
+    int64_t otherwise = eval->request->subquery_step_ms;
+    if (plan->subquery.step_ms)
+        return plan->subquery.step_ms;
+    return otherwise ? otherwise : PROMQL_DEFAULT_STEP_MS;
+}
+
 static int subquery_each(struct eval *eval, const struct plan *plan, const struct grid *grid,
                          struct samples_sink *sink)
 {
     struct range range = range_of(eval, plan, grid);
-    int64_t step = plan->subquery.step_ms ? plan->subquery.step_ms : PROMQL_DEFAULT_STEP_MS;
+    int64_t step = subquery_step(eval, plan);
     int64_t before = time_minus(range.end_ms, range.range_ms + sink->before_ms),
             last = range_last(&range, grid);
     /* On absolute multiples of the step, the first one strictly after the open end. */

@@ -2,6 +2,7 @@
  *
  *     flags ─▶ print something (--version, --print-config, ...)        exit 0
  *           ├▶ --check-data, --restore (server/offline.c)              exit 0, 1 damaged
+ *           ├▶ --test-rules, --check-rules (server/ruletest/)          exit 0, 1 failed
  *           └▶ server_open ─▶ server_run ─▶ server_close               exit 0
  *     A mistake in a flag: exit 2; in the configuration or at start: exit 1; data that cannot be
  *     opened, which no restart will change: exit 78. One sentence on stderr.
@@ -13,6 +14,7 @@
 
 #include "server/alert/manager.h"
 #include "server/offline.h"
+#include "server/ruletest/run.h"
 #include "server/server.h"
 #include "server/version.h"
 #include "storage/base/log.h"
@@ -28,6 +30,8 @@ enum action {
     DOCUMENT_CONFIG,
     CHECK_DATA,
     RESTORE,
+    TEST_RULES,
+    CHECK_RULES,
     VERSION,
     HELP
 };
@@ -50,6 +54,8 @@ static const struct flag flags[] = {
      "read every row of the data or a backup in --data DIR, and say what is damaged"},
     {"--restore", "BACKUP", RESTORE, "check the backup in BACKUP and put it into --data DIR"},
     {"--force", NULL, RESTORE, "restore: keep what is in --data DIR aside instead of refusing"},
+    {"--test-rules", "FILE...", TEST_RULES, "run unit tests of rules, written as for promtool"},
+    {"--check-rules", "FILE...", CHECK_RULES, "read rule files, and say what is wrong"},
     {"--version", NULL, VERSION, "print the version"},
     {"--help", NULL, HELP, "print this"},
 };
@@ -77,9 +83,15 @@ static const struct flag *find_flag(char **argv, int *i, const char **value)
     return NULL;
 }
 
+struct invocation {
+    struct server_options options;
+    struct offline offline;
+    enum action action;
+    char **files; /* all that stands behind --test-rules or --check-rules */
+};
+
 /* 0, or the exit status after a mistake. */
-static int read_flags(char **argv, struct server_options *options, struct offline *offline,
-                      enum action *action)
+static int read_flags(char **argv, struct invocation *to)
 {
     for (int i = 1; argv[i]; i++) {
         const char *value = NULL, *argument = argv[i];
@@ -91,14 +103,18 @@ static int read_flags(char **argv, struct server_options *options, struct offlin
         if (!flag->value && value)
             return fail_usage("no value may follow", flag->name);
         if (strcmp(flag->name, "--config") == 0)
-            options->config_path = value;
+            to->options.config_path = value;
         else if (strcmp(flag->name, "--data") == 0)
-            options->data_dir = value;
+            to->options.data_dir = value;
         else
-            *action = flag->action;
+            to->action = flag->action;
         if (strcmp(flag->name, "--restore") == 0)
-            offline->backup = value;
-        offline->force |= strcmp(flag->name, "--force") == 0;
+            to->offline.backup = value;
+        to->offline.force |= strcmp(flag->name, "--force") == 0;
+        if (flag->action == TEST_RULES || flag->action == CHECK_RULES) {
+            to->files = argv + i;
+            return 0;
+        }
     }
     return 0;
 }
@@ -117,7 +133,7 @@ static int print_help(void)
     buffer_append_string(&text, "usage: lapwingd [options]\n\n"
                                 "One daemon for metrics, logs, errors and alerts. Options:\n");
     for (size_t i = 0; i < FLAG_COUNT; i++)
-        buffer_append_format(&text, "  %-17s %-6s %s\n", flags[i].name,
+        buffer_append_format(&text, "  %-17s %-7s %s\n", flags[i].name,
                              flags[i].value ? flags[i].value : "", flags[i].help);
     buffer_append_string(&text, "\nSIGTERM stops it without loss, SIGHUP reads the rules again.\n");
     return print_text(&text);
@@ -189,17 +205,15 @@ static int serve(const struct server_options *options)
 
 int main(int argc, char **argv)
 {
-    struct server_options options = {0};
-    struct offline offline = {0};
-    enum action action = SERVE;
+    struct invocation to = {.action = SERVE};
     (void)argc;
     /* glibc gives each thread an arena of its own, and each keeps what its thread once used; two
      * are plenty for the few threads here that allocate often. */
     mallopt(M_ARENA_MAX, 2);
-    int status = read_flags(argv, &options, &offline, &action);
+    int status = read_flags(argv, &to);
     if (status != 0)
         return status;
-    switch (action) {
+    switch (to.action) {
     case HELP:
         return print_help();
     case VERSION:
@@ -209,12 +223,16 @@ int main(int argc, char **argv)
         return print_document();
     case CHECK_CONFIG:
     case PRINT_CONFIG:
-        return show_config(&options, action);
+        return show_config(&to.options, to.action);
     case CHECK_DATA:
     case RESTORE:
-        return work_offline(&options, &offline, action);
+        return work_offline(&to.options, &to.offline, to.action);
+    case TEST_RULES:
+        return rule_tests_run(to.files);
+    case CHECK_RULES:
+        return rule_files_check(to.files);
     case SERVE:
         break;
     }
-    return serve(&options);
+    return serve(&to.options);
 }

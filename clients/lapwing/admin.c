@@ -92,8 +92,7 @@ int command_backup(const struct cli *cli)
 
 /* --- what needs no server --- */
 
-/* Becomes lapwingd; comes back only when that cannot be. */
-static int become_daemon(char *const *arguments)
+int become_daemon(char *const *arguments)
 {
     char path[PATH_MAX + 16];
     ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);

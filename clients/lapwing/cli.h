@@ -43,6 +43,13 @@ int command_compact(const struct cli *cli);
 int command_backup(const struct cli *cli);
 int command_restore(const struct cli *cli);
 int command_check_data(const struct cli *cli);
+int command_test(const struct cli *cli);
+int command_check(const struct cli *cli);
+
+/* --- admin.c --- */
+/* Becomes lapwingd, the one beside this program or else the one on the PATH; comes back, with the exit
+ * status, only when that cannot be. */
+int become_daemon(char *const *arguments);
 
 /* --- http.c --- */
 struct parameter {

@@ -21,6 +21,9 @@ static const struct command commands[] = {
      command_restore},
     {"check-data", "[DIR]", "read every row of the server's data, or of DIR, and list damage",
      command_check_data},
+    {"test", "rules FILE...", "run unit tests of alert and recording rules, as promtool does",
+     command_test},
+    {"check", "rules FILE...", "read rule files and say what is wrong with them", command_check},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -79,7 +82,7 @@ static void print_help(FILE *to)
 {
     fputs("usage: lapwing COMMAND [OPTION]... [ARGUMENT]...\n\n", to);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %-10s %-10s %s\n", commands[i].name, commands[i].arguments,
+        fprintf(to, "  %-10s %-13s %s\n", commands[i].name, commands[i].arguments,
                 commands[i].help);
     fputc('\n', to);
     for (size_t i = 0; i < ROW_COUNT; i++)

@@ -106,8 +106,22 @@ static struct rule_run *find_rule(struct alert_board *board, uint64_t id)
     return NULL;
 }
 
+/* Series of a recording rule that has gone: they end at the next evaluation of the orphans. */
+static void abandon_records(struct alert_board *board, const struct rule_run *run)
+{
+    struct rule_run *orphans = &board->orphans;
+    size_t count = orphans->recorded_count + run->recorded_count;
+    if (!run->recorded_count)
+        return;
+    orphans->recorded = alloc_resize(orphans->recorded, count, sizeof *orphans->recorded);
+    memcpy(orphans->recorded + orphans->recorded_count, run->recorded,
+           run->recorded_count * sizeof *run->recorded);
+    orphans->recorded_count = count;
+}
+
 static void move_to_orphans(struct alert_board *board, struct rule_run *run)
 {
+    abandon_records(board, run);
     size_t cursor = 0;
     bool fresh;
     for (struct table_entry *e; (e = table_next(&run->instances, &cursor));) {

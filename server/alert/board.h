@@ -35,7 +35,7 @@ struct rule_run {
     char *problem; /* owned; NULL while healthy */
     int64_t evaluated_at_ms;
     int64_t evaluation_ns; /* how long it took */
-    uint32_t *recorded;    /* series a recording rule wrote last, sorted; owned */
+    uint32_t *recorded; /* series a recording rule wrote last, sorted (not the orphans'); owned */
     size_t recorded_count;
 };
 

@@ -4,6 +4,7 @@
  *   messages for what  -->  alertstate/... put or delete   -->  board (under its mutex)
  *   is due                  outbox/...     put                  sender: entries
  *                           ALERTS{...}    1 or a stale marker
+ *                           ALERTS_FOR_STATE{...}
  *
  * The batch is fsynced only when an alert moved or a message goes out; the samples of ALERTS alone
  * ride with whatever the writer commits next.
@@ -158,30 +159,36 @@ static void write_state(struct job *job, const struct alert_change *change)
     buffer_release(&key);
 }
 
-/* ALERTS{alertstate=...} = value, unless the store refuses the series; the alert does not depend
- * on it. */
-static void write_alerts_sample(struct job *job, const struct alert_change *change,
-                                enum alert_phase phase, double value)
+/* A sample of one of the alert's own series, unless the store refuses it; the alert does not depend
+ * on it. Without a phase the series has no alertstate. */
+static void write_alert_sample(struct job *job, const struct alert_change *change,
+                               const char *phase, double value)
 {
     struct label_builder builder;
     uint32_t series;
     builder_init(&builder, change->labels);
-    builder_set(&builder, SLICE(LABEL_NAME), SLICE("ALERTS"));
-    builder_set(&builder, SLICE("alertstate"), slice_of_string(alert_phase_name(phase)));
+    builder_set(&builder, SLICE(LABEL_NAME), phase ? SLICE("ALERTS") : SLICE("ALERTS_FOR_STATE"));
+    builder_set(&builder, SLICE("alertstate"), slice_of_string(phase));
     if (store_batch_intern(job->batch, builder_labels(&builder), SERIES_GAUGE, &series,
                            &job->commit->refused) == 0)
         store_batch_value(job->batch, series, job->commit->sample_ms, value);
 }
 
+/* ALERTS{alertstate=...} = 1, and ALERTS_FOR_STATE = since when, in seconds. */
 static void write_change(struct job *job, const struct alert_change *change)
 {
     enum alert_phase before = change->before.phase, after = change->after.phase;
+    bool was = alert_is_active(before), is = alert_is_active(after);
     if (has_moved(change) || is_forgotten(job->committer, job->commit, change))
         write_state(job, change);
-    if (alert_is_active(before) && before != after)
-        write_alerts_sample(job, change, before, stale_nan());
-    if (alert_is_active(after))
-        write_alerts_sample(job, change, after, 1);
+    if (was && before != after)
+        write_alert_sample(job, change, alert_phase_name(before), stale_nan());
+    if (is)
+        write_alert_sample(job, change, alert_phase_name(after), 1);
+    if (is)
+        write_alert_sample(job, change, NULL, (double)(change->after.active_at_ms / 1000));
+    else if (was)
+        write_alert_sample(job, change, NULL, stale_nan());
 }
 
 static int compare_series(const void *a, const void *b)
@@ -199,10 +206,15 @@ static void write_records(struct job *job)
     size_t count = 0;
     for (size_t i = 0; i < commit->record_count; i++) {
         const struct recorded_sample *sample = &commit->records[i];
-        if (store_batch_intern(job->batch, sample->labels, SERIES_GAUGE, &now[count],
-                               &commit->refused) < 0)
+        enum series_kind kind = sample->histogram ? SERIES_HISTOGRAM : SERIES_GAUGE;
+        uint32_t *series = &now[count];
+        if (store_batch_intern(job->batch, sample->labels, kind, series, &commit->refused) < 0)
             continue;
-        store_batch_value(job->batch, now[count++], commit->sample_ms, sample->value);
+        if (sample->histogram)
+            store_batch_histogram(job->batch, *series, commit->sample_ms, sample->histogram);
+        else
+            store_batch_value(job->batch, *series, commit->sample_ms, sample->value);
+        count++;
     }
     qsort(now, count, sizeof *now, compare_series);
     for (size_t i = 0; i < run->recorded_count; i++)
@@ -233,7 +245,7 @@ static int write_all(void *arg, struct store_batch *batch, struct error *err)
         write_change(job, &job->commit->changes[i]);
     for (size_t i = 0; i < job->commit->message_count; i++)
         write_message(job, &job->commit->messages[i]);
-    if (job->commit->run->rule && job->commit->run->rule->recording)
+    if (job->commit->record_count || job->commit->run->recorded_count)
         write_records(job);
     return 0;
 }

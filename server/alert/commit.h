@@ -24,6 +24,7 @@ struct alert_change {
 struct recorded_sample {
     struct labels labels;
     double value;
+    const struct histogram *histogram; /* NULL: it is a number */
 };
 
 struct alert_commit {

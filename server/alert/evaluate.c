@@ -58,6 +58,17 @@ static double value_of(const struct promql_series *series)
     return series->values ? series->values[0] : 0;
 }
 
+/* What templates of the rule see of one series of the result. */
+static struct template_data data_of(const struct evaluation *x, const struct promql_series *series)
+{
+    return (struct template_data){
+        .labels = series->labels,
+        .value = value_of(series),
+        .external_labels = x->evaluator->external_labels,
+        .external_url = slice_of_string(x->evaluator->committer.external_url),
+    };
+}
+
 /* --- alerts --- */
 
 /* The alert's labels for one series of the result, in work memory. */
@@ -65,7 +76,7 @@ static int build_labels(struct evaluation *x, const struct promql_series *series
                         struct alert_change *change, struct error *err)
 {
     const struct rule *rule = x->run->rule;
-    struct template_data data = {series->labels, value_of(series)};
+    struct template_data data = data_of(x, series);
     struct label_builder builder;
     struct buffer key;
     builder_init(&builder, series->labels);
@@ -92,7 +103,7 @@ static void build_annotations(struct evaluation *x, const struct promql_series *
                               struct alert_change *change)
 {
     const struct labels *annotations = &x->run->rule->annotations;
-    struct template_data data = {series->labels, value_of(series)};
+    struct template_data data = data_of(x, series);
     struct buffer bytes;
     buffer_init(&bytes, (size_t)2 * RULE_LABELS_MAX * TEMPLATE_OUTPUT_MAX);
     for (size_t i = 0; i < annotations->count; i++) {
@@ -195,10 +206,6 @@ static int add_record(struct evaluation *x, const struct promql_series *series, 
     struct label_builder builder;
     struct buffer key;
     bool fresh;
-    if (!series->values)
-        return error_set(err, ERROR_EXECUTION,
-                         "the result is a histogram, which cannot be recorded; take "
-                         "histogram_quantile or histogram_count of it");
     builder_init(&builder, series->labels);
     for (size_t i = 0; i < rule->labels.count; i++)
         builder_set(&builder, rule->labels.at[i].name, rule->labels.at[i].value);
@@ -206,7 +213,8 @@ static int add_record(struct evaluation *x, const struct promql_series *series, 
     if (builder.overflow)
         return error_set(err, ERROR_LIMIT, "a series has more than %d labels", LABELS_MAX);
     sample->labels = labels_copy(&x->work, builder_labels(&builder));
-    sample->value = series->values[0];
+    sample->value = value_of(series);
+    sample->histogram = series->values ? NULL : series->histograms[0];
     buffer_init(&key, ALERT_LABELS_BYTES);
     labels_encode(sample->labels, &key);
     struct table_entry *e = table_insert(&x->seen, buffer_slice(&key), &fresh);
@@ -241,6 +249,7 @@ static int run_query(struct evaluation *x, struct arena *arena, struct error *er
         .plan = x->run->rule->plan,
         .start_ms = x->commit.sample_ms,
         .end_ms = x->commit.sample_ms,
+        .subquery_step_ms = e->subquery_step_ms,
         .samples_max = e->query_samples_max,
         .deadline_ns = clock_monotonic_ns() + e->query_timeout_ms * 1000000,
         .cancelled = &e->cancelled,
@@ -317,13 +326,13 @@ void evaluate_orphans(struct evaluator *evaluator, int64_t now_ms)
 {
     struct error err = {0};
     struct evaluation x = {.evaluator = evaluator, .run = &evaluator->committer.board->orphans};
-    if (!x.run->instances.count)
+    if (!x.run->instances.count && !x.run->recorded_count)
         return;
     x.commit.run = x.run;
     x.commit.now_ms = x.commit.sample_ms = now_ms;
     arena_init(&x.work, WORK_BYTES_MAX);
     table_init(&x.seen, 1);
-    x.commit.changes = arena_zeroed(&x.work, x.run->instances.count, sizeof *x.commit.changes);
+    x.commit.changes = arena_zeroed(&x.work, x.run->instances.count + 1, sizeof *x.commit.changes);
     evaluator->committer.arena = &x.work;
     if (!x.commit.changes || add_all_missing(&x, &err) < 0 ||
         commit_run(&evaluator->committer, &x.commit, &err) < 0)

@@ -12,6 +12,8 @@
 
 struct evaluator {
     struct committer committer;
+    struct labels external_labels; /* for templates; borrowed */
+    int64_t subquery_step_ms;      /* of subqueries without one; 0 = the usual */
     int64_t query_samples_max;
     int64_t query_memory_bytes;
     int64_t query_timeout_ms;
@@ -24,7 +26,7 @@ struct evaluator {
 /* Registers the metrics. */
 void evaluate_open(void);
 void evaluate_group(struct evaluator *evaluator, struct group_run *group, int64_t now_ms);
-/* Resolves the alerts of rules that are gone. */
+/* Resolves the alerts of rules that are gone, and ends the series they recorded. */
 void evaluate_orphans(struct evaluator *evaluator, int64_t now_ms);
 /* Iterations of a group that came too late to be run. */
 void evaluate_count_missed(int64_t iterations);

@@ -23,203 +23,106 @@
 #define ARENA_MAX ((size_t)64 << 20)
 
 struct reader {
+    struct key_reader base; /* first: the tables' functions are given this */
     struct rule_set *set;
-    const char *name; /* of the file */
     struct rule_group *group;
     struct labels group_labels;
     const struct yaml_node *expr;
     bool has_alert, has_record;
 };
 
-struct key {
-    const char *name;
-    int (*read)(struct reader *r, const struct yaml_node *node, void *into, struct error *err);
-    size_t offset;
-};
-
-/* "file:3:7: what" */
-static int refuse(const struct reader *r, const struct yaml_node *node, struct error *err,
-                  const char *what)
+static struct reader *reader_of(struct key_reader *base)
 {
-    return error_set(err, ERROR_BAD_DATA, "%s:%d:%d: %s", r->name, node->line, node->column, what);
+    return (struct reader *)base;
 }
 
-/* --- scalars --- */
-
-static int read_text(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
-{
-    if (node->kind != YAML_SCALAR || !node->text.len)
-        return refuse(r, node, err, "expected a text here");
-    *(struct slice *)into = node->text;
-    return 0;
-}
-
-static int read_duration(struct reader *r, const struct yaml_node *node, void *into,
+static int read_interval(struct key_reader *r, const struct yaml_node *node, void *into,
                          struct error *err)
 {
-    int64_t *ms = into;
-    if (node->kind != YAML_SCALAR || !slice_to_duration_ms(node->text, ms) || *ms < 0)
-        return refuse(r, node, err, "expected a duration such as 30s, 5m or 1h30m");
-    return 0;
-}
-
-static int read_interval(struct reader *r, const struct yaml_node *node, void *into,
-                         struct error *err)
-{
-    if (read_duration(r, node, into, err) < 0)
+    if (key_read_duration(r, node, into, err) < 0)
         return -1;
     if (*(int64_t *)into < 1 || *(int64_t *)into > 86400000)
-        return refuse(r, node, err, "the interval must lie between 1ms and 1d");
+        return keys_refuse(r, node, err, "the interval must lie between 1ms and 1d");
     return 0;
 }
 
-static int read_count(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
+static int read_count(struct key_reader *r, const struct yaml_node *node, void *into,
+                      struct error *err)
 {
     int64_t *count = into;
     if (node->kind != YAML_SCALAR || !slice_to_i64(node->text, count) || *count < 0)
-        return refuse(r, node, err, "expected a whole number, 0 for no limit");
+        return keys_refuse(r, node, err, "expected a whole number, 0 for no limit");
     return 0;
 }
 
-/* --- mappings --- */
-
-static bool is_null(const struct yaml_node *node)
+/* {name: template}: the templates are checked. */
+static int read_templates(struct key_reader *r, const struct yaml_node *node, void *into,
+                          struct error *err)
 {
-    return node->kind == YAML_SCALAR && !node->quoted &&
-           (!node->text.len || slice_equal_string(node->text, "null") ||
-            slice_equal_string(node->text, "~"));
-}
-
-/* {name: text}, sorted; templates are checked. */
-static int read_pairs(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
-{
-    struct labels *out = into;
-    *out = (struct labels){NULL, 0};
-    if (is_null(node))
-        return 0;
-    if (node->kind != YAML_MAP)
-        return refuse(r, node, err, "expected a mapping of names to texts");
-    if (node->count > RULE_LABELS_MAX)
-        return error_set(err, ERROR_BAD_DATA, "%s:%d:%d: at most %d pairs are allowed here",
-                         r->name, node->line, node->column, RULE_LABELS_MAX);
-    struct label *at = arena_zeroed(&r->set->arena, node->count + 1, sizeof *at);
-    for (size_t i = 0; at && i < node->count; i++) {
+    if (key_read_pairs(r, node, into, err) < 0)
+        return -1;
+    for (size_t i = 0; node->kind == YAML_MAP && i < node->count; i++) {
         const struct yaml_node *child = &node->children[i];
-        if (child->kind != YAML_SCALAR)
-            return refuse(r, child, err, "expected a text here");
         if (template_check(child->text, err) < 0)
             return error_wrap(err, "%s:%d:%d: in the template of " SLICE_FMT, r->name, child->line,
                               child->column, SLICE_ARG(slice_head(child->key, 80)));
-        at[i] = (struct label){child->key, child->text};
     }
-    labels_sort(at, at ? node->count : 0);
-    *out = (struct labels){at, at ? node->count : 0};
     return 0;
 }
 
-static int read_labels(struct reader *r, const struct yaml_node *node, void *into,
+static int read_labels(struct key_reader *r, const struct yaml_node *node, void *into,
                        struct error *err)
 {
-    if (read_pairs(r, node, into, err) < 0)
+    if (read_templates(r, node, into, err) < 0)
         return -1;
     for (size_t i = 0; node->kind == YAML_MAP && i < node->count; i++) {
         struct slice key = node->children[i].key;
         if (!key.len || slice_equal(key, SLICE(LABEL_NAME)))
-            return refuse(r, &node->children[i], err,
-                          "a label needs a name, and it cannot be __name__");
-    }
-    return 0;
-}
-
-static size_t distance(struct slice a, struct slice b)
-{
-    size_t row[64];
-    if (a.len >= 63 || b.len >= 63)
-        return 63;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t change = corner + (a.at[i - 1] != b.at[j - 1]);
-            corner = row[j];
-            size_t gap = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = change < gap ? change : gap;
-        }
-    }
-    return row[b.len];
-}
-
-static int refuse_key(const struct reader *r, const struct yaml_node *node, const struct key *keys,
-                      struct error *err)
-{
-    const struct key *nearest = keys;
-    for (const struct key *k = keys; k->name; k++)
-        if (distance(node->key, slice_of_string(k->name)) <
-            distance(node->key, slice_of_string(nearest->name)))
-            nearest = k;
-    return error_set(err, ERROR_BAD_DATA,
-                     "%s:%d:%d: unknown key \"" SLICE_FMT "\"; did you mean \"%s\"?", r->name,
-                     node->key_line, node->key_column, SLICE_ARG(slice_head(node->key, 80)),
-                     nearest->name);
-}
-
-/* Hands each key of the mapping to its row; the table ends with an empty name. */
-static int read_map(struct reader *r, const struct yaml_node *node, const struct key *keys,
-                    void *into, struct error *err)
-{
-    if (node->kind != YAML_MAP)
-        return refuse(r, node, err, "expected a mapping here");
-    for (size_t i = 0; i < node->count; i++) {
-        const struct key *k = keys;
-        while (k->name && !slice_equal_string(node->children[i].key, k->name))
-            k++;
-        if (!k->name)
-            return refuse_key(r, &node->children[i], keys, err);
-        if (k->read(r, &node->children[i], (char *)into + k->offset, err) < 0)
-            return -1;
+            return keys_refuse(r, &node->children[i], err,
+                               "a label needs a name, and it cannot be __name__");
     }
     return 0;
 }
 
 /* --- a rule --- */
 
-static int read_alert(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
+static int read_alert(struct key_reader *base, const struct yaml_node *node, void *into,
+                      struct error *err)
 {
-    r->has_alert = true;
-    return read_text(r, node, into, err);
+    reader_of(base)->has_alert = true;
+    return key_read_text(base, node, into, err);
 }
 
-static int read_record(struct reader *r, const struct yaml_node *node, void *into,
+static int read_record(struct key_reader *base, const struct yaml_node *node, void *into,
                        struct error *err)
 {
-    r->has_record = true;
-    if (read_text(r, node, into, err) < 0)
+    reader_of(base)->has_record = true;
+    if (key_read_text(base, node, into, err) < 0)
         return -1;
     for (size_t i = 0; i < node->text.len; i++)
         if (strchr("{}\"'`, \t\n", node->text.at[i]))
-            return refuse(r, node, err,
-                          "a recorded metric's name cannot hold braces, quotes or "
-                          "spaces");
+            return keys_refuse(base, node, err,
+                               "a recorded metric's name cannot hold braces, quotes or "
+                               "spaces");
     return 0;
 }
 
-static int read_expr(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
+static int read_expr(struct key_reader *base, const struct yaml_node *node, void *into,
+                     struct error *err)
 {
     (void)into;
-    r->expr = node;
-    return node->kind == YAML_SCALAR ? 0 : refuse(r, node, err, "expected a query here");
+    reader_of(base)->expr = node;
+    return node->kind == YAML_SCALAR ? 0 : keys_refuse(base, node, err, "expected a query here");
 }
 
 static const struct key rule_keys[] = {
     {"alert", read_alert, offsetof(struct rule, name)},
     {"record", read_record, offsetof(struct rule, name)},
     {"expr", read_expr, 0},
-    {"for", read_duration, offsetof(struct rule, for_ms)},
-    {"keep_firing_for", read_duration, offsetof(struct rule, keep_firing_for_ms)},
+    {"for", key_read_duration, offsetof(struct rule, for_ms)},
+    {"keep_firing_for", key_read_duration, offsetof(struct rule, keep_firing_for_ms)},
     {"labels", read_labels, offsetof(struct rule, labels)},
-    {"annotations", read_pairs, offsetof(struct rule, annotations)},
+    {"annotations", read_templates, offsetof(struct rule, annotations)},
     {0},
 };
 
@@ -227,13 +130,13 @@ static int parse_expr(struct reader *r, struct rule *rule, struct error *err)
 {
     struct rule_set *set = r->set;
     if (parse_promql(r->expr->text, &set->arena, &rule->plan, err) < 0)
-        return error_wrap(err, "%s:%d:%d: in the expression of " SLICE_FMT, r->name, r->expr->line,
-                          r->expr->column, SLICE_ARG(slice_head(rule->name, 80)));
+        return error_wrap(err, "%s:%d:%d: in the expression of " SLICE_FMT, r->base.name,
+                          r->expr->line, r->expr->column, SLICE_ARG(slice_head(rule->name, 80)));
     if (rule->plan->type != VALUE_VECTOR && rule->plan->type != VALUE_SCALAR)
         return error_set(err, ERROR_BAD_DATA,
                          "%s:%d:%d: the expression of " SLICE_FMT
                          " gives a %s, but a rule needs an instant vector or a scalar",
-                         r->name, r->expr->line, r->expr->column,
+                         r->base.name, r->expr->line, r->expr->column,
                          SLICE_ARG(slice_head(rule->name, 80)), value_type_name(rule->plan->type));
     struct buffer text;
     buffer_init(&text, (size_t)QUERY_TEXT_MAX * 4);
@@ -297,17 +200,19 @@ static int read_rule(struct reader *r, const struct yaml_node *node, struct rule
     r->has_alert = r->has_record = false;
     if (++r->set->rule_count > RULE_COUNT_MAX)
         return error_set(err, ERROR_BAD_DATA, "%s:%d:%d: there are more than %d rules in all",
-                         r->name, node->line, node->column, RULE_COUNT_MAX);
-    if (read_map(r, node, rule_keys, rule, err) < 0)
+                         r->base.name, node->line, node->column, RULE_COUNT_MAX);
+    if (keys_read(&r->base, node, rule_keys, rule, err) < 0)
         return -1;
     if (r->has_alert == r->has_record)
-        return refuse(r, node, err, "a rule needs either `alert: NAME` or `record: METRIC`");
+        return keys_refuse(&r->base, node, err,
+                           "a rule needs either `alert: NAME` or `record: METRIC`");
     if (!r->expr)
-        return refuse(r, node, err, "the rule has no `expr`");
+        return keys_refuse(&r->base, node, err, "the rule has no `expr`");
     rule->recording = r->has_record;
     if (rule->recording && (rule->for_ms || rule->keep_firing_for_ms || rule->annotations.count))
-        return refuse(r, node, err,
-                      "for, keep_firing_for and annotations belong to alerts, not to `record`");
+        return keys_refuse(
+            &r->base, node, err,
+            "for, keep_firing_for and annotations belong to alerts, not to `record`");
     if (parse_expr(r, rule, err) < 0)
         return -1;
     merge_labels(r, rule);
@@ -317,28 +222,30 @@ static int read_rule(struct reader *r, const struct yaml_node *node, struct rule
 
 /* --- groups --- */
 
-static int read_rules(struct reader *r, const struct yaml_node *node, void *into, struct error *err)
+static int read_rules(struct key_reader *base, const struct yaml_node *node, void *into,
+                      struct error *err)
 {
+    struct reader *r = reader_of(base);
     (void)into;
-    if (is_null(node))
+    if (key_is_null(node))
         return 0;
     if (node->kind != YAML_LIST)
-        return refuse(r, node, err, "expected a list of rules here");
+        return keys_refuse(base, node, err, "expected a list of rules here");
     r->group->rules = arena_zeroed(&r->set->arena, node->count + 1, sizeof *r->group->rules);
-    return r->group->rules ? 0 : refuse(r, node, err, "the rule files are too large");
+    return r->group->rules ? 0 : keys_refuse(base, node, err, "the rule files are too large");
 }
 
-static int read_group_labels(struct reader *r, const struct yaml_node *node, void *into,
+static int read_group_labels(struct key_reader *base, const struct yaml_node *node, void *into,
                              struct error *err)
 {
     (void)into;
-    return read_labels(r, node, &r->group_labels, err);
+    return read_labels(base, node, &reader_of(base)->group_labels, err);
 }
 
 static const struct key group_keys[] = {
-    {"name", read_text, offsetof(struct rule_group, name)},
+    {"name", key_read_text, offsetof(struct rule_group, name)},
     {"interval", read_interval, offsetof(struct rule_group, interval_ms)},
-    {"query_offset", read_duration, offsetof(struct rule_group, query_offset_ms)},
+    {"query_offset", key_read_duration, offsetof(struct rule_group, query_offset_ms)},
     {"limit", read_count, offsetof(struct rule_group, limit)},
     {"labels", read_group_labels, 0},
     {"rules", read_rules, 0},
@@ -359,14 +266,15 @@ static int read_group(struct reader *r, const struct yaml_node *node, struct err
 {
     struct rule_group *group = r->group = add_group(r->set);
     r->group_labels = (struct labels){NULL, 0};
-    group->file = arena_copy(&r->set->arena, slice_of_string(r->name));
-    if (read_map(r, node, group_keys, group, err) < 0)
+    group->file = arena_copy(&r->set->arena, slice_of_string(r->base.name));
+    if (keys_read(&r->base, node, group_keys, group, err) < 0)
         return -1;
     if (!group->name.len)
-        return refuse(r, node, err, "the group has no `name`");
+        return keys_refuse(&r->base, node, err, "the group has no `name`");
     for (struct rule_group *g = r->set->groups; g < group; g++)
         if (slice_equal(g->name, group->name) && slice_equal(g->file, group->file))
-            return refuse(r, node, err, "a group of this name stands in this file already");
+            return keys_refuse(&r->base, node, err,
+                               "a group of this name stands in this file already");
     const struct yaml_node *rules = yaml_get(node, "rules");
     /* count grows rule by rule: on a failure rule_set_free sees only what was begun. */
     for (size_t i = 0; group->rules && i < rules->count; i++) {
@@ -378,16 +286,16 @@ static int read_group(struct reader *r, const struct yaml_node *node, struct err
     return 0;
 }
 
-static int read_groups(struct reader *r, const struct yaml_node *node, void *into,
+static int read_groups(struct key_reader *base, const struct yaml_node *node, void *into,
                        struct error *err)
 {
     (void)into;
-    if (is_null(node))
+    if (key_is_null(node))
         return 0;
     if (node->kind != YAML_LIST)
-        return refuse(r, node, err, "expected a list of groups here");
+        return keys_refuse(base, node, err, "expected a list of groups here");
     for (size_t i = 0; i < node->count; i++)
-        if (read_group(r, &node->children[i], err) < 0)
+        if (read_group(reader_of(base), &node->children[i], err) < 0)
             return -1;
     return 0;
 }
@@ -404,11 +312,11 @@ struct rule_set *rule_set_new(int64_t interval_ms)
 
 int rule_set_add(struct rule_set *set, struct slice text, const char *name, struct error *err)
 {
-    struct reader r = {.set = set, .name = name};
+    struct reader r = {.base = {name, &set->arena}, .set = set};
     struct yaml_node *root;
     text = arena_copy(&set->arena, text);
     if (yaml_parse(text, name, &set->arena, &root, err) < 0 ||
-        read_map(&r, root, file_keys, set, err) < 0)
+        keys_read(&r.base, root, file_keys, set, err) < 0)
         return -1;
     if (set->arena.exhausted)
         return error_set(err, ERROR_BAD_DATA, "%s: the rule files are too large together", name);

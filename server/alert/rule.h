@@ -16,12 +16,13 @@
 #define SERVER_ALERT_RULE_H
 
 #include "query/plan.h"
+#include "server/alert/keys.h"
 #include "storage/base/option.h"
 
 #define RULE_FILE_MAX   (4 << 20) /* bytes */
 #define RULE_FILES_MAX  256
-#define RULE_COUNT_MAX  10000 /* in all files */
-#define RULE_LABELS_MAX 32    /* labels, or annotations, of one rule */
+#define RULE_COUNT_MAX  10000          /* in all files */
+#define RULE_LABELS_MAX KEYS_PAIRS_MAX /* labels, or annotations, of one rule */
 
 struct rule {
     bool recording; /* `record`: name is a metric; otherwise `alert` */

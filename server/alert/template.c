@@ -5,8 +5,9 @@
  *
  *   pipeline := command { "|" command }          the value before | is the last argument
  *   command  := name { operand } | operand
- *   operand  := "$value" | ".Value" | "$labels" [ "." name ] | ".Labels" [ "." name ]
- *             | string | number | "(" pipeline ")"
+ *   operand  := variable | string | number | "(" pipeline ")"
+ *   variable := "$value" | "$labels" [ "." name ] | "$externalLabels" [ "." name ] | "$externalURL"
+ *             or the same as .Value .Labels .ExternalLabels .ExternalURL
  *
  * Checking is expanding with nothing to say: `dry` silences the conversions, whose outcome hangs
  * on the data. Absent on purpose: if/range/with, := and the functions that query; template_check
@@ -63,17 +64,17 @@ static struct slice cut_name(struct expansion *x)
     return name;
 }
 
-/* After $labels or .Labels: the whole map, or one field of it. */
-static int labels_operand(struct expansion *x, struct template_value *out)
+/* Behind $labels and its like: the whole map, or one field of it. */
+static int labels_operand(struct expansion *x, struct labels labels, struct template_value *out)
 {
-    *out = (struct template_value){.type = TEMPLATE_LABELS, .labels = x->data->labels};
+    *out = (struct template_value){.type = TEMPLATE_LABELS, .labels = labels};
     if (!cut_prefix(x, "."))
         return 0;
     struct slice name = cut_name(x);
     if (!name.len)
         return refuse(x, "a label name is missing before", x->rest);
     out->type = TEMPLATE_STRING;
-    out->string = labels_get(x->data->labels, name);
+    out->string = labels_get(labels, name);
     return 0;
 }
 
@@ -126,15 +127,26 @@ static int group_operand(struct expansion *x, struct template_value *out)
 
 static int variable_operand(struct expansion *x, struct template_value *out)
 {
+    static const char *const names[][2] = {{"value", "Value"},
+                                           {"labels", "Labels"},
+                                           {"externalLabels", "ExternalLabels"},
+                                           {"externalURL", "ExternalURL"}};
     struct slice whole = x->rest;
     x->rest = slice_skip(x->rest, 1);
     struct slice name = cut_name(x);
-    bool dollar = *whole.at == '$';
-    if (slice_equal_string(name, dollar ? "labels" : "Labels"))
-        return labels_operand(x, out);
-    if (!slice_equal_string(name, dollar ? "value" : "Value"))
-        return refuse(x, "only $value, $labels, .Value and .Labels are known here, not", whole);
-    *out = (struct template_value){.type = TEMPLATE_NUMBER, .number = x->data->value};
+    size_t i = 0, count = sizeof names / sizeof *names;
+    while (i < count && !slice_equal_string(name, names[i][*whole.at == '.']))
+        i++;
+    if (i == count)
+        return refuse(x,
+                      "only $value, $labels, $externalLabels, $externalURL and .Value, .Labels ... "
+                      "are known here, not",
+                      whole);
+    if (i == 1 || i == 2)
+        return labels_operand(x, i == 1 ? x->data->labels : x->data->external_labels, out);
+    *out = i == 0
+               ? (struct template_value){.type = TEMPLATE_NUMBER, .number = x->data->value}
+               : (struct template_value){.type = TEMPLATE_STRING, .string = x->data->external_url};
     return 0;
 }
 

@@ -16,6 +16,8 @@
 struct template_data {
     struct labels labels; /* of the query result */
     double value;
+    struct labels external_labels;
+    struct slice external_url;
 };
 
 /* Syntax, names and numbers of arguments. The error says what is not understood. */

@@ -12,7 +12,7 @@ static void check_templates(struct labels templates, struct arena *arena)
 {
     static const struct label pairs[] = {{SLICE_LIT("job"), SLICE_LIT("x")},
                                          {SLICE_LIT("n"), SLICE_LIT("1e300")}};
-    struct template_data given = {{pairs, 2}, -1.5e-7};
+    struct template_data given = {{pairs, 2}, -1.5e-7, {pairs, 2}, SLICE("http://x")};
     for (size_t i = 0; i < templates.count; i++) {
         struct slice text = template_expand(templates.at[i].value, &given, arena);
         assert(text.len <= TEMPLATE_OUTPUT_MAX || text.at == templates.at[i].value.at);

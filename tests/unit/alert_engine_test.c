@@ -326,6 +326,39 @@ static void recorded_series_end_with_their_source(void **state)
     assert_int_equal(w->board->groups[0].rules[1].recorded_count, 0);
 }
 
+static void recorded_series_end_with_their_rule(void **state)
+{
+    struct world *w = *state;
+    open_board(w, "groups:\n- name: g\n  rules:\n"
+                  "  - {record: 'depth:big', expr: depth > 5}\n"
+                  "  - {record: 'depth:all', expr: depth}\n");
+    gauge(w, "a", 9);
+    evaluate_minute(w);
+    board_replace(w->board, rules("groups:\n- name: h\n  rules:\n"
+                                  "  - alert: Still\n    expr: '{__name__=~\"depth:.+\"} > 0'\n"
+                                  "    labels: {metric: '{{ .Labels.__name__ }}'}\n"));
+    assert_int_equal(w->board->orphans.recorded_count, 2);
+    plays(w, " ", "f"); /* the marker comes behind the groups */
+    plays(w, "  ", "ii");
+    assert_int_equal(w->board->orphans.recorded_count, 0);
+}
+
+static void alerts_say_since_when(void **state)
+{
+    struct world *w = *state;
+    int64_t start_s = w->now_ms / 1000;
+    char since[512];
+    snprintf(since, sizeof since,
+             "groups:\n- name: g\n  rules:\n"
+             "  - {alert: Since, expr: 'ALERTS_FOR_STATE{alertname=\"Deep\"} == %lld'}\n"
+             "  - {alert: Deep, expr: depth > 5, for: 2m}\n",
+             (long long)start_s);
+    open_board(w, since);
+    plays(w, "99999", "iffff");
+    plays(w, "1", "f");
+    plays(w, "1", "i"); /* it ended with the alert */
+}
+
 /* A series that ends while the store refuses gets its stale marker once it takes it. */
 static void recorded_series_end_after_a_full_disk(void **state)
 {
@@ -385,6 +418,8 @@ int main(void)
         WORLD_TEST(the_limit_of_a_group_keeps_alerts_too),
         WORLD_TEST(many_alerts_share_messages),
         WORLD_TEST(recorded_series_end_with_their_source),
+        WORLD_TEST(recorded_series_end_with_their_rule),
+        WORLD_TEST(alerts_say_since_when),
         WORLD_TEST(recorded_series_end_after_a_full_disk),
         WORLD_TEST(documents_round_trip),
     };

@@ -17,11 +17,13 @@ static const struct label pairs[] = {
     {SLICE_LIT("x.y"), SLICE_LIT("dotted")},
 };
 
+static const struct label external[] = {{SLICE_LIT("dc"), SLICE_LIT("east")}};
+
 static struct arena arena;
 
 static void expands(double value, const char *text, const char *want)
 {
-    struct template_data data = {{pairs, 4}, value};
+    struct template_data data = {{pairs, 4}, value, {external, 1}, SLICE("http://here")};
     arena_reset(&arena);
     struct slice got = template_expand(slice_of_string(text), &data, &arena);
     if (!slice_equal_string(got, want))
@@ -35,7 +37,7 @@ static void refuses(const char *text, const char *part)
     assert_int_equal(template_check(slice_of_string(text), &err), -1);
     if (!strstr(err.text, part))
         fail_msg("%s: \"%s\" lacks \"%s\"", text, err.text, part);
-    struct template_data data = {{pairs, 4}, 1};
+    struct template_data data = {{pairs, 4}, 1, {NULL, 0}, SLICE("")};
     arena_reset(&arena);
     struct slice got = template_expand(slice_of_string(text), &data, &arena);
     assert_true(slice_find(got, SLICE("<error expanding template: ")) < got.len);
@@ -46,6 +48,9 @@ static void values_and_labels(void **state)
     (void)state;
     expands(1, "plain", "plain");
     expands(0.5, "{{ $value }}", "0.5");
+    expands(1, "{{ $externalLabels.dc }} {{ .ExternalLabels.x }}{{ .ExternalURL }}",
+            "east http://here");
+    expands(1, "{{ $externalURL }}/{{ index $externalLabels \"dc\" }}", "http://here/east");
     expands(7, "{{.Value}} on {{ .Labels.instance }}", "7 on web-1");
     expands(1234567, "{{ $value }}", "1234567");
     expands(NAN, "{{ $value }}", "NaN");
@@ -132,7 +137,7 @@ static void output_is_bounded(void **state)
     char text[4 * TEMPLATE_OUTPUT_MAX];
     for (size_t i = 0; i + 11 <= sizeof text; i += 11)
         memcpy(text + i, "{{`abcde`}}", 11);
-    struct template_data data = {{pairs, 4}, 1};
+    struct template_data data = {{pairs, 4}, 1, {NULL, 0}, SLICE("")};
     arena_reset(&arena);
     struct slice got = template_expand(slice_make(text, sizeof text / 11 * 11), &data, &arena);
     assert_true(got.len <= TEMPLATE_OUTPUT_MAX && got.len > TEMPLATE_OUTPUT_MAX - 11);
