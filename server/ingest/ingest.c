@@ -221,6 +221,8 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .intake = {.entries_max = (size_t)config->limits.series,
                        .key_bytes_max = KEY_BYTES_MAX,
                        .sketch_bytes_max = SKETCH_BYTES_MAX},
+            .writer = ingest->parts.writer,
+            .retention_logs_ms = config->retention.logs_ms,
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };

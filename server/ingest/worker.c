@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/ingest/notice.h"
 #include "server/net/socket.h"
 #include "server/net/tcp.h"
 #include "server/net/udp.h"
@@ -39,6 +40,8 @@ enum {
     WORKER_TRUNCATED,
     WORKER_KERNEL_DROPS,
     WORKER_METRICS,
+    WORKER_EVENTS,
+    WORKER_CHECKS,
     WORKER_IGNORED,                                         /* STATSD_IGNORED_COUNT rows */
     WORKER_REJECTS = WORKER_IGNORED + STATSD_IGNORED_COUNT, /* STATSD_REJECT_COUNT rows */
     WORKER_METRIC_COUNT = WORKER_REJECTS + STATSD_REJECT_COUNT,
@@ -74,7 +77,10 @@ static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
                           .help = "Datagrams dropped because they were larger than the buffer."},
     [WORKER_KERNEL_DROPS] = {.name = "lapwing_statsd_kernel_drops_total",
                              .help = "Datagrams the kernel dropped at our sockets."},
-    [WORKER_METRICS] = {.name = "lapwing_statsd_metrics_total", .help = "Lines accepted."},
+    [WORKER_METRICS] = {.name = "lapwing_statsd_metrics_total", .help = "Metrics accepted."},
+    [WORKER_EVENTS] = {.name = "lapwing_statsd_events_total", .help = "Events accepted."},
+    [WORKER_CHECKS] = {.name = "lapwing_statsd_service_checks_total",
+                       .help = "Service checks accepted."},
     IGNORED_ROW(STATSD_IGNORED_CONTAINER, "container"),
     IGNORED_ROW(STATSD_IGNORED_TIMESTAMP, "timestamp"),
     IGNORED_ROW(STATSD_IGNORED_EXTERNAL, "external_data"),
@@ -91,8 +97,8 @@ static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
     REJECT_ROW(STATSD_NEGATIVE_COUNT, "negative_count"),
     REJECT_ROW(STATSD_BAD_TIME, "bad_time"),
     REJECT_ROW(STATSD_TOO_LONG, "too_long"),
-    REJECT_ROW(STATSD_EVENT, "unsupported_event"),
-    REJECT_ROW(STATSD_SERVICE_CHECK, "unsupported_service_check"),
+    REJECT_ROW(STATSD_BAD_LENGTH, "bad_length"),
+    REJECT_ROW(STATSD_BAD_STATUS, "bad_status"),
 };
 
 struct worker {
@@ -103,6 +109,7 @@ struct worker {
     struct tcp_lines *tcp;
     struct udp_receiver *receiver;
     struct intake *intake;
+    struct notices *notices;
     struct statsd_metric batch[INTAKE_BATCH_MAX];
     size_t batch_count;
     int64_t tallies[WORKER_METRIC_COUNT]; /* not yet published */
@@ -114,6 +121,7 @@ struct worker {
 
 static void publish(struct worker *worker)
 {
+    notices_submit(worker->notices);
     for (size_t i = WORKER_PACKETS_UDP; i < WORKER_METRIC_COUNT; i++) {
         if (worker->tallies[i])
             metric_add(&worker_metrics[i], worker->tallies[i]);
@@ -135,12 +143,38 @@ static void tally_ignored(struct worker *worker, unsigned ignored)
         worker->tallies[WORKER_IGNORED + i] += ignored >> i & 1;
 }
 
+static void reject_line(struct worker *worker, enum statsd_reject reject)
+{
+    worker->tallies[WORKER_REJECTS + reject]++;
+}
+
+/* An event or service check: a metric of its own, added at once, and a record. */
+static void take_notice(struct worker *worker, enum statsd_reject kind, struct slice line)
+{
+    struct statsd_notice notice;
+    struct statsd_metric metric;
+    bool event = kind == STATSD_EVENT;
+    enum statsd_reject reject =
+        event ? statsd_parse_event(line, &notice) : statsd_parse_check(line, &notice);
+    if (reject != STATSD_ACCEPTED) {
+        reject_line(worker, reject);
+        return;
+    }
+    tally_ignored(worker, notice.ignored);
+    worker->tallies[event ? WORKER_EVENTS : WORKER_CHECKS]++;
+    if (event)
+        notices_take_event(worker->notices, &notice, &metric);
+    else
+        notices_take_check(worker->notices, &notice, &metric);
+    intake_add(worker->intake, &metric, 1);
+}
+
 /* Takes or counts what was read into the batch's next place. */
 static void take_metric(struct worker *worker, enum statsd_reject reject)
 {
     const struct statsd_metric *metric = &worker->batch[worker->batch_count];
     if (reject != STATSD_ACCEPTED) {
-        worker->tallies[WORKER_REJECTS + reject]++;
+        reject_line(worker, reject);
         return;
     }
     worker->tallies[WORKER_METRICS]++;
@@ -172,6 +206,8 @@ static void take_lines(struct worker *worker, enum worker_transport transport, s
         enum statsd_reject reject = statsd_parse(profile, line, metric);
         if (metric->segments.len)
             take_segments(worker, profile, *metric, reject);
+        else if (reject >= STATSD_REJECT_COUNT)
+            take_notice(worker, reject, line);
         else
             take_metric(worker, reject);
     }
@@ -312,6 +348,7 @@ struct worker *worker_start(const struct worker_options *options)
     metric_register(worker_metrics, WORKER_METRIC_COUNT);
     worker->options = *options;
     worker->intake = intake_new(&options->intake);
+    worker->notices = notices_new(options->writer, options->retention_logs_ms);
     worker->receiver = udp_receiver_new();
     worker->base = base_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -378,6 +415,7 @@ void worker_free(struct worker *worker)
     event_base_free(worker->base);
     close(worker->wake_fd);
     udp_receiver_free(worker->receiver);
+    notices_free(worker->notices);
     intake_free(worker->intake);
     free(worker);
 }

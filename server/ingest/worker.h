@@ -8,6 +8,7 @@
 #define SERVER_INGEST_WORKER_H
 
 #include "server/ingest/intake.h"
+#include "server/writer.h"
 #include "storage/base/queue.h"
 
 struct worker;
@@ -19,7 +20,9 @@ struct worker_options {
     int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
     int64_t connection_max;      /* TCP, over all workers */
     struct intake_options intake;
-    struct queue *replies; /* gets the struct worker * after each swap asked for */
+    struct writer *writer;     /* of events; it must outlive the worker */
+    int64_t retention_logs_ms; /* theirs; 0 = for ever */
+    struct queue *replies;     /* gets the struct worker * after each swap asked for */
     unsigned index;
 };
 

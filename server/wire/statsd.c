@@ -28,8 +28,8 @@ const char *const statsd_reject_names[STATSD_REJECT_COUNT] = {
     [STATSD_NEGATIVE_COUNT] = "negative_count",
     [STATSD_BAD_TIME] = "bad_time",
     [STATSD_TOO_LONG] = "too_long",
-    [STATSD_EVENT] = "unsupported_event",
-    [STATSD_SERVICE_CHECK] = "unsupported_service_check",
+    [STATSD_BAD_LENGTH] = "bad_length",
+    [STATSD_BAD_STATUS] = "bad_status",
 };
 
 bool statsd_cut_line(struct slice *rest, struct slice *line)
@@ -196,7 +196,7 @@ static bool read_type(const struct statsd_profile *profile, struct slice s,
     return false;
 }
 
-static uint8_t ignored_bit(struct slice field)
+uint8_t statsd_ignored_bit(struct slice field)
 {
     static const struct {
         struct slice prefix;
@@ -246,7 +246,7 @@ static enum statsd_reject read_time(unsigned takes, struct slice field, struct s
     uint64_t time_s;
     if (!(takes & STATSD_TAKES_TIME) ||
         (out->type != STATSD_COUNTER && out->type != STATSD_GAUGE)) {
-        out->ignored |= ignored_bit(field);
+        out->ignored |= statsd_ignored_bit(field);
         return STATSD_ACCEPTED;
     }
     if (!slice_to_u64(slice_skip(field, 1), &time_s) || time_s == 0 ||
@@ -272,7 +272,7 @@ static enum statsd_reject read_fields(unsigned takes, struct slice rest, struct 
         } else if (first == 'T') {
             reject = read_time(takes, field, out);
         } else {
-            out->ignored |= ignored_bit(field);
+            out->ignored |= statsd_ignored_bit(field);
         }
     }
     return reject == STATSD_ACCEPTED && out->tags.len > STATSD_TAGS_MAX ? STATSD_TOO_LONG : reject;

@@ -40,9 +40,12 @@ enum statsd_reject {
     STATSD_NEGATIVE_COUNT, /* of a running total */
     STATSD_BAD_TIME,
     STATSD_TOO_LONG,
-    STATSD_EVENT,         /* _e{...}: not kept by this version */
-    STATSD_SERVICE_CHECK, /* _sc|...: not kept by this version */
+    STATSD_BAD_LENGTH, /* of an event's title or text */
+    STATSD_BAD_STATUS, /* of a service check */
     STATSD_REJECT_COUNT,
+    /* No metric, but a line for statsd_notice.h. */
+    STATSD_EVENT = STATSD_REJECT_COUNT,
+    STATSD_SERVICE_CHECK,
 };
 /* "no_colon" and so on. */
 extern const char *const statsd_reject_names[STATSD_REJECT_COUNT];
@@ -76,12 +79,14 @@ struct statsd_metric {
 /* Cuts the next line that is not empty from *rest, without LF and CR; false at the end. */
 bool statsd_cut_line(struct slice *rest, struct slice *line);
 /* Reads one line, of several segments the first. *out is only valid when accepted, but for its
- * segments. */
+ * segments. Where notices are taken it may answer STATSD_EVENT or STATSD_SERVICE_CHECK. */
 enum statsd_reject statsd_parse(const struct statsd_profile *profile, struct slice line,
                                 struct statsd_metric *out);
 /* Reads the next segment, of which there must be one, in place of the metric. */
 enum statsd_reject statsd_next_segment(const struct statsd_profile *profile,
                                        struct statsd_metric *metric);
+/* Which kind of ignored field it is: 1 << enum statsd_ignored. */
+uint8_t statsd_ignored_bit(struct slice field);
 /* Moves the next packed value from metric->more to value and is_delta; false when none is left. */
 bool statsd_cut_value(struct statsd_metric *metric);
 

@@ -1,4 +1,5 @@
 """statsd end to end: every type and transport, real clients, bad input, losses, crashes."""
+import json
 import os
 import signal
 import socket
@@ -60,6 +61,46 @@ def test_each_listener_has_its_dialect(lapwing):
     assert server.value("tagged_decrements{zone='a'}") == 1
 
 
+def records(server, query):
+    """The lines of each stream that matches, as (labels, [object ...])."""
+    reply = server.get("/loki/api/v1/query_range", query=query).json()
+    return [(row["stream"], [json.loads(line) for _, line in row["values"]])
+            for row in reply["data"]["result"]]
+
+
+def test_events_become_records_and_a_series(lapwing):
+    server = lapwing()
+    server.statsd("_e{6,12}:deploy|a|b\\nv1.2 \\o|t:error|p:low|h:web-1|s:ci|k:d1|#env:prod,service:shop,v:7",
+                  "_e{6,4}:deploy|done", "_e{6,5}:deploy|done")
+    assert await_(lambda: server.value("sum(statsd_events_total)")) == 2
+    assert server.value('increase(statsd_events_total{alert_type="error",host="web-1",v="7"}[5m])') > 0
+    (stream, lines), = await_(lambda: records(server, '{type="event",level="error"}'))
+    assert stream == {"type": "event", "level": "error", "host": "web-1", "environment": "prod",
+                      "service": "shop"}
+    assert lines == [{"title": "deploy", "text": "a|b\nv1.2 \\o", "alert_type": "error",
+                      "priority": "low", "source": "ci", "aggregation_key": "d1",
+                      "tags": {"alert_type": "error", "env": "prod", "host": "web-1",
+                               "service": "shop", "v": "7"}}]
+    assert server.metric("lapwing_statsd_events_total") == 2
+    assert server.metric("lapwing_statsd_records_total") == 2
+    assert server.metric("lapwing_statsd_rejects_total", 'reason="bad_length"') == 1
+
+
+def test_service_checks_become_a_gauge_and_records(lapwing):
+    server = lapwing()
+    server.statsd("_sc|db.up|0|h:web-1|#env:prod", "_sc|db.up|2|h:web-1|#env:prod|m:no answer",
+                  "_sc|cache|1")
+    assert await_(lambda: server.value('statsd_service_check{check="db.up"}')) == 2
+    assert server.query('statsd_service_check{check="db.up"}')[0]["metric"] == {
+        "__name__": "statsd_service_check", "check": "db.up", "env": "prod", "host": "web-1"}
+    assert server.value('statsd_service_check{check="cache"}') == 1
+    (stream, lines), = await_(lambda: records(server, '{type="service_check"}'))
+    assert stream == {"type": "service_check", "level": "error", "host": "web-1",
+                      "environment": "prod"}
+    assert lines == [{"check": "db.up", "status": "critical", "message": "no answer",
+                      "tags": {"check": "db.up", "env": "prod", "host": "web-1"}}]
+
+
 def test_hot_shots(lapwing, node):
     server = lapwing()
     node("""
@@ -106,10 +147,10 @@ def test_unix_socket(lapwing, tmp_path):
 def test_a_malformed_line_drops_only_itself(lapwing):
     server = lapwing()
     server.statsd("good:1|c", "bad", "good:x|c", "good:1|zz", ":1|c", "good:1|c|@7", "good:-1|C",
-                  "good:nan|g", "_e{5,4}:title|text", "good:2|c")
+                  "good:nan|g", "_e{5,9}:title|text", "_sc|db|7", "good:2|c")
     assert await_(lambda: server.value("good")) == 3
     for reason in ("no_colon", "bad_value", "bad_type", "empty_name", "bad_rate", "negative_count",
-                   "not_finite", "unsupported_event"):
+                   "not_finite", "bad_length", "bad_status"):
         assert server.metric("lapwing_statsd_rejects_total", f'reason="{reason}"') == 1, reason
 
 

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
-#include "server/wire/statsd.h"
+#include "server/wire/statsd_notice.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -61,11 +61,34 @@ static void check_metric(const struct statsd_profile *profile, const struct stat
     check_labels(metric, arena);
 }
 
+static void check_notice(enum statsd_reject kind, struct slice line)
+{
+    struct statsd_notice notice;
+    enum statsd_reject reject = kind == STATSD_EVENT ? statsd_parse_event(line, &notice)
+                                                     : statsd_parse_check(line, &notice);
+    assert(reject < STATSD_REJECT_COUNT && statsd_reject_names[reject]);
+    if (reject != STATSD_ACCEPTED)
+        return;
+    assert(kind == STATSD_EVENT ? notice.title.len > 0 : notice.name.len > 0);
+    assert(notice.status < STATSD_STATUS_COUNT && notice.alert < STATSD_ALERT_COUNT);
+    assert(notice.time_s >= 0 && notice.time_s < STATSD_TIME_MAX);
+    assert(notice.host.len <= STATSD_HOST_MAX && notice.tags.len <= STATSD_TAGS_MAX);
+    const struct slice fields[] = {notice.name, notice.title,  notice.text, notice.host,
+                                   notice.key,  notice.source, notice.tags};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        assert(lies_in(fields[i], line));
+}
+
 static void check_line(const struct statsd_profile *profile, struct slice line, struct arena *arena)
 {
     struct statsd_metric metric;
     enum statsd_reject reject = statsd_parse(profile, line, &metric);
     size_t left = line.len;
+    if (reject >= STATSD_REJECT_COUNT) {
+        assert(profile->takes & STATSD_TAKES_NOTICES);
+        check_notice(reject, line);
+        return;
+    }
     for (;;) {
         assert(reject < STATSD_REJECT_COUNT && statsd_reject_names[reject]);
         assert(lies_in(metric.segments, line));

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "server/wire/statsd.h"
+#include "server/wire/statsd_notice.h"
 #include "storage/base/yaml.h"
 
 #define TEXT_MAX   4096
@@ -55,6 +55,40 @@ static void describe_metric(struct statsd_metric metric, struct buffer *out)
         buffer_append_format(out, " @%lld", (long long)metric.time_s);
 }
 
+static void append_field(struct buffer *out, const char *name, struct slice value)
+{
+    if (value.len)
+        buffer_append_format(out, " %s=" SLICE_FMT, name, SLICE_ARG(value));
+}
+
+/* event "title" "text" alert, or check "name" status, then the fields that are set. */
+static void describe_notice(enum statsd_reject kind, struct slice line, struct buffer *out)
+{
+    struct statsd_notice notice;
+    bool event = kind == STATSD_EVENT;
+    enum statsd_reject reject =
+        event ? statsd_parse_event(line, &notice) : statsd_parse_check(line, &notice);
+    if (reject != STATSD_ACCEPTED) {
+        buffer_append_string(out, statsd_reject_names[reject]);
+        return;
+    }
+    if (event)
+        buffer_append_format(out, "event \"" SLICE_FMT "\" \"" SLICE_FMT "\" %s",
+                             SLICE_ARG(notice.title), SLICE_ARG(notice.text),
+                             statsd_alert_names[notice.alert]);
+    else
+        buffer_append_format(out, "check \"" SLICE_FMT "\" \"" SLICE_FMT "\" %s",
+                             SLICE_ARG(notice.name), SLICE_ARG(notice.text),
+                             statsd_status_names[notice.status]);
+    buffer_append_string(out, notice.low_priority ? " low" : "");
+    append_field(out, "host", notice.host);
+    append_field(out, "key", notice.key);
+    append_field(out, "source", notice.source);
+    append_field(out, "tags", notice.tags);
+    if (notice.time_s)
+        buffer_append_format(out, " @%lld", (long long)notice.time_s);
+}
+
 /* All segments of a line, " + " between them. */
 static void describe(enum statsd_dialect dialect, struct slice line, struct buffer *out)
 {
@@ -65,6 +99,8 @@ static void describe(enum statsd_dialect dialect, struct slice line, struct buff
     for (;;) {
         if (reject == STATSD_ACCEPTED)
             describe_metric(metric, out);
+        else if (reject >= STATSD_REJECT_COUNT)
+            describe_notice(reject, line, out);
         else
             buffer_append_string(out, statsd_reject_names[reject]);
         if (metric.segments.len == 0)
