@@ -11,6 +11,7 @@
 
 #define QUERY_TEXT_MAX  65536 /* bytes */
 #define QUERY_DEPTH_MAX 128   /* nesting of expressions */
+#define QUERY_LIST_MAX  64    /* arguments, grouping labels, matchers */
 
 /* On success *out lives in the arena; call plan_release before releasing the arena. */
 MUST_USE int parse_promql(struct slice text, struct arena *arena, struct plan **out,
@@ -20,5 +21,10 @@ MUST_USE int parse_selector(struct slice text, struct arena *arena, struct plan 
                             struct error *err);
 /* The canonical text of a plan (Prometheus' format: `sum by (a) (foo)`). */
 void plan_print(const struct plan *plan, struct buffer *out);
+/* The same in lines of 100 bytes where it can be broken. */
+void plan_print_pretty(const struct plan *plan, struct buffer *out);
+/* The tree as JSON, as Prometheus' parse_query answers it. An aggregating call is shown as an
+ * aggregation. */
+void plan_print_tree(const struct plan *plan, struct buffer *out);
 
 #endif

@@ -10,7 +10,6 @@
 #include "query/lex.h"
 #include "query/parse.h"
 
-#define QUERY_LIST_MAX 64 /* arguments, grouping labels, matchers */
 /* Depth of the tree: left-associative chains (a + b + c ...) nest without parentheses. */
 #define QUERY_TREE_MAX 512
 

@@ -196,11 +196,22 @@ static int format_query(const struct http_request *request, struct http_reply *r
     if (read_query(request, work, err) < 0)
         return -1;
     buffer_init(&text, (size_t)16 * QUERY_TEXT_MAX);
-    plan_print(work->plan, &text);
+    plan_print_pretty(work->plan, &text);
     api_begin(reply);
     json_append_quoted(&reply->body, buffer_slice(&text));
     api_end(reply, NULL);
     buffer_release(&text);
+    return 0;
+}
+
+static int parse_query(const struct http_request *request, struct http_reply *reply,
+                       struct query_work *work, struct error *err)
+{
+    if (read_query(request, work, err) < 0)
+        return -1;
+    api_begin(reply);
+    plan_print_tree(work->plan, &reply->body);
+    api_end(reply, NULL);
     return 0;
 }
 
@@ -243,6 +254,11 @@ static void handle_format_query(const struct http_request *request, struct http_
     with_work(request, reply, format_query);
 }
 
+static void handle_parse_query(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, parse_query);
+}
+
 static void handle_exemplars(const struct http_request *request, struct http_reply *reply)
 {
     with_work(request, reply, exemplars_query);
@@ -266,6 +282,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(FORM, "query_range", handle_query_range),
     ROUTE(FORM, "query_exemplars", handle_exemplars),
     ROUTE(FORM, "format_query", handle_format_query),
+    ROUTE(FORM, "parse_query", handle_parse_query),
     ROUTE(FORM, "series", api_get_series),
     ROUTE(FORM, "labels", api_get_labels),
     ROUTE(HTTP_GET, "label/{name}/values", api_get_label_values),

@@ -135,9 +135,9 @@ static char *put_decimal(char *at, double magnitude)
 static char *put_shortest(char *at, double magnitude, enum number_style style)
 {
     struct decimal d;
-    int smallest = style == NUMBER_API ? -6 : -4;
+    int smallest = style == NUMBER_API ? -6 : -4, largest = style == NUMBER_API ? 20 : 5;
     d.count = (int)number_digits(magnitude, d.digits, &d.exponent);
-    return style != NUMBER_PLAIN && (d.exponent < smallest || d.exponent >= 21)
+    return style != NUMBER_PLAIN && (d.exponent < smallest || d.exponent > largest)
                ? put_exponent(at, &d)
                : put_plain(at, &d);
 }
@@ -151,6 +151,8 @@ char *number_put(char *at, double value, enum number_style style)
         return put_bytes(at, value < 0 ? "-Inf" : "+Inf", 4);
     if (signbit(value))
         *at++ = '-';
+    if (style == NUMBER_TEXT && magnitude >= 1e6)
+        return put_shortest(at, magnitude, style);
     if (magnitude < WHOLE_MAX && (double)(int64_t)magnitude == magnitude)
         return number_put_integer(at, (uint64_t)magnitude);
     char *end = put_decimal(at, magnitude);

@@ -9,7 +9,7 @@
 enum number_style {
     NUMBER_PLAIN, /* strconv 'f': never an exponent; what count_values makes labels of */
     NUMBER_API,   /* an exponent below 1e-6 and from 1e21 on: sample values in answers */
-    NUMBER_TEXT,  /* an exponent below 1e-4 and from 1e21 on: numbers in query text */
+    NUMBER_TEXT,  /* an exponent below 1e-4 and from 1e6 on: numbers in query text, Go's %v */
 };
 
 #define NUMBER_TEXT_MAX 352 /* bytes of the longest: 5e-324 written out */

@@ -211,6 +211,9 @@ def test_status(server):
     assert server.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"] == []
     assert server.get("/api/v1/query_exemplars", query="a", start=1, end=2).json()["data"] == []
     assert server.get("/api/v1/format_query", query="sum(a)by(b)").json()["data"] == "sum by (b) (a)"
+    tree = server.get("/api/v1/parse_query", query="sum(a)by(b)").json()["data"]
+    assert (tree["type"], tree["grouping"], tree["expr"]["name"]) == ("aggregation", ["b"], "a")
+    assert server.get("/api/v1/parse_query", query="sum(").status == 400
 
 
 def test_native_histogram_json(server):

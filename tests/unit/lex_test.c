@@ -226,6 +226,11 @@ static void test_number_text(void **state)
     assert_prints(4503599627370495.5, NUMBER_API, "4503599627370495.5");
     assert_prints(1e-5, NUMBER_TEXT, "1e-05");
     assert_prints(1e-4, NUMBER_TEXT, "0.0001");
+    assert_prints(999999, NUMBER_TEXT, "999999");
+    assert_prints(123456.7, NUMBER_TEXT, "123456.7");
+    assert_prints(1e6, NUMBER_TEXT, "1e+06");
+    assert_prints(-1234567, NUMBER_TEXT, "-1.234567e+06");
+    assert_prints(1234567.5, NUMBER_TEXT, "1.2345675e+06");
     assert_prints(1e-5, NUMBER_API, "0.00001");
     assert_prints(1e21, NUMBER_PLAIN, "1000000000000000000000");
     assert_prints(1e-9, NUMBER_PLAIN, "0.000000001");
@@ -272,7 +277,7 @@ static void test_number_text_reads_back(void **state)
 static size_t number_by_the_book(double value, enum number_style style, char out[NUMBER_TEXT_MAX])
 {
     char digits[NUMBER_DIGITS_MAX];
-    int exponent, smallest = style == NUMBER_API ? -6 : -4;
+    int exponent, smallest = style == NUMBER_API ? -6 : -4, largest = style == NUMBER_API ? 20 : 5;
     size_t len = 0;
     if (signbit(value))
         out[len++] = '-';
@@ -281,7 +286,7 @@ static size_t number_by_the_book(double value, enum number_style style, char out
         return len;
     }
     int count = (int)number_digits(fabs(value), digits, &exponent);
-    if (style != NUMBER_PLAIN && (exponent < smallest || exponent >= 21))
+    if (style != NUMBER_PLAIN && (exponent < smallest || exponent > largest))
         return len + (size_t)sprintf(out + len, "%c%s%.*se%c%02d", digits[0], count > 1 ? "." : "",
                                      count - 1, digits + 1, exponent < 0 ? '-' : '+',
                                      abs(exponent));
