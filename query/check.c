@@ -70,6 +70,11 @@ static int check_call(struct parser *parser, const struct plan *plan, int depth)
     return 0;
 }
 
+static bool is_trim(enum binary_operator op)
+{
+    return op == BINARY_TRIM_UPPER || op == BINARY_TRIM_LOWER;
+}
+
 static bool is_comparison(enum binary_operator op)
 {
     return op >= BINARY_EQ && op <= BINARY_GE;
@@ -131,6 +136,10 @@ static int check_binary(struct parser *parser, const struct plan *plan, int dept
         right->type == VALUE_SCALAR)
         return fail_at(parser, operator_at(parser, plan),
                        "comparisons between scalars must use BOOL modifier");
+    if (is_trim(plan->binary.op) && left->type == VALUE_SCALAR && right->type == VALUE_SCALAR)
+        return lex_fail(parser->lexer.text, operator_at(parser, plan), parser->err,
+                        "operator \"%s\" not allowed for Scalar operations",
+                        binary_operator_name(plan->binary.op));
     if (check_group_labels(parser, plan) < 0)
         return -1;
     for (int i = 0; i < 2; i++)
@@ -149,7 +158,7 @@ static int check_subquery(struct parser *parser, const struct plan *plan, int de
         return 0;
     return lex_fail(parser->lexer.text, plan->start, parser->err,
                     "subquery is only allowed on instant vector, got %s instead",
-                    value_type_name(child->type));
+                    child->type == VALUE_MATRIX ? "matrix" : value_type_name(child->type));
 }
 
 static int check_node(struct parser *parser, const struct plan *plan, int depth)

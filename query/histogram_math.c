@@ -158,6 +158,25 @@ struct histogram *histogram_scale(struct arena *arena, const struct histogram *h
     return out;
 }
 
+struct histogram *histogram_quotient(struct arena *arena, const struct histogram *histogram,
+                                     double divisor)
+{
+    struct histogram *out = histogram_copy(arena, histogram);
+    if (!out)
+        return NULL;
+    out->zero_count /= divisor;
+    out->count /= divisor;
+    out->sum /= divisor;
+    out->min = out->max = NAN;
+    if (divisor == 0)
+        out->positive.count = out->negative.count = 0;
+    for (size_t i = 0; i < out->positive.count; i++)
+        out->positive.at[i].count /= divisor;
+    for (size_t i = 0; i < out->negative.count; i++)
+        out->negative.at[i].count /= divisor;
+    return out;
+}
+
 /* --- the walk --- */
 
 struct bucket {
@@ -272,4 +291,72 @@ double histogram_fraction(double lower, double upper, const struct histogram *hi
     if (lower >= upper)
         return 0;
     return (rank_of(histogram, upper) - rank_of(histogram, lower)) / histogram->count;
+}
+
+/* --- trimming --- */
+
+/* The share of the bucket that lies below the limit. */
+static double share_below(const struct bucket *bucket, double limit)
+{
+    if (bucket->upper <= limit)
+        return 1;
+    if (!(bucket->lower < limit))
+        return 0;
+    return bucket_share(bucket, limit);
+}
+
+/* Where the observations of a bucket lie on the average. */
+static double bucket_middle(const struct bucket *bucket)
+{
+    if (bucket->lower <= 0 && bucket->upper >= 0)
+        return (bucket->lower + bucket->upper) / 2;
+    double middle = sqrt(fabs(bucket->lower)) * sqrt(fabs(bucket->upper));
+    return bucket->lower > 0 ? middle : -middle;
+}
+
+static double *bucket_place(struct histogram *histogram, size_t i)
+{
+    size_t negatives = histogram->negative.count;
+    if (i == negatives)
+        return &histogram->zero_count;
+    return i < negatives ? &histogram->negative.at[negatives - 1 - i].count
+                         : &histogram->positive.at[i - negatives - 1].count;
+}
+
+static void drop_empty(struct histogram_side *side)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < side->count; i++)
+        if (side->at[i].count != 0)
+            side->at[kept++] = side->at[i];
+    side->count = kept;
+}
+
+struct histogram *histogram_trim(struct arena *arena, const struct histogram *histogram,
+                                 double limit, bool below)
+{
+    struct histogram *out = histogram_copy(arena, histogram);
+    double count = 0, sum = 0;
+    bool cut = false;
+    for (size_t i = 0; out && i < bucket_count(histogram); i++) {
+        struct bucket bucket = bucket_at(histogram, i);
+        double share = share_below(&bucket, limit);
+        double kept = bucket.count * (below ? share : 1 - share);
+        cut = cut || kept != bucket.count;
+        *bucket_place(out, i) = kept;
+        if (kept == 0)
+            continue;
+        if (bucket.lower < limit && limit < bucket.upper)
+            *(below ? &bucket.upper : &bucket.lower) = limit;
+        count += kept;
+        sum += kept * bucket_middle(&bucket);
+    }
+    if (!out || !cut)
+        return out;
+    out->count = count;
+    out->sum = sum;
+    out->min = out->max = NAN;
+    drop_empty(&out->positive);
+    drop_empty(&out->negative);
+    return out;
 }

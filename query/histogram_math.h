@@ -15,6 +15,13 @@ struct histogram *histogram_combine(struct arena *arena, const struct histogram 
 void histogram_multiply(struct histogram *histogram, double factor);
 struct histogram *histogram_scale(struct arena *arena, const struct histogram *histogram,
                                   double factor);
+/* Every count and the sum divided; by zero nothing but infinities and NaN are left. A copy. */
+struct histogram *histogram_quotient(struct arena *arena, const struct histogram *histogram,
+                                     double divisor);
+/* What was observed below the limit (or above it), interpolated as quantiles are; the sum is then
+ * estimated from the middles of the buckets, unless nothing was cut off. */
+struct histogram *histogram_trim(struct arena *arena, const struct histogram *histogram,
+                                 double limit, bool below);
 /* What every quantile answers when q is not in 0..1: NaN, -Inf or +Inf. */
 double quantile_out_of_range(double q);
 /* Interpolates as Prometheus 3 does: linearly in the zero bucket, exponentially elsewhere. NaN for

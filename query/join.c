@@ -285,13 +285,19 @@ static struct point point_at(const struct row *row, size_t step)
 static bool combine(struct join *join, struct point many, struct point one, struct point *out)
 {
     const struct plan *plan = join->plan;
+    enum binary_operator op = plan->binary.op;
+    bool equality = op == BINARY_EQ || op == BINARY_NE;
+    bool numbers = !many.histogram && !one.histogram;
+    bool defined = numbers || (many.histogram && one.histogram && equality);
     bool holds = plan->binary.cardinality == MATCH_ONE_TO_MANY
-                     ? operator_apply_points(join->eval, plan->binary.op, one, many, out)
-                     : operator_apply_points(join->eval, plan->binary.op, many, one, out);
-    if (!operator_is_comparison(plan->binary.op) || !plan->binary.return_bool)
+                     ? operator_apply_points(join->eval, op, one, many, out)
+                     : operator_apply_points(join->eval, op, many, one, out);
+    if (operator_is_comparison(op) && !plan->binary.return_bool)
+        *out = many; /* with its name, also where it stands on the right */
+    if (!operator_is_comparison(op) || !plan->binary.return_bool)
         return holds;
     *out = (struct point){holds, NULL};
-    return true;
+    return defined;
 }
 
 static int join_row(struct join *join, const struct row *many, struct group *group,

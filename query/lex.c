@@ -56,11 +56,15 @@ static const struct {
     enum token_kind kind;
 } marks[] = {
     /* Two characters before one. */
-    {SLICE_LIT("=="), TOKEN_EQ},    {SLICE_LIT("!="), TOKEN_NE}, {SLICE_LIT("<="), TOKEN_LE},
-    {SLICE_LIT(">="), TOKEN_GE},    {SLICE_LIT("<"), TOKEN_LT},  {SLICE_LIT(">"), TOKEN_GT},
-    {SLICE_LIT("="), TOKEN_ASSIGN}, {SLICE_LIT("+"), TOKEN_ADD}, {SLICE_LIT("-"), TOKEN_SUB},
-    {SLICE_LIT("*"), TOKEN_MUL},    {SLICE_LIT("/"), TOKEN_DIV}, {SLICE_LIT("%"), TOKEN_MOD},
-    {SLICE_LIT("^"), TOKEN_POW},    {SLICE_LIT("@"), TOKEN_AT},  {SLICE_LIT(","), TOKEN_COMMA},
+    {SLICE_LIT("=="), TOKEN_EQ},         {SLICE_LIT("!="), TOKEN_NE},
+    {SLICE_LIT("<="), TOKEN_LE},         {SLICE_LIT("</"), TOKEN_TRIM_UPPER},
+    {SLICE_LIT(">/"), TOKEN_TRIM_LOWER}, {SLICE_LIT(">="), TOKEN_GE},
+    {SLICE_LIT("<"), TOKEN_LT},          {SLICE_LIT(">"), TOKEN_GT},
+    {SLICE_LIT("="), TOKEN_ASSIGN},      {SLICE_LIT("+"), TOKEN_ADD},
+    {SLICE_LIT("-"), TOKEN_SUB},         {SLICE_LIT("*"), TOKEN_MUL},
+    {SLICE_LIT("/"), TOKEN_DIV},         {SLICE_LIT("%"), TOKEN_MOD},
+    {SLICE_LIT("^"), TOKEN_POW},         {SLICE_LIT("@"), TOKEN_AT},
+    {SLICE_LIT(","), TOKEN_COMMA},
 };
 
 static const struct {
@@ -174,23 +178,33 @@ static size_t count_digits(struct slice s, size_t i)
     return i - start;
 }
 
-/* 123  1.5  .5  5.  1e-3  0x1F: the extent only. */
+/* Digits with single underscores between them: 1_000_000. */
+static size_t count_grouped(struct slice s, size_t i, int (*is_digit)(int))
+{
+    size_t start = i;
+    for (; i < s.len; i++) {
+        bool underscore = s.at[i] == '_' && i > start && i + 1 < s.len && s.at[i - 1] != '_' &&
+                          is_digit((unsigned char)s.at[i + 1]);
+        if (!underscore && !is_digit((unsigned char)s.at[i]))
+            break;
+    }
+    return i - start;
+}
+
+/* 123  1_000  1.5  .5  5.  1e-3  0x1F: the extent only. */
 static size_t number_size(struct slice rest)
 {
     size_t i;
-    if (rest.len > 1 && rest.at[0] == '0' && (rest.at[1] == 'x' || rest.at[1] == 'X')) {
-        for (i = 2; i < rest.len && isxdigit((unsigned char)rest.at[i]);)
-            i++;
-        return i;
-    }
-    i = count_digits(rest, 0);
+    if (rest.len > 1 && rest.at[0] == '0' && (rest.at[1] == 'x' || rest.at[1] == 'X'))
+        return 2 + count_grouped(rest, 2, isxdigit);
+    i = count_grouped(rest, 0, isdigit);
     if (i < rest.len && rest.at[i] == '.')
-        i += 1 + count_digits(rest, i + 1);
+        i += 1 + count_grouped(rest, i + 1, isdigit);
     if (i < rest.len && (rest.at[i] == 'e' || rest.at[i] == 'E')) {
         i++;
         if (i < rest.len && (rest.at[i] == '+' || rest.at[i] == '-'))
             i++;
-        i += count_digits(rest, i);
+        i += count_grouped(rest, i, isdigit);
     }
     return i;
 }
@@ -288,6 +302,10 @@ static int lex_in_braces(struct lexer *lexer, struct slice rest, struct token *o
             take(lexer, out, brace_marks[i].kind, brace_marks[i].text.len);
             return 0;
         }
+    }
+    if (rest.at[0] == '!' && rest.len > 1) {
+        lexer->at++; /* names the character behind it, and points there */
+        return fail_character(lexer, err, "character after '!' inside braces", slice_skip(rest, 1));
     }
     return fail_character(lexer, err, "character inside braces", rest);
 }

@@ -37,6 +37,8 @@ enum token_kind {
     TOKEN_MOD,
     TOKEN_POW,
     TOKEN_ATAN2,
+    TOKEN_TRIM_UPPER,
+    TOKEN_TRIM_LOWER,
     TOKEN_EQ,
     TOKEN_NE,
     TOKEN_LT,

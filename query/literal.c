@@ -17,7 +17,8 @@ static const struct {
     {"y", 31536000000}, {"w", 604800000}, {"d", 86400000}, {"h", 3600000},
     {"m", 60000},       {"s", 1000},      {"ms", 1},
 };
-#define UNIT_COUNT (sizeof units / sizeof units[0])
+#define NUMBER_BYTES_MAX 512 /* of a number with underscores */
+#define UNIT_COUNT       (sizeof units / sizeof units[0])
 /* Prometheus keeps nanoseconds in 63 bits: 292 years. */
 #define DURATION_MS_MAX (INT64_MAX / 1000000)
 
@@ -138,8 +139,12 @@ static bool integer_of_base(struct slice digits, unsigned base, double *out)
     return true;
 }
 
+static int number_without_underscores(struct slice text, double *out, struct error *err);
+
 int literal_number(struct slice text, double *out, struct error *err)
 {
+    if (memchr(text.at, '_', text.len))
+        return number_without_underscores(text, out, err);
     if (slice_equal_nocase(text, SLICE("inf"))) {
         *out = INFINITY;
         return 0;
@@ -158,6 +163,20 @@ int literal_number(struct slice text, double *out, struct error *err)
     return error_set(err, ERROR_BAD_DATA,
                      "error parsing number: \"" SLICE_FMT "\" is malformed or out of range",
                      (int)(text.len < 80 ? text.len : 80), text.at);
+}
+
+/* The lexer has seen that each stands between two digits. */
+static int number_without_underscores(struct slice text, double *out, struct error *err)
+{
+    char digits[NUMBER_BYTES_MAX];
+    size_t count = 0;
+    if (text.len > sizeof digits)
+        return error_set(err, ERROR_BAD_DATA, "error parsing number: it is longer than %d bytes",
+                         NUMBER_BYTES_MAX);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] != '_')
+            digits[count++] = text.at[i];
+    return literal_number(slice_make(digits, count), out, err);
 }
 
 int literal_duration(struct slice text, int64_t *out, struct error *err)

@@ -2,8 +2,8 @@
  *
  * A comparison is a filter: it answers with the value of the vector where it holds and with
  * nothing where it does not; with `bool` it answers 1 or 0. Between histograms + and - work, and
- * == and != compare; * and / take a histogram and a number. All else between them has no meaning
- * and is left out, with a note.
+ * == and != compare; * and / take a histogram and a number, as do the trims </ and >/. All else
+ * between them has no meaning and is left out, with a note.
  */
 #include "query/eval.h"
 
@@ -61,6 +61,8 @@ bool operator_apply(enum binary_operator op, double left, double right, double *
     case BINARY_GE:
         *out = left;
         return compare(op, left, right);
+    case BINARY_TRIM_UPPER:
+    case BINARY_TRIM_LOWER:
     case BINARY_AND:
     case BINARY_OR:
     case BINARY_UNLESS:
@@ -97,7 +99,8 @@ bool operator_apply_points(struct eval *eval, enum binary_operator op, struct po
                            struct point right, struct point *out)
 {
     *out = (struct point){0};
-    if (!left.histogram && !right.histogram)
+    bool trim = op == BINARY_TRIM_UPPER || op == BINARY_TRIM_LOWER;
+    if (!left.histogram && !right.histogram && !trim)
         return operator_apply(op, left.value, right.value, &out->value);
     if (left.histogram && right.histogram)
         return two_histograms(eval, op, &left, &right, out);
@@ -105,7 +108,10 @@ bool operator_apply_points(struct eval *eval, enum binary_operator op, struct po
         out->histogram = left.histogram ? histogram_scale(eval->arena, left.histogram, right.value)
                                         : histogram_scale(eval->arena, right.histogram, left.value);
     else if (op == BINARY_DIV && left.histogram)
-        out->histogram = histogram_scale(eval->arena, left.histogram, 1 / right.value);
+        out->histogram = histogram_quotient(eval->arena, left.histogram, right.value);
+    else if (trim && left.histogram)
+        out->histogram =
+            histogram_trim(eval->arena, left.histogram, right.value, op == BINARY_TRIM_UPPER);
     else
         return undefined(eval, op, &left, &right);
     return out->histogram != NULL;

@@ -20,10 +20,11 @@
 #define PRECEDENCE_POWER  6
 
 static const int precedence[] = {
-    [TOKEN_OR] = 1,  [TOKEN_AND] = 2, [TOKEN_UNLESS] = 2, [TOKEN_EQ] = 3,
-    [TOKEN_NE] = 3,  [TOKEN_LT] = 3,  [TOKEN_LE] = 3,     [TOKEN_GT] = 3,
-    [TOKEN_GE] = 3,  [TOKEN_ADD] = 4, [TOKEN_SUB] = 4,    [TOKEN_MUL] = 5,
-    [TOKEN_DIV] = 5, [TOKEN_MOD] = 5, [TOKEN_ATAN2] = 5,  [TOKEN_POW] = 6,
+    [TOKEN_OR] = 1,         [TOKEN_AND] = 2,        [TOKEN_UNLESS] = 2, [TOKEN_EQ] = 3,
+    [TOKEN_NE] = 3,         [TOKEN_LT] = 3,         [TOKEN_LE] = 3,     [TOKEN_GT] = 3,
+    [TOKEN_GE] = 3,         [TOKEN_ADD] = 4,        [TOKEN_SUB] = 4,    [TOKEN_MUL] = 5,
+    [TOKEN_TRIM_UPPER] = 3, [TOKEN_TRIM_LOWER] = 3, [TOKEN_DIV] = 5,    [TOKEN_MOD] = 5,
+    [TOKEN_ATAN2] = 5,      [TOKEN_POW] = 6,
 };
 
 static struct plan *parse_expression(struct parser *parser, int lowest);

@@ -36,12 +36,12 @@ bool aggregate_keeps_series(enum aggregate_operator op)
 const char *binary_operator_name(enum binary_operator op)
 {
     static const char *const names[] = {
-        [BINARY_ADD] = "+",       [BINARY_SUB] = "-", [BINARY_MUL] = "*",
-        [BINARY_DIV] = "/",       [BINARY_MOD] = "%", [BINARY_POW] = "^",
-        [BINARY_EQ] = "==",       [BINARY_NE] = "!=", [BINARY_LT] = "<",
-        [BINARY_LE] = "<=",       [BINARY_GT] = ">",  [BINARY_GE] = ">=",
-        [BINARY_AND] = "and",     [BINARY_OR] = "or", [BINARY_UNLESS] = "unless",
-        [BINARY_ATAN2] = "atan2",
+        [BINARY_ADD] = "+",       [BINARY_SUB] = "-",         [BINARY_MUL] = "*",
+        [BINARY_DIV] = "/",       [BINARY_MOD] = "%",         [BINARY_POW] = "^",
+        [BINARY_EQ] = "==",       [BINARY_NE] = "!=",         [BINARY_LT] = "<",
+        [BINARY_LE] = "<=",       [BINARY_GT] = ">",          [BINARY_GE] = ">=",
+        [BINARY_AND] = "and",     [BINARY_OR] = "or",         [BINARY_UNLESS] = "unless",
+        [BINARY_ATAN2] = "atan2", [BINARY_TRIM_UPPER] = "</", [BINARY_TRIM_LOWER] = ">/",
     };
     return names[op];
 }

@@ -34,6 +34,8 @@ enum binary_operator {
     BINARY_MOD,
     BINARY_POW,
     BINARY_ATAN2,
+    BINARY_TRIM_UPPER, /* </ keeps what was observed below a threshold */
+    BINARY_TRIM_LOWER, /* >/ and what was observed above it */
     BINARY_EQ,
     BINARY_NE,
     BINARY_LT,

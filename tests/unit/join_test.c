@@ -64,6 +64,7 @@ static void test_grouping(void **state)
         {"req * ignoring(code) group_right err", 0,
          "{code=\"404\", job=\"a\"} 20; {code=\"500\", job=\"a\"} 10; {code=\"500\", job=\"b\"} "
          "90"},
+        {"req > on(job) group_right err{code=\"404\"}", 0, "err{code=\"404\", job=\"a\"} 2"},
         {"req - on(job) group_right err{code=\"404\"}", 0, "{code=\"404\", job=\"a\"} 8"},
         {"req * on(job) group_left(version) info", 0,
          "{job=\"a\", version=\"1.2\"} 10; {job=\"b\"} 30"},

@@ -97,6 +97,8 @@ static void test_prints(void **state)
         {"-inf", "-Inf"},
         {"NaN", "NaN"},
         {"0x1F + 010", "31 + 8"},
+        {"1_000 + 0x1_F + 1_0.5_0 + 1e1_0", "1000 + 31 + 10.5 + 1e+10"},
+        {"foo </ 5 >/ bar > 1", "foo </ 5 >/ bar > 1"},
         {"1h", "3600"},
         {"'a\"b\\n'", "\"a\\\"b\\n\""},
         {"label_replace(foo,'a','$1','b','(.*)')",
@@ -246,6 +248,9 @@ static const char *const syntax_errors[][2] = {
     {"\"\\d\"", "1:1: parse error: unknown escape sequence U+0064 'd'"},
     {"foo{a=~\"\\d\"}", "1:8: parse error: unknown escape sequence U+0064 'd'"},
     {"0x", "1:1: parse error: error parsing number: \"0x\" is malformed or out of range"},
+    {"1__0", "1:1: parse error: bad number or duration syntax: \"1__0\""},
+    {"1_", "1:1: parse error: bad number or duration syntax: \"1_\""},
+    {"foo{a!\"b\"}", "1:7: parse error: unexpected character after '!' inside braces: '\"'"},
     {"1 = 2", "1:3: parse error: unexpected \"=\""},
 };
 
@@ -283,6 +288,10 @@ static const char *const type_errors[][2] = {
                  "instant vector, got \"range vector\""},
     {"+\"a\"", "1:1: parse error: unary expression only allowed on expressions of type scalar or "
                "instant vector, got \"string\""},
+    {"1 </ 2", "1:3: parse error: operator \"</\" not allowed for Scalar operations"},
+    {"foo </ bool 2", "1:5: parse error: bool modifier can only be used on comparison operators"},
+    {"foo[5m][5m:]",
+     "1:1: parse error: subquery is only allowed on instant vector, got matrix instead"},
     {"1[5m:]", "1:1: parse error: subquery is only allowed on instant vector, got scalar instead"},
 };
 

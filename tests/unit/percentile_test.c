@@ -212,6 +212,25 @@ static void test_arithmetic(void **state)
         {"2 * h{x=\"a\"}", 60, "{x=\"a\"} h(24,51)"},
         {"h * floats", 60, "{x=\"a\"} h(24,51)"},
         {"h{x=\"a\"} / 2", 60, "{x=\"a\"} h(6,12.75)"},
+        {"h{x=\"a\"} / 0", 60, "{x=\"a\"} h(inf,inf)"},
+        {"h == bool h", 60, "{x=\"a\"} 1; {x=\"b\"} 1"},
+        {"h < bool h", 60, ""},
+        {"h == bool floats", 60, ""},
+        {"h == bool 1", 60, ""},
+        /* 6 values around 1 to 1.5 and 6 at 3 */
+        {"histogram_count(h{x=\"a\"} </ 2)", 60, "{x=\"a\"} 6"},
+        {"histogram_count(h{x=\"a\"} >/ 2)", 60, "{x=\"a\"} 6"},
+        {"round(histogram_sum(h{x=\"a\"} >/ 2), 0.1)", 60, "{x=\"a\"} 18"},
+        {"h{x=\"a\"} </ 100", 60, "{x=\"a\"} h(12,25.5)"},
+        {"h{x=\"a\"} </ Inf", 60, "{x=\"a\"} h(12,25.5)"},
+        {"h{x=\"a\"} >/ -Inf", 60, "{x=\"a\"} h(12,25.5)"},
+        {"h{x=\"a\"} >/ 100", 60, "{x=\"a\"} h(0,0)"},
+        {"h{x=\"a\"} </ -1", 60, "{x=\"a\"} h(0,0)"},
+        {"histogram_count(h{x=\"a\"} </ on (x) floats)", 60, "{x=\"a\"} 6"},
+        {"histogram_count(-h{x=\"a\"} >/ 2)", 60, "{x=\"a\"} -6"},
+        {"floats </ 2", 60, ""},
+        {"h </ h", 60, ""},
+        {"2 </ h", 60, ""},
         {"2 / h", 60, ""},
         {"h + 1", 60, ""},
         {"h + floats", 60, ""},
@@ -273,6 +292,31 @@ static void test_quantiles_of_one_histogram(void **state)
     for (double q = 0; q < 1; q += 0.01)
         assert_true(histogram_quantile(q, &histogram) <= histogram_quantile(q + 0.01, &histogram));
     histogram_release(&histogram);
+}
+
+/* What is below and what is above are the whole; shares follow the fraction that quantiles use. */
+static void test_trims_add_up(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct histogram histogram;
+    arena_init(&arena, 1 << 24);
+    histogram_init(&histogram);
+    histogram.zero_threshold = 0.5;
+    for (int i = -300; i <= 300; i++)
+        histogram_add(&histogram, i * 0.11, 1 + i % 3 * (i > 0));
+    for (double limit = -40; limit < 40; limit += 0.37) {
+        struct histogram *below = histogram_trim(&arena, &histogram, limit, true);
+        struct histogram *above = histogram_trim(&arena, &histogram, limit, false);
+        double share = histogram_fraction(-INFINITY, limit, &histogram);
+        assert_true(fabs(below->count + above->count - histogram.count) < 1e-9);
+        assert_true(fabs(below->count / histogram.count - share) < 1e-9);
+        assert_true(fabs(below->sum + above->sum - histogram.sum) < 0.02 * histogram.count);
+        assert_true(histogram_fraction(-INFINITY, limit, below) > 1 - 1e-9 || below->count == 0 ||
+                    fabs(limit) < 33);
+    }
+    histogram_release(&histogram);
+    arena_release(&arena);
 }
 
 static void test_differences_meet_at_the_coarser_schema(void **state)
@@ -347,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_bimodal),
         cmocka_unit_test(test_arithmetic),
         cmocka_unit_test(test_quantiles_of_one_histogram),
+        cmocka_unit_test(test_trims_add_up),
         cmocka_unit_test(test_differences_meet_at_the_coarser_schema),
         cmocka_unit_test(test_notes),
     };

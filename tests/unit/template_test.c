@@ -52,7 +52,7 @@ static void values_and_labels(void **state)
             "east http://here");
     expands(1, "{{ $externalURL }}/{{ index $externalLabels \"dc\" }}", "http://here/east");
     expands(7, "{{.Value}} on {{ .Labels.instance }}", "7 on web-1");
-    expands(1234567, "{{ $value }}", "1234567");
+    expands(1234567, "{{ $value }}", "1.234567e+06");
     expands(NAN, "{{ $value }}", "NaN");
     expands(-INFINITY, "{{ $value }}", "-Inf");
     expands(1, "{{ $labels.instance }}!{{ $labels.missing }}!", "web-1!!");
@@ -93,7 +93,7 @@ static void printf_verbs(void **state)
     expands(42, "{{ printf \"[%6.1f|%-6v|%06.1f|%+d]\" $value $value $value $value }}",
             "[  42.0|42    |0042.0|+42]");
     expands(-1.5, "{{ printf \"%05.1f %v %x\" $value $value 255 }}", "-01.5 -1.5 ff");
-    expands(1e6, "{{ printf \"%g %e %.3g\" $value $value $value }}", "1000000 1.000000e+06 1e+06");
+    expands(1e6, "{{ printf \"%g %e %.3g\" $value $value $value }}", "1e+06 1.000000e+06 1e+06");
     expands(1, "{{ printf \"%q %.3s\" $labels.instance $labels.instance }}", "\"web-1\" web");
     expands(1, "{{ printf \"%.1f\" $labels.size }}", "2048.0");
     expands(1, "{{ printf \"no verbs\" }}", "no verbs");
