@@ -7,7 +7,7 @@
  *
  * Memory: labels, and rows that are collected, live in the query's arena; the values of a pushed
  * row live in the producer's scratch and are the sink's to change until take returns.
- * One thread a query.
+ * One thread a query; where parallel.c spreads the reading of a selector over more, sinks do not notice.
  */
 #ifndef QUERY_EVAL_H
 #define QUERY_EVAL_H
@@ -128,6 +128,8 @@ struct rows {
 /* A row without points. False when memory is out. */
 MUST_USE bool row_make(struct arena *arena, const struct grid *grid, struct row *out);
 MUST_USE bool row_make_histograms(struct arena *arena, const struct grid *grid, struct row *row);
+/* Copies the points of a pushed row to the arena of the query. */
+MUST_USE int row_keep(struct eval *eval, const struct grid *grid, struct row *row);
 MUST_USE int rows_append(struct eval *eval, struct rows *rows, const struct row *row);
 /* All rows of an expression, copied to the arena of the query. */
 MUST_USE int rows_collect(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -188,6 +190,12 @@ struct samples_sink {
     int (*take_buckets)(struct samples_sink *self, struct labels labels,
                         const struct store_buckets *buckets, const struct coarse *coarse);
     const struct bucket_function *buckets;
+    /* Where what is taken becomes rows of the same order: where they go, and a copy for another thread
+     * that evaluates for itself and sends them to `rows`, until it is joined. NULL: one thread only. */
+    struct sink *rows;
+    struct samples_sink *(*fork)(const struct samples_sink *self, struct eval *eval,
+                                 struct sink *rows);
+    void (*join)(struct samples_sink *owned);
 };
 
 /* The window of step i is (end - range_ms, end], end = end_ms + i * step_ms (step 0 with @). */

@@ -1,13 +1,16 @@
 /* promql: run a query against the store.
  *
  * Semantics are those of Prometheus 3: left-open windows, lookback 5 m, staleness markers.
- * Any thread; a query uses one thread and only the memory of its own arena, which is its budget.
+ * Any thread; a query uses the memory of its own arena, which is its budget, and but for helpers one
+ * thread.
  */
 #ifndef QUERY_PROMQL_H
 #define QUERY_PROMQL_H
 
 #include "query/plan.h"
 #include "storage/store.h"
+
+struct fan;
 
 #define PROMQL_LOOKBACK_MS     300000
 #define PROMQL_POINTS_MAX      11000 /* steps of one range query */
@@ -22,6 +25,7 @@ struct promql_request {
     int64_t samples_max;           /* samples read from the store; 0 = no limit */
     int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
+    struct fan *fan;               /* threads that help with many series; NULL = none */
 };
 
 /* One result series. For an instant query each has at most one point. */

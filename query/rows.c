@@ -51,8 +51,7 @@ struct collector {
     struct rows *rows;
 };
 
-/* Copies the points of a pushed row to the arena of the query. */
-static int row_keep(struct eval *eval, const struct grid *grid, struct row *row)
+int row_keep(struct eval *eval, const struct grid *grid, struct row *row)
 {
     double *values = arena_alloc(eval->arena, grid->steps * sizeof *values);
     if (!values)

@@ -189,7 +189,7 @@ static int reading_samples(struct reading *reading, const struct store_series *s
     return reading->take(reading, series->labels, &column);
 }
 
-static int reading_one(struct reading *reading, const struct store_series *series)
+int reading_one(struct reading *reading, const struct store_series *series)
 {
     if (eval_check(reading->eval) != 0)
         return -1;
@@ -233,9 +233,10 @@ int reading_run(struct reading *reading, const struct plan *plan)
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return read_failed(eval);
     reading->source = choose_source(reading);
+    size_t done;
+    int result = reading_parallel(reading, &selection, &done);
     scratch_open(eval, &reading->scratch);
-    int result = 0;
-    for (size_t i = 0; i < selection.count && result == 0; i++)
+    for (size_t i = done; i < selection.count && result == 0; i++)
         result = reading_one(reading, &selection.at[i]);
     scratch_close(eval, &reading->scratch);
     return result;

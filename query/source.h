@@ -47,7 +47,14 @@ int64_t coarse_lookback(const struct coarse *coarse, int64_t now_ms, int64_t loo
 MUST_USE bool coarse_append(struct arena *arena, const struct store_column *column,
                             int64_t after_ms, struct store_buckets *buckets);
 
+/* --- parallel.c --- */
+/* Reads the first *done series by several threads: all of them, or none where that does not pay, or as
+ * far as it went well. */
+MUST_USE int reading_parallel(struct reading *reading, const struct store_selection *selection,
+                              size_t *done);
+
 /* --- source.c --- */
+MUST_USE int reading_one(struct reading *reading, const struct store_series *series);
 /* Hands every series that matches and has something in the windows to `take` or `take_buckets`. */
 MUST_USE int reading_run(struct reading *reading, const struct plan *plan);
 

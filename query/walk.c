@@ -6,10 +6,12 @@
  * window that holds both floats and histograms yields nothing, and a warning.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "query/call.h"
 #include "query/histogram_math.h"
 #include "query/slide.h"
+#include "storage/base/alloc.h"
 
 #define STEPS_BETWEEN_CHECKS 256
 
@@ -22,7 +24,6 @@ struct window_sink {
     int64_t base_ms;         /* lookback, where the function takes a base */
     const double *params[2]; /* one a step, or NULL */
     struct scratch scratch;
-    struct sink *out;
 };
 
 /* First and end of the samples inside (from, to], moving on from the last window's. */
@@ -65,7 +66,7 @@ static int push_row(struct window_sink *self, struct labels labels, struct row *
         return eval_fail_memory(self->eval);
     row->labels =
         self->function->keeps_name ? labels : labels_without_name(self->eval->arena, labels);
-    return self->out->take(self->out, row);
+    return self->sink.rows->take(self->sink.rows, row);
 }
 
 /* --- samples --- */
@@ -189,6 +190,26 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
     return push_row(self, labels, &row);
 }
 
+/* --- copies for other threads --- */
+
+static struct samples_sink *window_fork(const struct samples_sink *sink, struct eval *eval,
+                                        struct sink *rows)
+{
+    struct window_sink *copy = alloc_zeroed(1, sizeof *copy);
+    *copy = *(const struct window_sink *)sink;
+    copy->eval = eval;
+    copy->sink.rows = rows;
+    scratch_open(eval, &copy->scratch);
+    return &copy->sink;
+}
+
+static void window_join(struct samples_sink *owned)
+{
+    struct window_sink *copy = (struct window_sink *)owned;
+    scratch_close(copy->eval, &copy->scratch);
+    free(copy);
+}
+
 /* --- the call --- */
 
 static int check_quantile(const struct window_sink *self)
@@ -229,11 +250,13 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
     struct window_sink self = {
         .sink = {.take = window_take,
                  .take_buckets = window_take_buckets,
-                 .buckets = plan->call.function->buckets},
+                 .buckets = plan->call.function->buckets,
+                 .rows = sink,
+                 .fork = window_fork,
+                 .join = window_join},
         .eval = eval,
         .function = plan->call.function,
         .grid = grid,
-        .out = sink,
     };
     const struct plan *samples = NULL;
     int params = 0;

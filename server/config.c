@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "query/fan.h"
 #include "query/parse.h"
 #include "server/wire/statsd_profile.h"
 #include "storage/base/log.h"
@@ -346,6 +347,16 @@ const struct option config_options[] = {
         .min = 100,
         .max = HOUR,
         .help = "Time that one query may take.",
+    },
+    {
+        .path = "limits.query_threads",
+        .type = OPTION_INT,
+        .offset = AT(limits.query_threads),
+        .fallback = "0",
+        .max = FAN_THREADS_MAX,
+        .help =
+            "Threads that may work on one query of many series at a time; all queries share them. "
+            "0 = as many as there are cores, at most 8; 1 = none but the query's own.",
     },
     {
         .path = "limits.slow_query",

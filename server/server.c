@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "query/fan.h"
 #include "server/alert/manager.h"
 #include "server/api/admin.h"
 #include "server/api/alerts.h"
@@ -70,6 +71,7 @@ struct server {
     struct writer *writer;
     struct issues *issues;
     struct alerts *alerts;
+    struct fan *fan;
     struct http_server *http;
     struct logtcp *logtcp;
     struct ingest *ingest;
@@ -122,6 +124,7 @@ static void add_routes(struct server *server)
     server->prometheus_api = (struct prometheus_api){.store = server->store,
                                                      .writer = server->writer,
                                                      .active = &server->active,
+                                                     .fan = server->fan,
                                                      .config = config,
                                                      .start_ms = clock_real_ms()};
     server->import_api = (struct import_api){server->store, server->writer, config};
@@ -190,9 +193,18 @@ static int open_state(struct server *server, struct error *err)
     return issues_open(&issues, &server->issues, err);
 }
 
+static struct fan *open_fan(const struct config *config)
+{
+    int64_t threads = config->limits.query_threads;
+    if (threads == 0)
+        threads = sysconf(_SC_NPROCESSORS_ONLN);
+    return fan_new(threads < 1 ? 1 : (size_t)threads);
+}
+
 static int open_http(struct server *server, struct error *err)
 {
     const struct config *config = &server->config;
+    server->fan = open_fan(config);
     struct http_options options = {
         .listen = config->http.listen,
         .body_max = config->http.body_max,
@@ -408,6 +420,7 @@ void server_close(struct server *server)
         store_hurry(server->store);
     logtcp_close(server->logtcp);
     http_close(server->http);
+    fan_free(server->fan);
     /* After HTTP: its last tick also writes what requests counted while they drained. */
     ingest_close(server->ingest);
     alerts_close(server->alerts);

@@ -70,6 +70,7 @@ static int read_common(const struct http_request *request, struct query_work *wo
     if (asked_ms > 0 && asked_ms < timeout_ms)
         timeout_ms = asked_ms;
     work->request.cancelled = request->cancelled;
+    work->request.fan = work->api->fan;
     work->request.deadline_ns = clock_monotonic_ns() + timeout_ms * 1000000;
     work->request.samples_max = work->api->config->limits.query_samples;
     return read_query(request, work, err);

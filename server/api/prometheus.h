@@ -18,6 +18,7 @@ struct prometheus_api {
     struct store *store;
     struct writer *writer; /* for deletions */
     struct active_queries *active;
+    struct fan *fan;             /* helps with queries */
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */
 };
