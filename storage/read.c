@@ -11,6 +11,9 @@
  * Late samples (late.h) are copied under that lock, too, and laid over the rest: they were written
  * after what lies at the same times.
  *
+ * Of a chunk only what is in range is decoded, behind what was read before, into arrays that the reader
+ * keeps; the column that the caller gets is these, unless something is laid over it.
+ *
  * Most queries end now and begin after the last seal: they need no iterator at all, just two
  * copies into the arena.
  */
@@ -86,73 +89,64 @@ static void make_room(struct store_reader *reader, size_t count)
         alloc_resize(reader->histograms, reader->capacity, sizeof *reader->histograms);
 }
 
-/* Keeps of the `count` samples decoded behind the others those in range and later than them. */
-static void keep_in_range(const struct reading *reading, size_t count)
+/* Where the next chunk's samples begin to count: after those read before. */
+static int64_t next_start(const struct reading *reading)
+{
+    const struct store_reader *reader = reading->reader;
+    int64_t start = reading->start_ms;
+    if (reader->count && reader->times[reader->count - 1] >= start)
+        start = reader->times[reader->count - 1] + 1;
+    if (reader->piece_count && reader->pieces[reader->piece_count - 1].end_ms >= start)
+        start = reader->pieces[reader->piece_count - 1].end_ms + 1;
+    return start;
+}
+
+/* Takes what is deleted out of the `count` samples behind the others, and counts the rest. */
+static void keep_undeleted(const struct reading *reading, size_t count)
 {
     struct store_reader *reader = reading->reader;
     size_t base = reader->count;
-    int64_t start = reading->start_ms;
-    if (base && reader->times[base - 1] >= start)
-        start = reader->times[base - 1] + 1;
-    if (reader->piece_count && reader->pieces[reader->piece_count - 1].end_ms >= start)
-        start = reader->pieces[reader->piece_count - 1].end_ms + 1;
-    size_t from = 0, to = count;
-    while (from < count && reader->times[base + from] < start)
-        from++;
-    while (to > from && reader->times[base + to - 1] > reading->chunk_end_ms)
-        to--;
-    size_t kept = to - from;
-    if (from && kept) {
-        memmove(reader->times + base, reader->times + base + from, kept * sizeof *reader->times);
-        memmove(reader->values + base, reader->values + base + from, kept * sizeof *reader->values);
-        if (reading->histograms)
-            memmove(reader->histograms + base, reader->histograms + base + from,
-                    kept * sizeof *reader->histograms);
-        if (reader->sketched)
-            memmove(reader->sketches + base, reader->sketches + base + from,
-                    kept * sizeof *reader->sketches);
-    }
     struct sample_arrays samples = {.times = reader->times + base,
                                     .values = reading->histograms ? NULL : reader->values + base,
                                     .histograms =
                                         reading->histograms ? reader->histograms + base : NULL,
                                     .sketches = reader->sketched ? reader->sketches + base : NULL};
     if (reader->deleted.count)
-        kept = time_ranges_strike(&reader->deleted, &samples, kept);
-    reader->count += kept;
+        count = time_ranges_strike(&reader->deleted, &samples, count);
+    reader->count += count;
 }
 
-/* Only those in range: a chunk may hold hours of histograms. */
-static bool read_histograms(const struct reading *reading, const struct chunk *chunk)
+/* Of the same samples. */
+static bool sketches_of(const struct chunk *chunk, struct part part, struct slice *out)
 {
-    struct store_reader *reader = reading->reader;
-    const int64_t *times = reader->times + reader->count;
-    size_t from = 0, to = chunk->count;
-    while (from < to && times[from] < reading->start_ms)
-        from++;
-    while (to > from && times[to - 1] > reading->chunk_end_ms)
-        to--;
-    return chunk_histograms_of(chunk, from, to, reading->arena, reader->histograms + reader->count);
+    if (!chunk_sketches(chunk, out))
+        return false;
+    memmove(out, out + part.from, (part.to - part.from) * sizeof *out);
+    return true;
 }
 
-/* Decodes one chunk behind what is there. 1: done, 0: it is damaged, -1: the budget is spent. */
+/* Decodes of one chunk, behind what is there, the samples in range. 1: done, 0: it is damaged, -1:
+ * the budget is spent. */
 static int read_chunk(const struct reading *reading, const struct chunk *chunk, struct error *err)
 {
     struct store_reader *reader = reading->reader;
-    if ((reader->count + chunk->count) * 2 * sizeof(double) > arena_left(reading->arena))
-        return exhausted(err);
+    struct part part;
     size_t before = reader->count;
     make_room(reader, chunk->count);
-    bool sound = chunk->histograms == reading->histograms &&
-                 chunk_times(chunk, reader->times + reader->count);
-    if (sound && reading->histograms)
-        sound = read_histograms(reading, chunk);
-    else if (sound)
-        sound = chunk_values(chunk, reader->values + reader->count);
+    if (chunk->histograms != reading->histograms ||
+        !chunk_times_within(chunk, next_start(reading), reading->chunk_end_ms,
+                            reader->times + before, &part))
+        return 0;
+    size_t count = part.to - part.from;
+    if ((before + count) * 2 * sizeof(double) > arena_left(reading->arena))
+        return exhausted(err);
+    bool sound = reading->histograms
+                     ? chunk_histograms_of(chunk, part, reading->arena, reader->histograms + before)
+                     : chunk_values_of(chunk, part, reader->values + before);
     if (sound && reader->sketched)
-        sound = chunk_sketches(chunk, reader->sketches + reader->count);
+        sound = sketches_of(chunk, part, reader->sketches + before);
     if (sound)
-        keep_in_range(reading, chunk->count);
+        keep_undeleted(reading, count);
     return reader_keep_sketches(reader, before, reading->arena) ? sound : exhausted(err);
 }
 
@@ -318,34 +312,25 @@ static bool read_head(struct reading *reading)
 
 /* --- both together --- */
 
+/* The sealed samples with the open ones behind them, as they lie in the reader. */
 static int join(const struct reading *reading, struct store_column *out, struct error *err)
 {
-    const struct store_reader *reader = reading->reader;
+    struct store_reader *reader = reading->reader;
     const struct store_column *open = &reading->open;
     size_t sealed = reader->count, count = sealed + open->count;
-    int64_t *times = arena_alloc(reading->arena, count * sizeof *times);
-    double *values = NULL;
-    const struct histogram **histograms = NULL;
-    if (reading->histograms)
-        histograms = arena_histograms(reading->arena, count);
-    else
-        values = arena_alloc(reading->arena, count * sizeof *values);
-    if (!times || (!values && !histograms))
-        return exhausted(err);
-    memcpy(times, reader->times, sealed * sizeof *times);
-    if (values)
-        memcpy(values, reader->values, sealed * sizeof *values);
-    else
-        memcpy(histograms, reader->histograms, sealed * sizeof *histograms);
+    make_room(reader, open->count);
     if (open->count) {
-        memcpy(times + sealed, open->times, open->count * sizeof *times);
-        if (values)
-            memcpy(values + sealed, open->values, open->count * sizeof *values);
+        memcpy(reader->times + sealed, open->times, open->count * sizeof *open->times);
+        if (reading->histograms)
+            memcpy(reader->histograms + sealed, open->histograms,
+                   open->count * sizeof *open->histograms);
         else
-            memcpy(histograms + sealed, open->histograms, open->count * sizeof *histograms);
+            memcpy(reader->values + sealed, open->values, open->count * sizeof *open->values);
     }
-    *out = (struct store_column){
-        .count = count, .times = times, .values = values, .histograms = histograms};
+    *out = (struct store_column){.count = count,
+                                 .times = reader->times,
+                                 .values = reading->histograms ? NULL : reader->values,
+                                 .histograms = reading->histograms ? reader->histograms : NULL};
     return reader_join_sketches(reader, open, reading->arena, out) ? 0 : exhausted(err);
 }
 

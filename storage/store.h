@@ -213,7 +213,8 @@ struct store_span {
     int64_t start_ms, end_ms; /* both included */
 };
 
-/* The samples of a span, in the arena. ERROR_LIMIT when the arena is exhausted. */
+/* The samples of a span, there until the next read of this reader or the arena's end. ERROR_LIMIT when
+ * they are more than the arena could hold. */
 MUST_USE int store_read(struct store_reader *reader, struct store_span span, struct arena *arena,
                         struct store_column *out, struct error *err);
 

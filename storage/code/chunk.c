@@ -118,6 +118,44 @@ bool chunk_times(const struct chunk *chunk, int64_t *out)
     return true;
 }
 
+/* As chunk_times_within where the samples are evenly spaced: nothing needs to be decoded. */
+static void even_times_within(const struct chunk *chunk, struct part *part, int64_t start_ms,
+                              int64_t end_ms, int64_t *out)
+{
+    uint64_t gaps = chunk->count > 1 ? chunk->count - 1 : 1;
+    uint64_t step = ((uint64_t)chunk->end_ms - (uint64_t)chunk->start_ms) / gaps;
+    step = step ? step : 1; /* of one sample */
+    if (start_ms > chunk->start_ms)
+        part->from = ((uint64_t)start_ms - (uint64_t)chunk->start_ms + step - 1) / step;
+    if (end_ms < chunk->end_ms)
+        part->to = ((uint64_t)end_ms - (uint64_t)chunk->start_ms) / step + 1;
+    for (size_t i = part->from; i < part->to; i++)
+        *out++ = (int64_t)((uint64_t)chunk->start_ms + i * step);
+}
+
+bool chunk_times_within(const struct chunk *chunk, int64_t start_ms, int64_t end_ms, int64_t *out,
+                        struct part *part)
+{
+    *part = (struct part){chunk->count, 0, chunk->count};
+    if (start_ms > end_ms || start_ms > chunk->end_ms || end_ms < chunk->start_ms) {
+        part->to = 0;
+        return true;
+    }
+    if (chunk->times.len == 0) {
+        even_times_within(chunk, part, start_ms, end_ms, out);
+        return true;
+    }
+    if (!chunk_times(chunk, out))
+        return false;
+    while (part->from < part->to && out[part->from] < start_ms)
+        part->from++;
+    while (part->to > part->from && out[part->to - 1] > end_ms)
+        part->to--;
+    if (part->from)
+        memmove(out, out + part->from, (part->to - part->from) * sizeof *out);
+    return true;
+}
+
 /* --- summary of values --- */
 
 static struct chunk_summary summarize(const double *values, size_t count)
@@ -338,8 +376,13 @@ bool chunk_open(struct slice bytes, int64_t start_ms, struct chunk *out)
            (!(type & TYPE_SKETCHES) || bytes_cut_prefixed(&out->body, &out->sketches));
 }
 
-bool chunk_values(const struct chunk *chunk, double *out)
+bool chunk_values_of(const struct chunk *chunk, struct part part, double *out)
 {
     struct slice body = chunk->body;
-    return !chunk->histograms && column_cut(&body, out, chunk->count);
+    return !chunk->histograms && column_cut_part(&body, out, part);
+}
+
+bool chunk_values(const struct chunk *chunk, double *out)
+{
+    return chunk_values_of(chunk, (struct part){chunk->count, 0, chunk->count}, out);
 }

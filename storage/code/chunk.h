@@ -57,12 +57,17 @@ MUST_USE bool chunk_times(const struct chunk *chunk, int64_t *out);
 MUST_USE bool chunk_values(const struct chunk *chunk, double *out);
 /* Codes, empty where there is none, in the chunk's own bytes. */
 MUST_USE bool chunk_sketches(const struct chunk *chunk, struct slice *out);
+/* The times within [start, end] come to the front of *out, which has room for all; *part says which
+ * of the samples these are. */
+MUST_USE bool chunk_times_within(const struct chunk *chunk, int64_t start_ms, int64_t end_ms,
+                                 int64_t *out, struct part *part);
+/* Those values alone. */
+MUST_USE bool chunk_values_of(const struct chunk *chunk, struct part part, double *out);
 /* The histograms live in the arena; false also when its limit is reached (arena->exhausted). */
 MUST_USE bool chunk_histograms(const struct chunk *chunk, struct arena *arena,
                                const struct histogram **out);
-/* The same for the samples [from, to); the other entries become NULL and take no memory. */
-MUST_USE bool chunk_histograms_of(const struct chunk *chunk, size_t from, size_t to,
-                                  struct arena *arena, const struct histogram **out);
+MUST_USE bool chunk_histograms_of(const struct chunk *chunk, struct part part, struct arena *arena,
+                                  const struct histogram **out);
 
 /* For chunk_histogram.c: writes the frame up to the body, says where it began in *out; finish puts
  * the checksum in. */

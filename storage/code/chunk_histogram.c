@@ -195,7 +195,7 @@ struct reading {
     struct slice rest;
     struct arena *arena;
     struct histogram *all; /* to - from */
-    size_t count, from, to;
+    struct part part;
 };
 
 /* One side of all histograms: bucket arrays of equal indexes, in the arena. */
@@ -204,7 +204,7 @@ static bool cut_side(struct reading *reading, bool negative)
     double column[CHUNK_SAMPLES_MAX];
     uint64_t buckets;
     int64_t gap, index = 0;
-    size_t rows = reading->to - reading->from;
+    size_t rows = reading->part.to - reading->part.from;
     struct slice *rest = &reading->rest;
     /* A bucket takes three bytes at least: what is allocated stays in proportion to the input. */
     if (!bytes_cut_varint(rest, &buckets) || buckets > BUCKETS_MAX || buckets > rest->len)
@@ -218,12 +218,12 @@ static bool cut_side(struct reading *reading, bool negative)
     }
     for (size_t b = 0; b < buckets; b++) {
         if (!bytes_cut_varint_signed(rest, &gap) || (b && gap <= 0) || gap > UINT32_MAX ||
-            gap < INT32_MIN || index + gap > INT32_MAX || !column_cut(rest, column, reading->count))
+            gap < INT32_MIN || index + gap > INT32_MAX ||
+            !column_cut_part(rest, column, reading->part))
             return false;
         index += gap;
         for (size_t i = 0; i < rows; i++)
-            at[i * (size_t)buckets + b] =
-                (struct histogram_bucket){(int32_t)index, column[reading->from + i]};
+            at[i * (size_t)buckets + b] = (struct histogram_bucket){(int32_t)index, column[i]};
     }
     return true;
 }
@@ -232,37 +232,37 @@ static bool cut_totals(struct reading *reading)
 {
     double column[CHUNK_SAMPLES_MAX];
     for (size_t total = 0; total < TOTALS; total++) {
-        if (!column_cut(&reading->rest, column, reading->count))
+        if (!column_cut_part(&reading->rest, column, reading->part))
             return false;
-        for (size_t i = reading->from; i < reading->to; i++)
-            total_set(&reading->all[i - reading->from], total, column[i]);
+        for (size_t i = 0; i < reading->part.to - reading->part.from; i++)
+            total_set(&reading->all[i], total, column[i]);
     }
     return true;
 }
 
-bool chunk_histograms_of(const struct chunk *chunk, size_t from, size_t to, struct arena *arena,
+bool chunk_histograms_of(const struct chunk *chunk, struct part part, struct arena *arena,
                          const struct histogram **out)
 {
-    struct reading reading = {.rest = chunk->body, .arena = arena, .from = from, .to = to};
+    struct reading reading = {.rest = chunk->body, .arena = arena, .part = part};
     bool stale[CHUNK_SAMPLES_MAX];
-    size_t stale_count, count = reading.count = chunk->count;
+    size_t stale_count, rows = part.to - part.from;
     uint8_t schema;
     uint64_t threshold;
-    assert(from <= to && to <= count);
-    memset(out, 0, count * sizeof *out);
-    if (!chunk->histograms || !cut_stale(&reading.rest, stale, count, &stale_count))
+    assert(part.from <= part.to && part.to <= part.count && part.count == chunk->count);
+    memset(out, 0, rows * sizeof *out);
+    if (!chunk->histograms || !cut_stale(&reading.rest, stale, part.count, &stale_count))
         return false;
-    if (stale_count == count)
+    if (stale_count == part.count)
         return reading.rest.len == 0;
-    reading.all = arena_alloc(arena, (to - from) * sizeof *reading.all);
+    reading.all = arena_alloc(arena, rows * sizeof *reading.all);
     if (!reading.all || !bytes_cut_u8(&reading.rest, &schema) ||
         !bytes_cut_u64le(&reading.rest, &threshold) || (int8_t)schema < HISTOGRAM_SCHEMA_MIN ||
         (int8_t)schema > HISTOGRAM_SCHEMA_MAX)
         return false;
-    for (size_t i = from; i < to; i++) {
-        reading.all[i - from] = (struct histogram){.schema = (int8_t)schema,
-                                                   .zero_threshold = double_of_bits(threshold)};
-        out[i] = stale[i] ? NULL : &reading.all[i - from];
+    for (size_t i = 0; i < rows; i++) {
+        reading.all[i] = (struct histogram){.schema = (int8_t)schema,
+                                            .zero_threshold = double_of_bits(threshold)};
+        out[i] = stale[part.from + i] ? NULL : &reading.all[i];
     }
     return cut_totals(&reading) && cut_side(&reading, false) && cut_side(&reading, true) &&
            reading.rest.len == 0;
@@ -270,5 +270,5 @@ bool chunk_histograms_of(const struct chunk *chunk, size_t from, size_t to, stru
 
 bool chunk_histograms(const struct chunk *chunk, struct arena *arena, const struct histogram **out)
 {
-    return chunk_histograms_of(chunk, 0, chunk->count, arena, out);
+    return chunk_histograms_of(chunk, (struct part){chunk->count, 0, chunk->count}, arena, out);
 }

@@ -249,16 +249,17 @@ static bool get_xor(struct bit_reader *reader, unsigned *leading, unsigned *leng
     return true;
 }
 
-static bool cut_xor(struct slice *rest, double *out, size_t count)
+static bool cut_xor(struct slice *rest, double *out, struct part part)
 {
     struct bit_reader reader = {.bytes = *rest};
     unsigned leading = 0, length = 0;
     uint64_t previous = 0, x;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < part.count; i++) {
         if (!get_xor(&reader, &leading, &length, &x))
             return false;
         previous ^= x;
-        out[i] = double_of_bits(previous);
+        if (i >= part.from && i < part.to)
+            out[i - part.from] = double_of_bits(previous);
     }
     *rest = slice_skip(*rest, (reader.bit + 7) / 8);
     return true;
@@ -299,64 +300,46 @@ void column_append(struct buffer *out, const double *values, size_t count)
         out->len = scaled;
 }
 
-static bool cut_exceptions(struct slice *rest, double *out, size_t count)
+static bool cut_exceptions(struct slice *rest, double *out, struct part part)
 {
     uint64_t exceptions, gap, bits;
     size_t at = 0;
-    if (!bytes_cut_varint(rest, &exceptions) || exceptions > count)
+    if (!bytes_cut_varint(rest, &exceptions) || exceptions > part.count)
         return false;
     for (uint64_t i = 0; i < exceptions; i++) {
-        if (!bytes_cut_varint(rest, &gap) || gap >= count - at || !bytes_cut_u64le(rest, &bits))
+        if (!bytes_cut_varint(rest, &gap) || gap >= part.count - at ||
+            !bytes_cut_u64le(rest, &bits))
             return false;
         at += (size_t)gap;
-        out[at] = double_of_bits(bits);
+        if (at >= part.from && at < part.to)
+            out[at - part.from] = double_of_bits(bits);
     }
     return true;
 }
 
-static bool cut_exception_runs(struct slice *rest, double *out, size_t count)
+static bool cut_exception_runs(struct slice *rest, double *out, struct part part)
 {
     uint64_t runs, gap, length, bits = 0;
     size_t at = 0;
-    if (!bytes_cut_varint(rest, &runs) || runs > count)
+    if (!bytes_cut_varint(rest, &runs) || runs > part.count)
         return false;
     for (uint64_t i = 0; i < runs; i++) {
         if (!bytes_cut_varint(rest, &gap) || !bytes_cut_varint(rest, &length) ||
-            gap / 2 >= count - at || length >= count - at - gap / 2)
+            gap / 2 >= part.count - at || length >= part.count - at - gap / 2)
             return false;
         if (gap & 1 && !bytes_cut_u64le(rest, &bits))
             return false;
         at += (size_t)gap / 2;
-        for (size_t end = at + (size_t)length; at <= end; at++)
-            out[at] = double_of_bits(bits);
+        size_t end = at + (size_t)length + 1, stop = end < part.to ? end : part.to;
+        for (size_t j = at > part.from ? at : part.from; j < stop; j++)
+            out[j - part.from] = double_of_bits(bits);
+        at = end;
     }
     return true;
 }
 
-bool column_cut(struct slice *rest, double *out, size_t count)
+static void unscale(double *out, const int64_t *k, size_t count, int exponent)
 {
-    uint8_t mode;
-    int64_t k[COLUMN_COUNT_MAX];
-    if (count == 0)
-        return true;
-    if (count > COLUMN_COUNT_MAX || !bytes_cut_u8(rest, &mode))
-        return false;
-    if (mode == MODE_XOR)
-        return cut_xor(rest, out, count);
-    if (mode == MODE_BITS) {
-        if (!dense_cut(rest, k, count))
-            return false;
-        memcpy(out, k, count * sizeof *out);
-        return true;
-    }
-    if (mode == MODE_QUOTIENT)
-        return quotient_cut(rest, out, count);
-    int exponent = mode & EXPONENT_BITS;
-    bool dense = mode & MODE_DENSE;
-    mode &= MODE_DENSE - 1;
-    if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX ||
-        !(dense ? dense_cut : pack_cut)(rest, k, count))
-        return false;
     double power = powers[exponent];
     if (exponent == 0) {
         for (size_t i = 0; i < count; i++)
@@ -365,15 +348,58 @@ bool column_cut(struct slice *rest, double *out, size_t count)
         for (size_t i = 0; i < count; i++)
             out[i] = (double)k[i] / power;
     }
+}
+
+static bool cut_scaled(struct slice *rest, uint8_t mode, double *out, struct part part)
+{
+    int64_t k[COLUMN_COUNT_MAX];
+    int exponent = mode & EXPONENT_BITS;
+    bool dense = mode & MODE_DENSE;
+    mode &= MODE_DENSE - 1;
+    if (mode >= MODE_XOR || exponent > COLUMN_EXPONENT_MAX ||
+        !(dense ? dense_cut_part : pack_cut_part)(rest, k, part))
+        return false;
+    unscale(out, k + part.from, part.to - part.from, exponent);
     switch (mode & MODE_EXCEPTION_RUNS) {
     case 0:
         return true;
     case MODE_EXCEPTIONS:
-        return cut_exceptions(rest, out, count);
+        return cut_exceptions(rest, out, part);
     case MODE_EXCEPTION_RUNS:
-        return cut_exception_runs(rest, out, count);
+        return cut_exception_runs(rest, out, part);
     }
     return false;
+}
+
+static bool cut_bits(struct slice *rest, double *out, struct part part)
+{
+    int64_t bits[COLUMN_COUNT_MAX];
+    if (!dense_cut_part(rest, bits, part))
+        return false;
+    memcpy(out, bits + part.from, (part.to - part.from) * sizeof *out);
+    return true;
+}
+
+bool column_cut_part(struct slice *rest, double *out, struct part part)
+{
+    uint8_t mode;
+    assert(part.from <= part.to && part.to <= part.count);
+    if (part.count == 0)
+        return true;
+    if (part.count > COLUMN_COUNT_MAX || !bytes_cut_u8(rest, &mode))
+        return false;
+    if (mode == MODE_XOR)
+        return cut_xor(rest, out, part);
+    if (mode == MODE_BITS)
+        return cut_bits(rest, out, part);
+    if (mode == MODE_QUOTIENT)
+        return quotient_cut(rest, out, part);
+    return cut_scaled(rest, mode, out, part);
+}
+
+bool column_cut(struct slice *rest, double *out, size_t count)
+{
+    return column_cut_part(rest, out, (struct part){count, 0, count});
 }
 
 /* --- single numbers: 0 equal, 1 raw bits follow, n > 1 zigzag difference + 1 --- */

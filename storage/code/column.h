@@ -6,7 +6,7 @@
 #ifndef STORAGE_CODE_COLUMN_H
 #define STORAGE_CODE_COLUMN_H
 
-#include "storage/base/buffer.h"
+#include "storage/code/pack.h"
 
 #define COLUMN_COUNT_MAX 10240 /* values in one column: a day of 10 s and some more */
 
@@ -14,6 +14,8 @@
 void column_append(struct buffer *out, const double *values, size_t count);
 /* Cuts a column of `count` doubles from the front of *rest. False on malformed bytes. */
 MUST_USE bool column_cut(struct slice *rest, double *out, size_t count);
+/* The same, but only the wanted entries come out, to - from of them. */
+MUST_USE bool column_cut_part(struct slice *rest, double *out, struct part part);
 
 /* True when value is exactly *k / 10^exponent, to the bit; |*k| < 2^53. */
 #define COLUMN_EXPONENT_MAX 6

@@ -324,18 +324,18 @@ static uint64_t load_word(struct slice bytes, size_t at)
 }
 
 static void read_low_bits(struct slice low, const struct split *split, const uint8_t *symbols,
-                          uint64_t *out, size_t count)
+                          uint64_t *out, struct part part)
 {
     unsigned shift = split->shift;
     uint64_t mask = ((uint64_t)1 << shift) - 1, base = split->base;
-    size_t i = 0, bit = 0;
+    size_t i = part.from, bit = i * shift;
     /* While eight bytes are there, which hold all the bits of one. */
-    for (; shift <= 56 && i < count && bit / 8 + 8 <= low.len; i++, bit += shift) {
+    for (; shift <= 56 && i < part.to && bit / 8 + 8 <= low.len; i++, bit += shift) {
         uint64_t word;
         memcpy(&word, low.at + bit / 8, 8);
         out[i] = base + ((uint64_t)symbols[i] << shift) + (le64toh(word) >> (bit & 7) & mask);
     }
-    for (; i < count; i++, bit += shift) {
+    for (; i < part.to; i++, bit += shift) {
         unsigned skip = bit & 7;
         uint64_t word = bit / 8 < low.len ? load_word(low, bit / 8) >> skip : 0;
         if (shift + skip > 64)
@@ -345,20 +345,21 @@ static void read_low_bits(struct slice low, const struct split *split, const uin
 }
 
 static bool read_escapes(struct slice *rest, unsigned shift, const uint8_t *symbols, uint64_t *out,
-                         size_t count)
+                         struct part part)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < part.count; i++) {
         uint64_t high;
         if (symbols[i] != ESCAPE)
             continue;
         if (!bytes_cut_varint(rest, &high))
             return false;
-        out[i] += (high - ESCAPE) << shift;
+        if (i >= part.from && i < part.to)
+            out[i] += (high - ESCAPE) << shift;
     }
     return true;
 }
 
-static bool cut_split(struct slice *rest, uint64_t *out, size_t count)
+static bool cut_split(struct slice *rest, uint64_t *out, struct part part)
 {
     uint8_t symbols[DENSE_COUNT_MAX], shift;
     int64_t base;
@@ -366,13 +367,13 @@ static bool cut_split(struct slice *rest, uint64_t *out, size_t count)
     if (!bytes_cut_varint_signed(rest, &base) || !bytes_cut_u8(rest, &shift) || shift > SHIFT_MAX ||
         !bytes_cut_prefixed(rest, &frame))
         return false;
-    size_t size =
-        ZSTD_decompressDCtx(thread_contexts()->decompress, symbols, count, frame.at, frame.len);
-    if (size != count || !bytes_cut_slice(rest, (count * shift + 7) / 8, &low))
+    size_t size = ZSTD_decompressDCtx(thread_contexts()->decompress, symbols, part.count, frame.at,
+                                      frame.len);
+    if (size != part.count || !bytes_cut_slice(rest, (part.count * shift + 7) / 8, &low))
         return false;
     struct split split = {.shift = shift, .base = (uint64_t)base};
-    read_low_bits(low, &split, symbols, out, count);
-    return !memchr(symbols, ESCAPE, count) || read_escapes(rest, shift, symbols, out, count);
+    read_low_bits(low, &split, symbols, out, part);
+    return !memchr(symbols, ESCAPE, part.count) || read_escapes(rest, shift, symbols, out, part);
 }
 
 /* Undoes apply(): at[0..steps) are the firsts, the residuals follow. */
@@ -392,51 +393,65 @@ static void restore(struct predictor predictor, uint64_t *at, size_t count)
         at[i] += at[i - 1];
 }
 
-static bool cut_plain(struct slice *rest, int64_t *out, size_t count)
+static bool cut_plain(struct slice *rest, int64_t *out, struct part part)
 {
     uint8_t form, byte;
     if (!bytes_cut_u8(rest, &form))
         return false;
     if (form == FORM_PACKED)
-        return pack_cut(rest, out, count);
+        return pack_cut_part(rest, out, part);
     if (form != FORM_SPLIT || !bytes_cut_u8(rest, &byte) || byte > 31)
         return false;
     struct predictor predictor = {byte & 15, byte >> 4};
     size_t steps = (predictor.smooth > 0) + (size_t)predictor.delta;
-    if (count <= steps)
+    if (part.count <= steps)
         return false;
     for (size_t i = 0; i < steps; i++)
         if (!bytes_cut_varint_signed(rest, &out[i]))
             return false;
-    if (!cut_split(rest, (uint64_t *)out + steps, count - steps))
+    /* What is predicted depends on all before. */
+    struct part split = part;
+    if (steps)
+        split = (struct part){part.count - steps, 0, part.to > steps ? part.to - steps : 0};
+    if (!cut_split(rest, (uint64_t *)out + steps, split))
         return false;
-    restore(predictor, (uint64_t *)out, count);
+    restore(predictor, (uint64_t *)out, part.to);
     return true;
 }
 
-static bool cut_runs(struct slice *rest, int64_t *out, size_t count)
+static bool cut_runs(struct slice *rest, int64_t *out, struct part part)
 {
     int64_t lengths[DENSE_COUNT_MAX], heads[DENSE_COUNT_MAX];
     uint64_t runs;
     size_t at = 0;
-    if (!bytes_cut_varint(rest, &runs) || runs == 0 || runs > count ||
-        !cut_plain(rest, lengths, (size_t)runs) || !cut_plain(rest, heads, (size_t)runs))
+    if (!bytes_cut_varint(rest, &runs) || runs == 0 || runs > part.count)
+        return false;
+    struct part all = {(size_t)runs, 0, (size_t)runs};
+    if (!cut_plain(rest, lengths, all) || !cut_plain(rest, heads, all))
         return false;
     for (size_t run = 0; run < runs; run++) {
-        if (at == count || (uint64_t)lengths[run] >= count - at)
+        if (at == part.count || (uint64_t)lengths[run] >= part.count - at)
             return false;
-        for (size_t end = at + (size_t)lengths[run]; at <= end; at++)
-            out[at] = heads[run];
+        size_t end = at + (size_t)lengths[run] + 1;
+        size_t stop = end < part.to ? end : part.to;
+        for (size_t i = at > part.from ? at : part.from; i < stop; i++)
+            out[i] = heads[run];
+        at = end;
     }
-    return at == count;
+    return at == part.count;
+}
+
+bool dense_cut_part(struct slice *rest, int64_t *out, struct part part)
+{
+    if (part.count == 0 || part.count > DENSE_COUNT_MAX || rest->len == 0)
+        return false;
+    if (rest->at[0] != FORM_RUNS)
+        return cut_plain(rest, out, part);
+    *rest = slice_skip(*rest, 1);
+    return cut_runs(rest, out, part);
 }
 
 bool dense_cut(struct slice *rest, int64_t *out, size_t count)
 {
-    if (count == 0 || count > DENSE_COUNT_MAX || rest->len == 0)
-        return false;
-    if (rest->at[0] != FORM_RUNS)
-        return cut_plain(rest, out, count);
-    *rest = slice_skip(*rest, 1);
-    return cut_runs(rest, out, count);
+    return dense_cut_part(rest, out, (struct part){count, 0, count});
 }

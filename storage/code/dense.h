@@ -7,7 +7,7 @@
 #ifndef STORAGE_CODE_DENSE_H
 #define STORAGE_CODE_DENSE_H
 
-#include "storage/base/buffer.h"
+#include "storage/code/pack.h"
 
 #define DENSE_COUNT_MAX 10240 /* integers in one column */
 /* Shorter columns are read often: of those only runs are taken apart, and zstd has no part in it. */
@@ -19,5 +19,7 @@ bool dense_has_runs(const int64_t *values, size_t count);
 void dense_append(struct buffer *out, const int64_t *values, size_t count);
 /* Cuts a column of `count` integers from the front of *rest. False on malformed bytes. */
 MUST_USE bool dense_cut(struct slice *rest, int64_t *out, size_t count);
+/* The same, but of *out, which has room for all, only the wanted entries mean something then. */
+MUST_USE bool dense_cut_part(struct slice *rest, int64_t *out, struct part part);
 
 #endif

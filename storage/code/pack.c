@@ -172,12 +172,18 @@ static uint64_t load_word(struct slice bits, size_t at)
     return le64toh(word);
 }
 
-/* Unpacks offsets; bits holds exactly the packed bytes. */
-static void read_bits(struct slice bits, unsigned width, uint64_t *out, size_t count)
+/* Unpacks the wanted offsets; bits holds exactly the packed bytes. */
+static void read_bits(struct slice bits, unsigned width, uint64_t *out, struct part part)
 {
     uint64_t mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
-    size_t bit = 0;
-    for (size_t i = 0; i < count; i++, bit += width) {
+    size_t i = part.from, bit = i * width;
+    /* While eight bytes are there, which hold all the bits of one. */
+    for (; width <= 56 && i < part.to && bit / 8 + 8 <= bits.len; i++, bit += width) {
+        uint64_t word;
+        memcpy(&word, bits.at + bit / 8, 8);
+        out[i] = le64toh(word) >> (bit & 7) & mask;
+    }
+    for (; i < part.to; i++, bit += width) {
         unsigned shift = bit & 7;
         uint64_t word = load_word(bits, bit / 8) >> shift;
         if (width + shift > 64)
@@ -186,58 +192,65 @@ static void read_bits(struct slice bits, unsigned width, uint64_t *out, size_t c
     }
 }
 
-static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, size_t count)
+static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, struct part part)
 {
     uint64_t patches, gap, high;
     size_t at = 0;
-    if (!bytes_cut_varint(rest, &patches) || patches > count)
+    if (!bytes_cut_varint(rest, &patches) || patches > part.count)
         return false;
     for (uint64_t i = 0; i < patches; i++) {
-        if (!bytes_cut_varint(rest, &gap) || !bytes_cut_varint(rest, &high) || gap >= count - at)
+        if (!bytes_cut_varint(rest, &gap) || !bytes_cut_varint(rest, &high) ||
+            gap >= part.count - at)
             return false;
         at += (size_t)gap;
-        out[at] |= high << width;
+        if (at >= part.from && at < part.to)
+            out[at] |= high << width;
     }
     return true;
 }
 
-static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, size_t count)
+static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, struct part part)
 {
     bool patched = mode >= MODE_PATCHED;
     unsigned width = (mode - (patched ? MODE_PATCHED : 0)) / 2;
     struct slice bits;
-    if (!bytes_cut_slice(rest, (count * width + 7) / 8, &bits))
+    if (!bytes_cut_slice(rest, (part.count * width + 7) / 8, &bits))
         return false;
     if (width)
-        read_bits(bits, width, out, count);
+        read_bits(bits, width, out, part);
     else
-        memset(out, 0, count * sizeof *out);
-    return !patched || read_patches(rest, width, out, count);
+        memset(out + part.from, 0, (part.to - part.from) * sizeof *out);
+    return !patched || read_patches(rest, width, out, part);
+}
+
+bool pack_cut_part(struct slice *rest, int64_t *out, struct part part)
+{
+    uint8_t mode;
+    int64_t first, base;
+    uint64_t *at = (uint64_t *)out;
+    if (part.count == 0)
+        return true;
+    if (!bytes_cut_u8(rest, &mode))
+        return false;
+    if (!(mode & 1)) {
+        if (!bytes_cut_varint_signed(rest, &base) || !read_offsets(rest, mode, at, part))
+            return false;
+        for (size_t i = part.from; i < part.to; i++)
+            at[i] += (uint64_t)base;
+        return true;
+    }
+    /* Differences: those before the wanted ones are in their sums. */
+    struct part packed = {part.count - 1, 0, part.to ? part.to - 1 : 0};
+    if (!bytes_cut_varint_signed(rest, &first) || !bytes_cut_varint_signed(rest, &base) ||
+        !read_offsets(rest, mode, at + 1, packed))
+        return false;
+    at[0] = (uint64_t)first;
+    for (size_t i = 1; i < part.to; i++)
+        at[i] += at[i - 1] + (uint64_t)base;
+    return true;
 }
 
 bool pack_cut(struct slice *rest, int64_t *out, size_t count)
 {
-    uint8_t mode;
-    int64_t first = 0, base;
-    if (count == 0)
-        return true;
-    if (!bytes_cut_u8(rest, &mode))
-        return false;
-    bool delta = mode & 1;
-    if (delta && !bytes_cut_varint_signed(rest, &first))
-        return false;
-    uint64_t *at = (uint64_t *)out;
-    size_t skipped = delta ? 1 : 0;
-    if (!bytes_cut_varint_signed(rest, &base) ||
-        !read_offsets(rest, mode, at + skipped, count - skipped))
-        return false;
-    if (!delta) {
-        for (size_t i = 0; i < count; i++)
-            at[i] += (uint64_t)base;
-        return true;
-    }
-    at[0] = (uint64_t)first;
-    for (size_t i = 1; i < count; i++)
-        at[i] += at[i - 1] + (uint64_t)base;
-    return true;
+    return pack_cut_part(rest, out, (struct part){count, 0, count});
 }

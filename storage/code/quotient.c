@@ -128,22 +128,24 @@ static int64_t multiply_add(int64_t a, int64_t b, int64_t c)
     return (int64_t)((uint64_t)a * (uint64_t)b + (uint64_t)c);
 }
 
-bool quotient_cut(struct slice *rest, double *out, size_t count)
+bool quotient_cut(struct slice *rest, double *out, struct part part)
 {
     int64_t q[DENSE_COUNT_MAX], m[DENSE_COUNT_MAX], r[DENSE_COUNT_MAX], ulps[DENSE_COUNT_MAX];
     uint8_t exponent;
     uint64_t bits;
     if (!bytes_cut_u8(rest, &exponent) || exponent > COLUMN_EXPONENT_MAX ||
-        !dense_cut(rest, q, count) || !dense_cut(rest, m, count) || !dense_cut(rest, r, count) ||
-        !dense_cut(rest, ulps, count))
+        !dense_cut(rest, q, part.count) || !dense_cut_part(rest, m, part) ||
+        !dense_cut_part(rest, r, part) || !dense_cut_part(rest, ulps, part))
         return false;
-    for (size_t i = 0; i < count; i++) {
-        double value = quotient_of(multiply_add(m[i], q[i], r[i]), exponent, q[i]);
+    for (size_t i = 0; i < part.count; i++) {
         if (q[i] == 0 && !bytes_cut_u64le(rest, &bits))
             return false;
+        if (i < part.from || i >= part.to)
+            continue;
+        double value = quotient_of(multiply_add(m[i], q[i], r[i]), exponent, q[i]);
         if (q[i])
             bits = double_bits(value) + (uint64_t)ulps[i];
-        out[i] = double_of_bits(bits);
+        out[i - part.from] = double_of_bits(bits);
     }
     return true;
 }

@@ -47,6 +47,31 @@ static void assert_summary(const struct chunk_summary *summary, const double *va
     assert_true(drop == summary->drop || (isnan(summary->drop) && falls > 1));
 }
 
+/* What is read of a window is what lies in it of the whole. */
+static void window_round_trip(const struct chunk *chunk, const int64_t *times, const double *values)
+{
+    static int64_t times_back[CHUNK_SAMPLES_MAX];
+    static double values_back[CHUNK_SAMPLES_MAX];
+    size_t count = chunk->count, from = (size_t)lrand48() % count;
+    size_t to = from + (size_t)lrand48() % (count - from + 1);
+    int64_t early = lrand48() % 2, start_ms = times[from] - early;
+    int64_t end_ms = to ? times[to - 1] + lrand48() % 2 : start_ms - 1;
+    if (early && from && times[from - 1] == start_ms)
+        from--;
+    if (to && to < count && times[to] == end_ms)
+        to++;
+    struct part part;
+    assert_true(chunk_times_within(chunk, start_ms, end_ms, times_back, &part));
+    assert_int_equal(part.count, count);
+    assert_int_equal(part.to - part.from, to > from ? to - from : 0);
+    if (to <= from)
+        return;
+    assert_int_equal(part.from, from);
+    assert_true(chunk_values_of(chunk, part, values_back));
+    assert_memory_equal(times + from, times_back, (to - from) * sizeof *times);
+    assert_memory_equal(values + from, values_back, (to - from) * sizeof *values);
+}
+
 static void chunk_round_trip(struct buffer *bytes, const int64_t *times, const double *values,
                              size_t count)
 {
@@ -61,6 +86,8 @@ static void chunk_round_trip(struct buffer *bytes, const int64_t *times, const d
     assert_true(chunk_times(&chunk, times_back) && chunk_values(&chunk, values_back));
     assert_memory_equal(times, times_back, count * sizeof *times);
     assert_memory_equal(values, values_back, count * sizeof *values);
+    for (int i = 0; i < 4; i++)
+        window_round_trip(&chunk, times, values);
     assert_summary(&chunk.summary, values, count);
 }
 
@@ -220,9 +247,9 @@ static void chunks_of_histograms_round_trip(void **state)
         for (size_t i = 0; i < count; i++)
             assert_same(at[i], back[i]);
         size_t from = (size_t)lrand48() % count, to = from + (size_t)lrand48() % (count - from + 1);
-        assert_true(chunk_histograms_of(&chunk, from, to, &arena, back));
-        for (size_t i = 0; i < count; i++)
-            assert_same(i >= from && i < to ? at[i] : NULL, back[i]);
+        assert_true(chunk_histograms_of(&chunk, (struct part){count, from, to}, &arena, back));
+        for (size_t i = from; i < to; i++)
+            assert_same(at[i], back[i - from]);
     }
     buffer_release(&bytes);
     arena_release(&arena);

@@ -34,12 +34,21 @@ static void write_series(struct store *store, uint32_t *ids, int64_t count, int6
     store_batch_free(batch);
 }
 
+static const void *copy(const void *from, size_t bytes)
+{
+    return from ? memcpy(arena_alloc(&arena, bytes), from, bytes) : NULL;
+}
+
+/* Copied, for the reader's own arrays hold only what it has read last. */
 static struct store_column read_all(struct store_reader *reader, uint32_t id)
 {
     struct store_column column;
     struct error err = {0};
     if (store_read(reader, (struct store_span){id, 0, INT64_MAX}, &arena, &column, &err))
         fail_msg("%s", err.text);
+    column.times = copy(column.times, column.count * sizeof *column.times);
+    column.values = copy(column.values, column.count * sizeof *column.values);
+    column.histograms = copy(column.histograms, column.count * sizeof *column.histograms);
     return column;
 }
 
