@@ -220,6 +220,11 @@ static enum source choose_source(const struct reading *reading)
     return source == SOURCE_PIECES && reading->before_ms ? SOURCE_SAMPLES : source;
 }
 
+static bool is_over(void *arg)
+{
+    return eval_check(arg) != 0;
+}
+
 int reading_run(struct reading *reading, const struct plan *plan)
 {
     struct eval *eval = reading->eval;
@@ -229,7 +234,9 @@ int reading_run(struct reading *reading, const struct plan *plan)
     struct store_query query = {.matchers = plan->selector.matchers,
                                 .matcher_count = plan->selector.matcher_count,
                                 .start_ms = from,
-                                .end_ms = range_last(&reading->range, reading->grid)};
+                                .end_ms = range_last(&reading->range, reading->grid),
+                                .stop = is_over,
+                                .stop_arg = eval};
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return read_failed(eval);
     reading->source = choose_source(reading);

@@ -2,6 +2,11 @@
  *
  * Index first, then time: a series stays when one of the days asked for has chunks of it or its
  * open or late samples reach into the range. All under the shared lock; what is returned is a copy.
+ *
+ * A million series take a while, in which the writer would wait: the lock is let go of now and then.
+ * Ids are never used again, so a series that is forgotten meanwhile is merely passed over. One whose
+ * open samples go into a chunk meanwhile must not fall between the two: so chunks are asked again
+ * at the end.
  */
 #include <stdlib.h>
 
@@ -17,18 +22,36 @@ static int too_large(struct error *err)
 
 /* --- series --- */
 
+#define SERIES_A_PAUSE 4096
+
 struct selecting {
-    const struct store *store;
+    struct store *store;
+    const struct store_query *query;
     struct arena *arena;
     struct store_series *at;
-    size_t count;
-    bool failed;
+    size_t count, seen;
+    bool failed, stopped;
 };
+
+/* False when nobody waits for the answer any more. */
+static bool let_writer_in(void *arg)
+{
+    struct selecting *selecting = arg;
+    const struct store_query *query = selecting->query;
+    pthread_rwlock_unlock(&selecting->store->lock);
+    selecting->stopped |= query->stop && query->stop(query->stop_arg);
+    pthread_rwlock_rdlock(&selecting->store->lock);
+    return !selecting->stopped;
+}
 
 static bool take(uint32_t id, void *arg)
 {
     struct selecting *selecting = arg;
+    if (++selecting->seen % SERIES_A_PAUSE == 0 && !let_writer_in(selecting))
+        return false;
     const struct series_row *row = series_row(&selecting->store->series, id);
+    if (!row)
+        return true;
     struct slice bytes = arena_copy(selecting->arena, series_labels(row));
     struct store_series *series = &selecting->at[selecting->count];
     *series = (struct store_series){.id = id, .kind = (enum series_kind)row->kind};
@@ -60,36 +83,52 @@ static roaring_bitmap_t *sealed_series(const struct store *store, struct time_ra
     return ids;
 }
 
-static void let_writer_in(void *arg)
-{
-    struct store *store = arg;
-    pthread_rwlock_unlock(&store->lock);
-    pthread_rwlock_rdlock(&store->lock);
-}
-
 /* Under the lock, which it lets go of now and then. */
-static roaring_bitmap_t *select_ids(struct store *store, const struct store_query *query)
+static roaring_bitmap_t *select_ids(struct selecting *selecting)
 {
-    struct postings_pause pause = {let_writer_in, store};
-    return postings_select_pausing(&store->postings, query->matchers, query->matcher_count, &pause);
+    const struct store_query *query = selecting->query;
+    struct postings_pause pause = {let_writer_in, selecting};
+    return postings_select_pausing(&selecting->store->postings, query->matchers,
+                                   query->matcher_count, &pause);
 }
 
-/* Removes the ids that have no samples in the range. */
-static void keep_active(const struct store *store, roaring_bitmap_t *ids, int64_t start_ms,
-                        int64_t end_ms)
+static roaring_bitmap_t *kept_series(const struct store *store, struct time_range range)
 {
-    int64_t from = start_ms < 0 ? 0 : start_ms > TIME_MS_MAX ? TIME_MS_MAX : start_ms;
-    int64_t to = end_ms < 0 ? 0 : end_ms > TIME_MS_MAX ? TIME_MS_MAX : end_ms;
-    roaring_bitmap_t *sealed = sealed_series(store, (struct time_range){from, to});
-    left_add_series(store, (struct time_range){from, to}, sealed);
-    roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, sealed);
+    roaring_bitmap_t *ids = sealed_series(store, range);
+    left_add_series(store, range, ids);
+    return ids;
+}
+
+static int64_t within_time(int64_t time_ms)
+{
+    return time_ms < 0 ? 0 : time_ms > TIME_MS_MAX ? TIME_MS_MAX : time_ms;
+}
+
+/* Removes the ids that have no samples in the range. Under the lock, which it lets go of. */
+static void keep_active(struct selecting *selecting, roaring_bitmap_t *ids)
+{
+    const struct store *store = selecting->store;
+    int64_t start_ms = selecting->query->start_ms, end_ms = selecting->query->end_ms;
+    struct time_range range = {within_time(start_ms), within_time(end_ms)};
+    roaring_bitmap_t *kept = kept_series(store, range);
+    roaring_bitmap_t *rest = roaring_bitmap_andnot(ids, kept);
     roaring_uint32_iterator_t it;
-    for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it))
-        if (!head_overlaps(head_get(&store->head, it.current_value), start_ms, end_ms) &&
-            !late_overlaps(late_find(&store->late, it.current_value), start_ms, end_ms))
-            roaring_bitmap_remove(ids, it.current_value);
+    size_t seen = 0;
+    for (roaring_init_iterator(rest, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        if (head_overlaps(head_get(&store->head, it.current_value), start_ms, end_ms) ||
+            late_overlaps(late_find(&store->late, it.current_value), start_ms, end_ms))
+            roaring_bitmap_add(kept, it.current_value);
+        if (++seen % SERIES_A_PAUSE == 0 && !let_writer_in(selecting))
+            break;
+    }
+    if (seen >= SERIES_A_PAUSE) {
+        roaring_bitmap_t *since = kept_series(store, range);
+        roaring_bitmap_or_inplace(kept, since);
+        roaring_bitmap_free(since);
+    }
+    roaring_bitmap_and_inplace(ids, kept);
     roaring_bitmap_free(rest);
-    roaring_bitmap_free(sealed);
+    roaring_bitmap_free(kept);
 }
 
 static int compare_series(const void *a, const void *b)
@@ -101,16 +140,20 @@ static int compare_series(const void *a, const void *b)
 int store_select(struct store *store, const struct store_query *query, struct arena *arena,
                  struct store_selection *out, struct error *err)
 {
-    struct selecting selecting = {.store = store, .arena = arena};
+    struct selecting selecting = {.store = store, .query = query, .arena = arena};
     pthread_rwlock_rdlock(&store->lock);
-    roaring_bitmap_t *ids = select_ids(store, query);
-    keep_active(store, ids, query->start_ms, query->end_ms);
-    size_t most = roaring_bitmap_get_cardinality(ids);
-    selecting.at = arena_zeroed(arena, most, sizeof *selecting.at);
-    if (selecting.at)
+    roaring_bitmap_t *ids = select_ids(&selecting);
+    if (!selecting.stopped)
+        keep_active(&selecting, ids);
+    pthread_rwlock_unlock(&store->lock);
+    selecting.at = arena_zeroed(arena, roaring_bitmap_get_cardinality(ids), sizeof *selecting.at);
+    pthread_rwlock_rdlock(&store->lock);
+    if (selecting.at && !selecting.stopped)
         roaring_iterate(ids, take, &selecting);
     pthread_rwlock_unlock(&store->lock);
     roaring_bitmap_free(ids);
+    if (selecting.stopped)
+        return -1;
     if (!selecting.at || selecting.failed)
         return too_large(err);
     qsort(selecting.at, selecting.count, sizeof *selecting.at, compare_series);
@@ -189,10 +232,11 @@ static int compare_text(const void *a, const void *b)
 static int list(struct store *store, const struct store_query *query, const struct slice *label,
                 struct listing *listing)
 {
+    struct selecting selecting = {.store = store, .query = query};
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
     if (query->matcher_count)
-        ids = select_ids(store, query);
+        ids = select_ids(&selecting);
     if (label)
         postings_values(&store->postings, *label, ids, list_text, listing);
     else

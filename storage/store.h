@@ -179,7 +179,10 @@ struct store_query {
     const struct matcher *matchers;
     size_t matcher_count;
     int64_t start_ms, end_ms; /* store_select: with samples there */
-    struct slice label;       /* store_label_values: of this label */
+    /* store_select asks it now and then: true ends it with -1, the error being its matter. */
+    bool (*stop)(void *arg);
+    void *stop_arg;
+    struct slice label; /* store_label_values: of this label */
 };
 
 /* Series that match and may have samples in [start_ms, end_ms]. In the arena. */

@@ -52,6 +52,12 @@ soak: ## moderate mixed load for S seconds, and what it costs (S=600; VARIANT=as
 	@$(MAKE) --no-print-directory -j2 binaries $(BUILD)/lapwingd
 	LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) tests/soak.py --seconds $(or $(S),600)
 
+hostile: ## hostile queries over a million series, and how late flush ticks are meanwhile
+	@tests/deps.sh test
+	@$(MAKE) --no-print-directory -j2 binaries
+	HOSTILE_SERIES=1000000 HOSTILE_ROUNDS=3 LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) -m pytest -q -s \
+	  -p no:cacheprovider tests/e2e/test_hostile_queries.py
+
 lint: ## formatting, layers, clang-tidy
 	@tests/deps.sh lint
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
@@ -85,5 +91,5 @@ $(FUZZ_DIR)/liblapwing.a: $(FUZZ_OBJ)
 $(FUZZ_DIR)/%_fuzz: $(FUZZ_DIR)/tests/fuzz/%_fuzz.o $(FUZZ_DIR)/liblapwing.a
 	clang++-14 -fsanitize=fuzzer,address,undefined -o $@ $^ $(PKG_LIBS)
 
-.PHONY: test unit san tsan crash soak lint fuzz test-binaries
+.PHONY: test unit san tsan crash soak hostile lint fuzz test-binaries
 .PRECIOUS: $(BUILD)/%.o $(FUZZ_DIR)/%.o

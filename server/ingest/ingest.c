@@ -33,7 +33,27 @@
 #define KEY_BYTES_MAX    ((size_t)256 << 20)
 #define SKETCH_BYTES_MAX ((size_t)512 << 20)
 
-enum { FLUSH_TICKS, FLUSH_FAILURES, FLUSH_LAGGARDS, FLUSH_SECONDS, FLUSH_METRIC_COUNT };
+/* Lateness goes into the buckets of a classic histogram, so that histogram_quantile can say p99. */
+static const int64_t late_bounds_ms[] = {5, 10, 25, 50, 100, 250, 1000, INT64_MAX};
+#define LATE_BUCKETS (sizeof late_bounds_ms / sizeof *late_bounds_ms)
+
+enum {
+    FLUSH_TICKS,
+    FLUSH_FAILURES,
+    FLUSH_LAGGARDS,
+    FLUSH_SKIPPED,
+    FLUSH_SECONDS,
+    FLUSH_LATE_SUM,
+    FLUSH_LATE_COUNT,
+    FLUSH_LATE, /* one row a bucket from here on */
+    FLUSH_METRIC_COUNT = FLUSH_LATE + LATE_BUCKETS,
+};
+
+#define LATE(text)                                                                                 \
+    {                                                                                              \
+        .name = "lapwing_flush_late_seconds_bucket", .labels = "le=\"" text "\"",                  \
+        .help = "Flush ticks by how late the writer began on them."                                \
+    }
 
 static struct metric flush_metrics[FLUSH_METRIC_COUNT] = {
     [FLUSH_TICKS] = {.name = "lapwing_flush_ticks_total", .help = "Flush ticks committed."},
@@ -41,9 +61,24 @@ static struct metric flush_metrics[FLUSH_METRIC_COUNT] = {
                         .help = "Flush ticks the store refused; totals come with the next."},
     [FLUSH_LAGGARDS] = {.name = "lapwing_flush_laggards_total",
                         .help = "Workers that missed a tick; their values came with the next."},
+    [FLUSH_SKIPPED] = {.name = "lapwing_flush_skipped_total",
+                       .help = "Ticks left out because the one before them took so long."},
     [FLUSH_SECONDS] = {.name = "lapwing_flush_seconds_total",
                        .help = "Time from a tick until it was durable.",
                        .scale = 1e-9},
+    [FLUSH_LATE_SUM] = {.name = "lapwing_flush_late_seconds_sum",
+                        .help = "Time from a tick's place on the clock until the writer began.",
+                        .scale = 1e-3},
+    [FLUSH_LATE_COUNT] = {.name = "lapwing_flush_late_seconds_count",
+                          .help = "Flush ticks whose lateness was taken."},
+    [FLUSH_LATE] = LATE("0.005"),
+    LATE("0.01"),
+    LATE("0.025"),
+    LATE("0.05"),
+    LATE("0.1"),
+    LATE("0.25"),
+    LATE("1"),
+    LATE("+Inf"),
 };
 
 struct ingest {
@@ -65,12 +100,23 @@ struct tick {
     int64_t time_ms;
 };
 
+static void note_lateness(int64_t late_ms)
+{
+    late_ms = late_ms < 0 ? 0 : late_ms;
+    metric_add(&flush_metrics[FLUSH_LATE_SUM], late_ms);
+    metric_add(&flush_metrics[FLUSH_LATE_COUNT], 1);
+    for (size_t i = 0; i < LATE_BUCKETS; i++)
+        if (late_ms <= late_bounds_ms[i])
+            metric_add(&flush_metrics[FLUSH_LATE + i], 1);
+}
+
 /* Writer thread. */
 static int run_flush(void *arg, struct store_batch *batch, struct error *err)
 {
     const struct tick *tick = arg;
     struct ingest *ingest = tick->ingest;
     (void)err;
+    note_lateness(clock_now_ms() - tick->time_ms);
     for (size_t i = 0; i < ingest->worker_count; i++)
         intake_fold(worker_intake(ingest->workers[i]), ingest->parts.registry);
     if (ingest->parts.on_tick)
@@ -136,6 +182,9 @@ static void *flusher_main(void *arg)
         int64_t now_ms = clock_now_ms();
         int64_t from_ms = now_ms > ingest->last_tick_ms ? now_ms : ingest->last_tick_ms;
         int64_t next_ms = (from_ms / interval_ms + 1) * interval_ms;
+        if (ingest->last_tick_ms)
+            metric_add(&flush_metrics[FLUSH_SKIPPED],
+                       (next_ms - ingest->last_tick_ms) / interval_ms - 1);
         if (!wait_until(ingest, next_ms))
             return NULL;
         swap_workers(ingest);

@@ -17,8 +17,8 @@
  * which the matchers before left over, and most of those are decided by the text a regex begins with
  * (pattern.h).
  *
- * A million values take a while, in which the writer would wait. So a reader may pause now and then, that
- * is let go of the lock. What is added meanwhile may be seen or not; when values moved within the
+ * A million values take a while, and so do a few with a regex that backtracks, in which the writer would
+ * wait. So a reader may pause now and then, that is let go of the lock. What is added meanwhile may be seen or not; when values moved within the
  * table, the run begins anew, and after some tries goes on without pauses.
  */
 #include "storage/index/postings.h"
@@ -27,11 +27,13 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/clock.h"
 #include "storage/pattern.h"
 
 #define VALUES_MAX     ((size_t)1 << 31)
 #define FEW_MAX        32
 #define VALUES_A_PAUSE 8192
+#define REGEX_NS       ((int64_t)2000000) /* a pause after so much of them */
 #define TRIES_MAX      3
 #define FEW_TAG        ((uint64_t)2)
 
@@ -307,6 +309,8 @@ struct scan {
     const roaring_bitmap_t *ids; /* only these matter; NULL = all */
     const struct postings_pause *pause;
     struct pattern pattern;
+    size_t seen;
+    int64_t paused_ns;
 };
 
 static bool accepts(const struct scan *scan, struct slice value)
@@ -329,21 +333,31 @@ static const struct postings_label *find_label(const struct postings *postings, 
     return entry ? entry->value.pointer : NULL;
 }
 
+static bool is_due(struct scan *scan)
+{
+    if (!scan->pause)
+        return false;
+    return ++scan->seen % VALUES_A_PAUSE == 0 ||
+           (scan->matcher->regex && clock_monotonic_ns() - scan->paused_ns >= REGEX_NS);
+}
+
 /* False when the values moved during a pause, so that some may have been passed over. */
-static bool run_scan(const struct scan *scan, roaring_bitmap_t *into)
+static bool run_scan(struct scan *scan, roaring_bitmap_t *into)
 {
     const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
     uint64_t moved = scan->postings->moved;
-    size_t cursor = 0, capacity = label ? label->values.capacity : 0, seen = 0;
+    size_t cursor = 0, capacity = label ? label->values.capacity : 0;
     while (label) {
         const struct table_entry *entry = table_next(&label->values, &cursor);
         if (!entry)
             break;
         if (occurs(entry, scan->ids) && accepts(scan, table_key(entry)) == scan->wanted)
             collect(into, entry);
-        if (!scan->pause || ++seen % VALUES_A_PAUSE)
+        if (!is_due(scan))
             continue;
-        scan->pause->pause(scan->pause->arg);
+        if (!scan->pause->pause(scan->pause->arg))
+            return true;
+        scan->paused_ns = clock_monotonic_ns();
         label = find_label(scan->postings, scan->matcher->name);
         if (!label || label->values.capacity != capacity || scan->postings->moved != moved)
             return false;
@@ -383,7 +397,8 @@ static void narrow(const struct postings *postings, roaring_bitmap_t *ids,
                               .matcher = matcher,
                               .wanted = !accepts_missing,
                               .ids = all ? NULL : ids,
-                              .pause = pause};
+                              .pause = pause,
+                              .paused_ns = pause ? clock_monotonic_ns() : 0};
         scan_values(&values, set);
     }
     if (accepts_missing)

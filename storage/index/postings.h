@@ -27,9 +27,9 @@ size_t postings_bytes(const struct postings *postings);
 roaring_bitmap_t *postings_select(const struct postings *postings, const struct matcher *matchers,
                                   size_t count);
 /* The same for a reader that lets the writer in: now and then `pause` is called, in which the postings
- * may change. */
+ * may change. False ends it, and what is returned then means nothing. */
 struct postings_pause {
-    void (*pause)(void *arg);
+    bool (*pause)(void *arg);
     void *arg;
 };
 roaring_bitmap_t *postings_select_pausing(const struct postings *postings,

@@ -39,9 +39,10 @@ static void make_labels(uint32_t id)
     all[id] = labels_copy(&arena, (struct labels){pairs, count});
 }
 
-static void nothing_happens(void *arg)
+static bool nothing_happens(void *arg)
 {
     (void)arg;
+    return true;
 }
 
 static void assert_selects(const struct postings *postings, const struct matcher *matchers,
@@ -162,7 +163,7 @@ static void with_labels(struct postings *postings, uint32_t id, const char *host
     change(postings, id, (struct labels){&pair, 1});
 }
 
-static void meddle(void *arg)
+static bool meddle(void *arg)
 {
     struct meddler *meddler = arg;
     meddler->pauses++;
@@ -172,6 +173,34 @@ static void meddle(void *arg)
         with_labels(meddler->postings, meddler->forgotten, meddler->forgotten % 2 ? "odd" : "even",
                     postings_remove),
             meddler->forgotten++;
+    return true;
+}
+
+static bool pause_once(void *arg)
+{
+    ++*(int *)arg;
+    return false;
+}
+
+static void selecting_ends_when_nobody_waits(void **state)
+{
+    (void)state;
+    struct postings postings;
+    struct matcher matcher;
+    struct error err = {0};
+    int pauses = 0;
+    postings_init(&postings);
+    for (uint32_t id = 0; id < MANY; id++)
+        with_labels(&postings, id, "odd", postings_add);
+    assert_int_equal(matcher_init(&matcher, MATCH_REGEX, SLICE("host"), SLICE("od[d]-.*"), &err),
+                     0);
+    struct postings_pause pause = {pause_once, &pauses};
+    roaring_bitmap_t *ids = postings_select_pausing(&postings, &matcher, 1, &pause);
+    assert_int_equal(pauses, 1);
+    assert_true(roaring_bitmap_get_cardinality(ids) < MANY);
+    roaring_bitmap_free(ids);
+    matcher_release(&matcher);
+    postings_release(&postings);
 }
 
 static void selecting_lets_the_writer_in(void **state)
@@ -202,6 +231,7 @@ int main(void)
     srand48(4);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(selecting_lets_the_writer_in),
+        cmocka_unit_test(selecting_ends_when_nobody_waits),
         cmocka_unit_test(selects_what_a_filter_selects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
