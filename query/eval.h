@@ -236,10 +236,6 @@ static inline bool column_is_marker(const struct store_column *column, size_t sa
  * length answered. */
 double coarse_snap(const struct coarse *coarse, struct bounds *bounds);
 
-/* --- source.c --- */
-/* Says in infos which tiers were read, when one was a rollup. */
-void source_note(struct eval *eval);
-
 /* --- walk.c, window.c, window_histogram.c, window_buckets.c --- */
 struct slide; /* query/slide.h */
 

@@ -6,6 +6,7 @@
  */
 #include "query/promql.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "query/eval.h"
@@ -235,16 +236,16 @@ static int run(struct eval *eval, const struct grid *grid, struct promql_result 
     answer.grid_times = times;
     if (run_type(&answer, eval->request->plan) != 0)
         return -1;
-    source_note(eval);
     take_notes(eval->arena, &eval->warnings, &out->warnings, &out->warning_count);
     take_notes(eval->arena, &eval->infos, &out->infos, &out->info_count);
     out->samples_read = eval->samples_read;
+    out->tiers = eval->tiers;
     /* Small things on the way check nothing: this is their check. */
     return eval->arena->exhausted ? eval_fail_memory(eval) : 0;
 }
 
-int promql_run(struct store *store, const struct promql_request *request, struct arena *arena,
-               struct promql_result *out, struct error *err)
+int promql_evaluate(struct store *store, const struct promql_request *request, struct arena *arena,
+                    struct promql_result *out, struct error *err)
 {
     struct error ignored;
     struct grid grid;
@@ -264,4 +265,32 @@ int promql_run(struct store *store, const struct promql_request *request, struct
     int result = run(&eval, &grid, out);
     store_reader_free(eval.reader);
     return result;
+}
+
+void promql_note_tiers(struct promql_result *result, struct arena *arena)
+{
+    static const char *const names[STORE_TIER_COUNT] = {"raw", "5m", "1h"};
+    char text[32] = "";
+    size_t len = 0, count = result->info_count;
+    struct slice *infos = arena_alloc(arena, (count + 1) * sizeof *infos);
+    if ((result->tiers & ~(1u << STORE_RAW)) == 0 || !infos)
+        return;
+    for (size_t i = STORE_TIER_COUNT; i--;)
+        if (result->tiers & 1u << i)
+            len +=
+                (size_t)snprintf(text + len, sizeof text - len, "%s%s", len ? ", " : "", names[i]);
+    if (count)
+        memcpy(infos, result->infos, count * sizeof *infos);
+    infos[count] = arena_format(arena, "read from rollups: %s", text);
+    result->infos = infos;
+    result->info_count += infos[count].at != NULL;
+}
+
+int promql_run(struct store *store, const struct promql_request *request, struct arena *arena,
+               struct promql_result *out, struct error *err)
+{
+    if (promql_evaluate(store, request, arena, out, err) != 0)
+        return -1;
+    promql_note_tiers(out, arena);
+    return 0;
 }

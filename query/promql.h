@@ -16,6 +16,8 @@ struct fan;
 #define PROMQL_POINTS_MAX      11000 /* steps of one range query */
 #define PROMQL_DEFAULT_STEP_MS 60000 /* subqueries without a step */
 
+struct result_cache;
+
 struct promql_request {
     const struct plan *plan;
     int64_t start_ms, end_ms;      /* equal for an instant query */
@@ -24,6 +26,7 @@ struct promql_request {
     int64_t subquery_step_ms;      /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
     int64_t samples_max;           /* samples read from the store; 0 = no limit */
     int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
+    struct result_cache *cache;    /* for cached_run; NULL = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
     struct fan *fan;               /* threads that help with many series; NULL = none */
 };
@@ -48,6 +51,7 @@ struct promql_result {
     struct slice *infos;
     size_t info_count;
     int64_t samples_read;
+    unsigned tiers; /* 1 << store_tier of all that was read */
 };
 
 /* The result lives in the arena, whose limit bounds memory. Errors: ERROR_BAD_DATA (the request),
@@ -55,5 +59,11 @@ struct promql_result {
  * ERROR_INTERNAL (the store cannot be read). */
 MUST_USE int promql_run(struct store *store, const struct promql_request *request,
                         struct arena *arena, struct promql_result *out, struct error *err);
+
+/* The same in two steps, for whoever joins results: infos do not say yet which tiers were read, ... */
+MUST_USE int promql_evaluate(struct store *store, const struct promql_request *request,
+                             struct arena *arena, struct promql_result *out, struct error *err);
+/* ... and now they do, when one was a rollup. */
+void promql_note_tiers(struct promql_result *result, struct arena *arena);
 
 #endif

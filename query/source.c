@@ -248,17 +248,3 @@ int reading_run(struct reading *reading, const struct plan *plan)
     scratch_close(eval, &reading->scratch);
     return result;
 }
-
-void source_note(struct eval *eval)
-{
-    static const char *const names[STORE_TIER_COUNT] = {"raw", "5m", "1h"};
-    char text[32] = "";
-    size_t len = 0;
-    if ((eval->tiers & ~(1u << STORE_RAW)) == 0)
-        return;
-    for (size_t i = STORE_TIER_COUNT; i--;)
-        if (eval->tiers & 1u << i)
-            len +=
-                (size_t)snprintf(text + len, sizeof text - len, "%s%s", len ? ", " : "", names[i]);
-    eval_info(eval, "read from rollups: %s", text);
-}

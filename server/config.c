@@ -340,6 +340,17 @@ const struct option config_options[] = {
         .help = "Memory that one query may use.",
     },
     {
+        .path = "limits.query_cache",
+        .type = OPTION_BYTES,
+        .offset = AT(limits.query_cache_bytes),
+        .fallback = "64MiB",
+        .min = 0,
+        .max = 64 * GIB,
+        .help = "Memory for results of range queries, from which a dashboard that asks again gets "
+                "what is "
+                "still right; 0 keeps none.",
+    },
+    {
         .path = "limits.query_timeout",
         .type = OPTION_DURATION,
         .offset = AT(limits.query_timeout_ms),

@@ -80,6 +80,7 @@ struct server {
     struct admin_api admin_api;
     struct health_api health_api;
     struct active_queries active;
+    struct result_cache *result_cache;
     struct prometheus_api prometheus_api;
     struct import_api import_api;
     struct logs_api logs_api;
@@ -118,6 +119,7 @@ static void add_routes(struct server *server)
 {
     struct http_server *http = server->http;
     const struct config *config = &server->config;
+    server->result_cache = result_cache_new((size_t)config->limits.query_cache_bytes);
     server->health_api.store = server->store;
     server->health_api.stats = server->stats;
     server->health_api.start_ns = clock_monotonic_ns();
@@ -125,6 +127,7 @@ static void add_routes(struct server *server)
                                                      .writer = server->writer,
                                                      .active = &server->active,
                                                      .fan = server->fan,
+                                                     .cache = server->result_cache,
                                                      .config = config,
                                                      .start_ms = clock_real_ms()};
     server->import_api = (struct import_api){server->store, server->writer, config};
@@ -431,6 +434,7 @@ void server_close(struct server *server)
     if (server->store)
         store_close(server->store);
     active_release(&server->active);
+    result_cache_free(server->result_cache);
     event_base_free(server->base);
     arena_release(&server->arena);
     free(server);

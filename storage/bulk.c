@@ -32,7 +32,7 @@
 
 void bulk_init(struct bulk *bulk, struct store *store, struct kv_batch *batch)
 {
-    *bulk = (struct bulk){.store = store};
+    *bulk = (struct bulk){.store = store, .low_ms = INT64_MAX};
     merge_init(&bulk->merge, store, batch);
     arena_init(&bulk->arena, ARENA_BYTES);
 }
@@ -177,6 +177,8 @@ static int take_run(struct bulk *bulk, uint32_t series, const struct store_colum
     if (status)
         return -1;
     bulk->samples += run->count;
+    if (run->times[0] < bulk->low_ms)
+        bulk->low_ms = run->times[0];
     int64_t end_ms = run->times[run->count - 1];
     if (end_ms > head->staged_ms || (head->count == 0 && end_ms > head->sealed_ms))
         note_end(bulk, head, series, end_ms > head->staged_ms ? end_ms : head->staged_ms);

@@ -42,6 +42,7 @@ struct bulk {
     int64_t *end_ms;        /* ... and its time */
     size_t end_capacity;
     size_t samples;
+    int64_t low_ms;     /* the earliest of them; INT64_MAX: there are none */
     int64_t oldest_ms;  /* of what is within retention */
     struct slice codes; /* of the batch: its sketches */
 };

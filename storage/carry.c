@@ -279,6 +279,7 @@ static void parts_saved(struct store *store)
 static void publish(struct carrying *carrying, const roaring_bitmap_t *done)
 {
     struct store *store = carrying->store;
+    int64_t low_ms = INT64_MAX;
     roaring_uint32_iterator_t it;
     pthread_rwlock_wrlock(&store->lock);
     store->seal_count++;
@@ -293,8 +294,11 @@ static void publish(struct carrying *carrying, const roaring_bitmap_t *done)
             continue;
         row.series = roaring_bitmap_andnot(row.series, done);
         tombstones_put(&store->tombstones, row);
+        low_ms = row.range.start_ms < low_ms ? row.range.start_ms : low_ms;
     }
     parts_saved(store);
+    if (low_ms != INT64_MAX)
+        changes_add(&store->changes, low_ms);
     pthread_rwlock_unlock(&store->lock);
 }
 
@@ -387,6 +391,7 @@ static int keep_in_row(struct store *store, struct tombstone row, roaring_bitmap
     pthread_rwlock_wrlock(&store->lock);
     tombstones_put(&store->tombstones, row);
     parts_saved(store);
+    changes_add(&store->changes, row.range.start_ms);
     pthread_rwlock_unlock(&store->lock);
     return 0;
 }

@@ -267,6 +267,8 @@ static int write_roll(struct roll *roll, struct error *err)
     for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++)
         partitions_saved(&store->rollups[tier]);
     rewrite_publish(store, roll->ids, roll->count);
+    /* Sums over buckets may differ in the last digit from those over samples. */
+    changes_add(&store->changes, partition_start(roll->partition->day));
     pthread_rwlock_unlock(&store->lock);
     metric_add(&store_metrics[STORE_SERIES_ROLLED], (int64_t)roll->count);
     return 0;

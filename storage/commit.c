@@ -439,9 +439,21 @@ static void publish_late(struct store_batch *batch, uint32_t now_s)
     }
 }
 
+/* The earliest sample of the batch, INT64_MAX when it has none. */
+static int64_t earliest(const struct store_batch *batch)
+{
+    int64_t low_ms = batch->bulk.low_ms;
+    for (size_t i = 0; i < batch->row_count; i++)
+        low_ms = batch->rows[i].time_ms < low_ms ? batch->rows[i].time_ms : low_ms;
+    for (size_t i = 0; i < batch->late_count; i++)
+        low_ms = batch->late[i].time_ms < low_ms ? batch->late[i].time_ms : low_ms;
+    return low_ms;
+}
+
 static void publish(struct store_batch *batch)
 {
     struct store *store = batch->store;
+    int64_t low_ms = earliest(batch);
     uint32_t now_s = (uint32_t)(clock_now_ms() / 1000);
     pthread_rwlock_wrlock(&store->lock);
     bulk_publish(&batch->bulk);
@@ -459,6 +471,8 @@ static void publish(struct store_batch *batch)
     }
     pthread_rwlock_wrlock(&store->lock);
     publish_late(batch, now_s);
+    if (low_ms != INT64_MAX)
+        changes_add(&store->changes, low_ms);
     pthread_rwlock_unlock(&store->lock);
     metric_add(&store_metrics[STORE_SAMPLES], (int64_t)(batch->row_count + batch->late_count));
     metric_add(&store_metrics[STORE_LATE_SAMPLES], (int64_t)batch->late_count);

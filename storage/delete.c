@@ -83,6 +83,7 @@ struct burial {
     struct kv_batch *batch;
     struct tombstone rows[2];
     size_t count;
+    int64_t start_ms;           /* of what is deleted */
     struct headlog_range *late; /* late samples that go with it */
     size_t late_count;
 };
@@ -151,6 +152,7 @@ static void publish_burial(struct burial *burial)
         late_remove(&store->late, burial->late[i].series, burial->late[i].from_ms,
                     burial->late[i].until_ms);
     partitions_saved(&store->partitions);
+    changes_add(&store->changes, burial->start_ms);
     pthread_rwlock_unlock(&store->lock);
     store->headlog_next += burial->late_count > 0;
 }
@@ -173,7 +175,7 @@ static int bury(struct burial *burial, struct error *err)
 static int delete_of(struct store *store, const roaring_bitmap_t *ids, struct time_range range,
                      struct error *err)
 {
-    struct burial burial = {.store = store};
+    struct burial burial = {.store = store, .start_ms = range.start_ms};
     if (store_seal_some(store, ids, range, err))
         return -1;
     roaring_bitmap_t *stored = find_stored(store, range);

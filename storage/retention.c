@@ -145,6 +145,8 @@ static int write_drop(struct drop *drop, const roaring_bitmap_t *gone, struct er
         pthread_rwlock_unlock(&store->lock);
         roaring_bitmap_or_inplace(store->doubtful, gone);
     }
+    /* Also after a failure: readers may have missed meanwhile what is back now. */
+    store_note_change(store, INT64_MIN);
     kv_batch_free(drop->batch);
     return status;
 }
@@ -230,7 +232,7 @@ int store_drop_buckets(struct store *store, enum store_tier tier, uint32_t day,
 
 /* --- whole parts --- */
 
-static int drop_whole(struct store *store, enum store_tier tier, size_t place, struct error *err)
+static int forget_part(struct store *store, enum store_tier tier, size_t place, struct error *err)
 {
     struct partitions *parts = parts_of(store, tier);
     uint32_t part = parts->at[place].day;
@@ -251,6 +253,13 @@ static int drop_whole(struct store *store, enum store_tier tier, size_t place, s
     pthread_rwlock_unlock(&store->lock);
     metric_add(&store_metrics[STORE_PARTITIONS_DROPPED], 1);
     return 0;
+}
+
+static int drop_whole(struct store *store, enum store_tier tier, size_t place, struct error *err)
+{
+    int status = forget_part(store, tier, place, err);
+    store_note_change(store, INT64_MIN); /* some of it may be gone even when it failed */
+    return status;
 }
 
 /* --- by age --- */

@@ -318,6 +318,22 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     return logstore_seal(store->logs, now_ms, false, err);
 }
 
+void store_note_change(struct store *store, int64_t low_ms)
+{
+    pthread_rwlock_wrlock(&store->lock);
+    changes_add(&store->changes, low_ms);
+    pthread_rwlock_unlock(&store->lock);
+}
+
+int64_t store_changed_since(struct store *store, uint64_t *number)
+{
+    pthread_rwlock_rdlock(&store->lock);
+    int64_t low_ms = changes_since(&store->changes, *number);
+    *number = store->changes.last;
+    pthread_rwlock_unlock(&store->lock);
+    return low_ms;
+}
+
 void store_note_damaged(struct store *store, struct chunk_key key)
 {
     metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);

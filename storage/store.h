@@ -259,6 +259,11 @@ MUST_USE int store_read_pieces(struct store_reader *reader, struct store_span sp
  * than raw, from which they would be computed for the others. */
 bool store_has_rollup(struct store *store, enum store_tier tier, int64_t start_ms, int64_t end_ms);
 
+/* Of the changes that came after that number: the earliest sample time that any of them touched, INT64_MAX
+ * when there was none. *number becomes that of the newest change. Whoever takes the number before reading
+ * has read at least what it stands for; see storage/changes.h. */
+int64_t store_changed_since(struct store *store, uint64_t *number);
+
 /* All samples lie in these days, from the first ms of one to the last of another; oldest > newest when
  * there are none. */
 void store_extent(struct store *store, int64_t *oldest_ms, int64_t *newest_ms);

@@ -22,6 +22,7 @@
 #include <pthread.h>
 
 #include "storage/base/metric.h"
+#include "storage/changes.h"
 #include "storage/head.h"
 #include "storage/headlog.h"
 #include "storage/index/partition.h"
@@ -104,6 +105,7 @@ struct store {
     struct head head;
     struct late late;
     struct tombstones tombstones;
+    struct changes changes;
     uint64_t seal_count; /* rises whenever samples move from the head to chunks */
 
     /* writer only */
@@ -138,6 +140,10 @@ void store_note_due(struct store *store, uint32_t id, struct head_series *series
 /* reopen.c: opens the database again after a failed write, when it is time. -1: refused as before. */
 MUST_USE int store_reopen(struct store *store, struct error *err);
 void store_reopen_init(void);
+
+/* store.c: readers may be given something else from now on, from that time on. After the change is
+ * visible, so that whoever knows its number has seen it. */
+void store_note_change(struct store *store, int64_t low_ms);
 
 /* store.c: the chunk is damaged: counted, and told once. */
 void store_note_damaged(struct store *store, struct chunk_key key);

@@ -1,7 +1,8 @@
 /* prometheus: the route table, and the queries themselves.
  *
  *   GET/POST /api/v1/query        query, time, timeout, limit, lookback_delta, stats
- *   GET/POST /api/v1/query_range  query, start, end, step, timeout, limit, lookback_delta, stats
+ *   GET/POST /api/v1/query_range  query, start, end, step, timeout, limit, lookback_delta, stats,
+ *                                 nocache=1
  *   -> {"status":"success","data":{...},"warnings":[...],"infos":[...]}
  *
  * A query gets an arena of its own, limited by limits.query_memory: the parsed text, the samples
@@ -11,7 +12,7 @@
  */
 #include "server/api/prometheus.h"
 
-#include "query/promql.h"
+#include "query/cached.h"
 #include "query/render.h"
 #include "server/api/prometheus_request.h"
 #include "storage/base/clock.h"
@@ -62,8 +63,10 @@ static int read_common(const struct http_request *request, struct query_work *wo
         api_duration(request, "lookback_delta", false, &work->request.lookback_ms, err) < 0 ||
         api_limit(request, "limit", &work->limit, err) < 0)
         return -1;
-    struct slice stats;
+    struct slice stats, nocache;
     work->stats = http_get_param(request, "stats", &stats) && stats.len;
+    if (!http_get_param(request, "nocache", &nocache) || !slice_equal_string(nocache, "1"))
+        work->request.cache = work->api->cache;
     if (work->request.lookback_ms < 0)
         return error_set(err, ERROR_BAD_DATA,
                          "invalid parameter \"lookback_delta\": it must not be negative");
@@ -128,7 +131,7 @@ static int run_query(struct query_work *work, struct http_reply *reply, struct e
                                   .step_ms = work->request.step_ms};
     int64_t began_ns = clock_monotonic_ns();
     active_begin(work->api->active, &active);
-    int status = promql_run(work->api->store, &work->request, &work->arena, result, err);
+    int status = cached_run(work->api->store, &work->request, &work->arena, result, err);
     active_end(work->api->active, &active, status < 0 ? err->text : NULL);
     if (status < 0)
         return -1;

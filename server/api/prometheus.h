@@ -7,6 +7,7 @@
 #ifndef SERVER_API_PROMETHEUS_H
 #define SERVER_API_PROMETHEUS_H
 
+#include "query/cache.h"
 #include "server/api/active.h"
 #include "server/config.h"
 #include "server/net/http.h"
@@ -19,6 +20,7 @@ struct prometheus_api {
     struct writer *writer; /* for deletions */
     struct active_queries *active;
     struct fan *fan;             /* helps with queries */
+    struct result_cache *cache;  /* of range queries; NULL: none */
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */
 };
