@@ -107,6 +107,10 @@ extern const struct bucket_function buckets_avg, buckets_count, buckets_delta, b
 MUST_USE int call_percentile(struct eval *eval, const struct plan *plan, const struct grid *grid,
                              struct sink *sink);
 
+/* --- distinct.c: of each series, or of groups of them --- */
+MUST_USE int call_distinct(struct eval *eval, const struct plan *plan, const struct grid *grid,
+                           struct sink *sink);
+
 /* --- special.c, relabel.c, quantile.c --- */
 MUST_USE int call_absent(struct eval *eval, const struct plan *plan, const struct grid *grid,
                          struct sink *sink);

@@ -70,12 +70,16 @@ static bool append_values(struct arena *arena, const struct store_column *column
     size_t count = column->count - from, total = older.count + count;
     double *first = EXTEND(first), *last = EXTEND(last), *sum = EXTEND(sum);
     double *min = EXTEND(min), *max = EXTEND(max), *drop = EXTEND(drop);
-    if (!first || !last || !sum || !min || !max || !drop)
+    struct slice *sketches = column->sketches || older.sketches ? EXTEND(sketches) : NULL;
+    if (arena->exhausted)
         return false;
     for (size_t i = 0; i < count; i++) {
         size_t at = older.count + i;
         first[at] = last[at] = sum[at] = min[at] = max[at] = column->values[from + i];
+        if (column->sketches)
+            sketches[at] = column->sketches[from + i];
     }
+    buckets->sketches = sketches;
     buckets->first = first;
     buckets->last = last;
     buckets->sum = sum;

@@ -170,6 +170,7 @@ MUST_USE int rowset_add(struct rowset *set, const struct row *row, const char *c
 struct samples {
     const int64_t *times;
     const double *values;
+    const struct slice *sketches; /* codes, empty where there is none; NULL: none, or not wanted */
     size_t count;
     const int64_t *histogram_times;
     const struct histogram *const *histograms;
@@ -184,6 +185,7 @@ struct coarse {
 
 struct samples_sink {
     int64_t before_ms; /* samples are wanted from that much before the first window on */
+    bool sketches;     /* those of sets are wanted */
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
     /* Instead, where the store has buckets from which `buckets` gives the same answer; both NULL when
      * only samples will do. */

@@ -70,6 +70,8 @@ static const struct query_function functions[] = {
      .window_histogram = window_histogram_delta,
      .buckets = &buckets_delta},
     {"deriv", {M}, 1, 0, V, .window = window_deriv},
+    {"distinct", {M}, 1, 0, V, .stream = call_distinct, .groups = true},
+    {"distinct_over_time", {M}, 1, 0, V, .stream = call_distinct},
     {"double_exponential_smoothing", {M, S, S}, 3, 0, V, .window = window_smoothing},
     {"exp", {V}, 1, 0, V, .math = exp},
     {"floor", {V}, 1, 0, V, .math = floor},

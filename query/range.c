@@ -152,12 +152,15 @@ static bool drop_markers(struct arena *arena, struct store_column *column)
     int64_t *times = arena_alloc(arena, left * sizeof *times);
     double *values = arena_alloc(arena, left * sizeof *values);
     const struct histogram **histograms = arena_alloc(arena, left * sizeof *histograms);
-    if (!times || !values || !histograms)
+    struct slice *sketches = column->sketches ? arena_alloc(arena, left * sizeof *sketches) : NULL;
+    if (arena->exhausted)
         return false;
     for (size_t i = 0; i < column->count; i++) {
         if (column_is_marker(column, i))
             continue;
         times[kept] = column->times[i];
+        if (sketches)
+            sketches[kept] = column->sketches[i];
         if (column->histograms)
             histograms[kept++] = column->histograms[i];
         else
@@ -166,7 +169,8 @@ static bool drop_markers(struct arena *arena, struct store_column *column)
     *column = (struct store_column){.count = left,
                                     .times = times,
                                     .values = column->histograms ? NULL : values,
-                                    .histograms = column->histograms ? histograms : NULL};
+                                    .histograms = column->histograms ? histograms : NULL,
+                                    .sketches = sketches};
     return true;
 }
 
@@ -186,6 +190,7 @@ static int take_range(struct reading *reading, struct labels labels,
     } else {
         samples.times = live.times;
         samples.values = live.values;
+        samples.sketches = live.sketches;
         samples.count = live.count;
     }
     return sink->take(sink, labels, &samples);
@@ -283,6 +288,7 @@ int range_each(struct eval *eval, const struct plan *plan, const struct grid *gr
         .out = sink,
         .function = sink->buckets,
         .before_ms = sink->before_ms,
+        .sketches = sink->sketches,
         .take = take_range,
         .take_buckets = sink->buckets ? take_range_buckets : NULL,
     };

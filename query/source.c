@@ -242,6 +242,7 @@ int reading_run(struct reading *reading, const struct plan *plan)
     reading->source = choose_source(reading);
     size_t done;
     int result = reading_parallel(reading, &selection, &done);
+    store_reader_want_sketches(eval->reader, reading->sketches);
     scratch_open(eval, &reading->scratch);
     for (size_t i = done; i < selection.count && result == 0; i++)
         result = reading_one(reading, &selection.at[i]);

@@ -10,9 +10,9 @@
 #include "storage/base/alloc.h"
 #include "storage/read.h"
 
-void store_reader_want_sketches(struct store_reader *reader)
+void store_reader_want_sketches(struct store_reader *reader, bool wanted)
 {
-    reader->sketched = true;
+    reader->sketched = wanted;
 }
 
 void reader_sketch_room(struct store_reader *reader, size_t count)

@@ -208,9 +208,9 @@ struct store_column {
 struct store_reader;
 struct store_reader *store_reader_new(struct store *store);
 void store_reader_free(struct store_reader *reader);
-/* From now on what it reads of sets comes with the sketches, which take a hundred times the memory of
- * the numbers. */
-void store_reader_want_sketches(struct store_reader *reader);
+/* Whether what it reads of sets comes with the sketches, which take a hundred times the memory of the
+ * numbers. At first it does not. */
+void store_reader_want_sketches(struct store_reader *reader, bool wanted);
 struct store_span {
     uint32_t series;
     int64_t start_ms, end_ms; /* both included */

@@ -55,6 +55,7 @@ static const struct {
     {"f", SERIES_GAUGE, next_fraction},
     {"w", SERIES_GAUGE, next_wild},
     {"h", SERIES_HISTOGRAM, NULL},
+    {"s", SERIES_SET, NULL},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -66,6 +67,20 @@ static void add_histogram(struct store_batch *batch, uint32_t id, int64_t at,
     for (uint32_t n = draw(4); n--;)
         histogram_add(histogram, (double)(1 + draw(200)), 1 + draw(3));
     store_batch_histogram(batch, id, at, histogram);
+}
+
+/* Some of a few thousand members: mostly few, now and then many; or a number without them. */
+static void add_members(struct store_batch *batch, uint32_t id, int64_t at)
+{
+    struct sketch sketch;
+    sketch_init(&sketch);
+    for (uint32_t n = draw(100) ? draw(6) : 700; n--;)
+        sketch_add(&sketch, slice_make(&(uint32_t){draw(4000)}, sizeof n));
+    if (draw(20) == 0)
+        store_batch_value(batch, id, at, sketch_estimate(&sketch));
+    else
+        store_batch_sketch(batch, id, at, &sketch);
+    sketch_release(&sketch);
 }
 
 /* Most samples a minute apart on a grid that meets the borders of buckets, some
@@ -95,6 +110,8 @@ static void write_series(struct fixture *f, size_t kind, int number)
             store_batch_value(f->batch, id, at, stale_nan());
         else if (kinds[kind].next)
             store_batch_value(f->batch, id, at, kinds[kind].next(&state));
+        else if (kinds[kind].kind == SERIES_SET)
+            add_members(f->batch, id, at);
         else
             add_histogram(f->batch, id, at, &histogram);
     }
@@ -153,10 +170,11 @@ static void write_late(struct fixture *f)
 /* --- random questions --- */
 
 /* Bits of the kinds. */
-#define ALL     0x1f
-#define NUMBERS 0x0f
+#define ALL     0x3f
+#define NUMBERS 0x2f
 #define COUNTED 0x11 /* whose resets are kept */
 #define TIMERS  0x10
+#define SETS    0x20
 
 static const struct {
     const char *text; /* %s: selector with its range */
@@ -177,6 +195,8 @@ static const struct {
     {"delta(%s)", false, ALL},
     {"quantile_over_time(0.9, %s)", false, TIMERS},
     {"percentile(90, %s) by (job)", false, TIMERS},
+    {"distinct_over_time(%s)", false, SETS},
+    {"distinct(%s) by (job)", false, SETS},
     {"changes(%s)", false, 0},
 };
 

@@ -99,7 +99,7 @@ static const struct histogram *model_histogram(struct model *model, struct model
 /* The sketch of that number: a few members mostly, now and then too many to hold one by one. */
 static void model_sketch(uint32_t number, struct sketch *out)
 {
-    uint32_t members = number % 40 ? number % 12 : 600 + number % 1000;
+    uint32_t members = number % 200 ? number % 12 : 600 + number % 1000;
     sketch_reset(out);
     for (uint32_t i = 0; i < members; i++)
         sketch_add(out, slice_make(&(uint32_t){number + i}, sizeof number));
@@ -144,7 +144,7 @@ static void model_put(struct model *model, size_t i, int64_t time_ms, struct sto
     struct model_series *series = &model->series[i];
     size_t place = model_place(series, time_ms);
     series->sketches[place] = 0;
-    if (series->kind == SERIES_SET && i % 8 == 3 && lrand48() % 8) {
+    if (series->kind == SERIES_SET && i % 16 == 3 && lrand48() % 8) {
         model_put_sketch(series, place, time_ms, batch);
         return;
     }
@@ -267,7 +267,7 @@ static void model_check(const struct model *model, struct store *store, struct s
     struct store_column column;
     struct error err = {0};
     struct store_reader *sketched = store_reader_new(store);
-    store_reader_want_sketches(sketched);
+    store_reader_want_sketches(sketched, true);
     arena_init(&arena, (size_t)1 << 30);
     for (size_t i = 0; i < MODEL_SERIES; i++) {
         const struct model_series *series = &model->series[i];
