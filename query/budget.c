@@ -10,6 +10,7 @@
 
 #include "query/eval.h"
 #include "storage/base/clock.h"
+#include "storage/base/number.h"
 
 #define NOTE_BYTES_MAX 512
 
@@ -91,6 +92,21 @@ void eval_warn(struct eval *eval, const char *format, ...)
     va_start(args, format);
     note(eval, &eval->warnings, format, args);
     va_end(args);
+}
+
+void eval_warn_outside(struct eval *eval, const char *what, int max, const double *values,
+                       size_t steps)
+{
+    for (size_t i = 0; i < steps; i++) {
+        if (values[i] >= 0 && values[i] <= max)
+            continue;
+        struct buffer text;
+        buffer_init(&text, NUMBER_TEXT_MAX);
+        number_print(values[i], NUMBER_TEXT, &text);
+        eval_warn(eval, "PromQL warning: %s value should be between 0 and %d, got " SLICE_FMT, what,
+                  max, SLICE_ARG(buffer_slice(&text)));
+        buffer_release(&text);
+    }
 }
 
 void eval_info(struct eval *eval, const char *format, ...)

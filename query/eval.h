@@ -116,6 +116,9 @@ void scratch_clear(struct eval *eval, struct scratch *scratch);
 void scratch_close(struct eval *eval, struct scratch *scratch);
 /* Each distinct text once; beyond 16 they are dropped. */
 void eval_warn(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Warns of each of the values, one a step, that is not in 0..max: "WHAT value should be ...". */
+void eval_warn_outside(struct eval *eval, const char *what, int max, const double *values,
+                       size_t steps);
 void eval_info(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- rows.c --- */

@@ -255,11 +255,7 @@ static int run(struct pool *self, struct sink *out)
     answer.percent = eval_scalar_new(self->eval, self->plan->call.args[0], self->grid);
     if (!answer.percent)
         return -1;
-    for (size_t i = 0; i < self->grid->steps; i++)
-        if (!(answer.percent[i] >= 0 && answer.percent[i] <= 100))
-            eval_warn(self->eval,
-                      "PromQL warning: percentile value should be between 0 and 100, got %g",
-                      answer.percent[i]);
+    eval_warn_outside(self->eval, "percentile", 100, answer.percent, self->grid->steps);
     if (read_histograms(self) != 0)
         return -1;
     struct number_sink numbers = {{.take = take_numbers}, self};

@@ -279,10 +279,7 @@ int call_histogram_quantile(struct eval *eval, const struct plan *plan, const st
     self.q = eval_scalar_new(eval, plan->call.args[0], grid);
     if (!self.q)
         return -1;
-    for (size_t i = 0; i < grid->steps; i++)
-        if (!(self.q[i] >= 0 && self.q[i] <= 1))
-            eval_warn(eval, "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      self.q[i]);
+    eval_warn_outside(eval, "quantile", 1, self.q, grid->steps);
     return quantile_run(&self, plan->call.args[1]);
 }
 

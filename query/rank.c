@@ -335,11 +335,7 @@ static int rank_quantile(struct rank *self)
 
 static void warn_quantile(struct rank *self)
 {
-    for (size_t i = 0; i < self->grid->steps; i++)
-        if (!(self->param[i] >= 0 && self->param[i] <= 1))
-            eval_warn(self->eval,
-                      "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      self->param[i]);
+    eval_warn_outside(self->eval, "quantile", 1, self->param, self->grid->steps);
 }
 
 /* --- count_values --- */

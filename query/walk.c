@@ -215,11 +215,7 @@ static void window_join(struct samples_sink *owned)
 static int check_quantile(const struct window_sink *self)
 {
     assert(self->params[0]);
-    for (size_t i = 0; i < self->grid->steps; i++)
-        if (!(self->params[0][i] >= 0 && self->params[0][i] <= 1))
-            eval_warn(self->eval,
-                      "PromQL warning: quantile value should be between 0 and 1, got %g",
-                      self->params[0][i]);
+    eval_warn_outside(self->eval, "quantile", 1, self->params[0], self->grid->steps);
     return 0;
 }
 
