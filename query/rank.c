@@ -128,6 +128,14 @@ static void heap_sift(struct candidate *heap, size_t count, size_t at, bool top)
     }
 }
 
+/* What has an order are numbers: a histogram at the step is passed over, and said to be. */
+static void pass_histogram(const struct rank *self, const struct row *row, size_t step)
+{
+    if (row->histograms && row->histograms[step])
+        eval_info(self->eval, "PromQL info: ignored histogram in %s aggregation",
+                  aggregate_operator_name(self->plan->aggregate.op));
+}
+
 static size_t heap_fill(const struct rank *self, const struct group *group, size_t step,
                         struct candidate *heap, size_t k)
 {
@@ -136,6 +144,7 @@ static size_t heap_fill(const struct rank *self, const struct group *group, size
     for (size_t i = 0; i < group->count; i++) {
         uint32_t row = group->members[i];
         double value = self->rows.at[row].values[step];
+        pass_histogram(self, &self->rows.at[row], step);
         if (point_is_absent(value))
             continue;
         if (count < k) {
@@ -320,7 +329,9 @@ static int rank_quantile(struct rank *self)
         for (size_t step = 0; step < self->grid->steps; step++) {
             size_t count = 0;
             for (size_t member = 0; member < group->count; member++) {
-                double value = self->rows.at[group->members[member]].values[step];
+                const struct row *of = &self->rows.at[group->members[member]];
+                double value = of->values[step];
+                pass_histogram(self, of, step);
                 if (!point_is_absent(value))
                     values[count++] = value;
             }

@@ -21,9 +21,11 @@ FILES = sorted((pathlib.Path(__file__).resolve().parents[1] / "promql").glob("*.
 UNKNOWN = re.compile(r"""\b(limitk|limit_ratio|mad_over_time|sort_by_label|sort_by_label_desc|histogram_avg
     |histogram_std(dev|var)|double_exponential_smoothing|increase_exact|percentile|distinct|distinct_over_time)\b
     |\{\s*["'`]          # a name in quotes
-    |\w\.\w+[({\[ ]      # a bare dotted name
+    |[a-z]\.[a-z]        # a bare dotted name
     |["'`]\s*(=|!)       # a label name in quotes
     |\b(by|on|ignoring|without)\s*\(\s*["'`]""", re.VERBOSE)
+# Durations that are numbers, and the other way round.
+LITERALS = ("unexpected duration", "missing unit character", "expected duration")
 UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000, "w": 604800000, "y": 31536000000}
 GOT = re.compile(r"^        got: (.*)$", re.MULTILINE)
 
@@ -118,8 +120,14 @@ def read_eval(where, rest):
     return Case(where, span[4], list(range(start, end + 1, step)))
 
 
-def askable(case):
+def names_of_histograms(series):
+    return [re.match(r'[^\s{]+', line)[0] for line in series if "{{" in line and line[0] != "{"]
+
+
+def askable(case, histograms):
     """In a form of promtool's: not a string, not before its beginning, numbers only."""
+    if any(re.search(rf"(?<![\w:.]){re.escape(name)}(?![\w:.])", case.expr) for name in histograms):
+        return False
     return case.series is not None and min(case.times) >= 0 and case.numbers_only and "@ start()" not in case.expr \
         and "@ end()" not in case.expr
 
@@ -192,7 +200,7 @@ def same(expected, got):
 def is_news(case, answer):
     """2.42 has no syntax or no function for it."""
     return isinstance(answer, str) and "parse error" in answer and \
-        ("unexpected duration" in answer or "missing unit character" in answer or UNKNOWN.search(case.expr + " ") is not None)
+        (any(text in answer for text in LITERALS) or UNKNOWN.search(case.expr + " ") is not None)
 
 
 def agrees(case, step, answer):
@@ -205,7 +213,7 @@ def agrees(case, step, answer):
 def test_prometheus_gives_the_same(path, tmp_path):
     problems, asked, differing = [], 0, {}
     for step, series, cases in read(path):
-        cases = [case for case in cases if askable(case)]
+        cases = [case for case in cases if askable(case, names_of_histograms(series))]
         if not cases:
             continue
         for case, i, answer in answers(tmp_path, (step, series, cases)):
