@@ -127,6 +127,40 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
     return 0;
 }
 
+/* Samples with a time of their own change what is stored, so they come after the tick. */
+struct dated_write {
+    struct registry *registry;
+    bool last;
+    bool stored;
+};
+
+/* Writer thread. */
+static int run_dated(void *arg, struct store_batch *batch, struct error *err)
+{
+    const struct dated_write *write = arg;
+    (void)err;
+    registry_dated_write(write->registry, batch, write->last);
+    return 0;
+}
+
+/* Writer thread. */
+static int run_dated_done(void *arg, struct error *err)
+{
+    const struct dated_write *write = arg;
+    (void)err;
+    registry_dated_done(write->registry, write->stored);
+    return 0;
+}
+
+static void commit_dated(struct ingest *ingest, bool last)
+{
+    struct dated_write write = {ingest->parts.registry, last, false};
+    struct error err = {0};
+    write.stored = writer_call(ingest->parts.writer, true, run_dated, &write, &err) == 0;
+    if (writer_tidy(ingest->parts.writer, run_dated_done, &write, &err) != 0 || !write.stored)
+        log_error("dated", "error=\"%s\"", err.text);
+}
+
 static void commit_tick(struct ingest *ingest, int64_t time_ms)
 {
     struct tick tick = {ingest, time_ms};
@@ -140,6 +174,7 @@ static void commit_tick(struct ingest *ingest, int64_t time_ms)
     } else {
         metric_add(&flush_metrics[FLUSH_TICKS], 1);
         metric_add(&flush_metrics[FLUSH_SECONDS], clock_monotonic_ns() - start);
+        commit_dated(ingest, false);
     }
     /* Also after a failed flush: dropping what is past retention may be what makes room again. */
     if (writer_maintain(ingest->parts.writer, time_ms, &err))
@@ -271,6 +306,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
                        .key_bytes_max = KEY_BYTES_MAX,
                        .sketch_bytes_max = SKETCH_BYTES_MAX},
             .writer = ingest->parts.writer,
+            .registry = ingest->parts.registry,
             .retention_logs_ms = config->retention.logs_ms,
             .replies = ingest->replies,
             .index = (unsigned)opened,
@@ -351,6 +387,8 @@ void ingest_close(struct ingest *ingest)
     if (writer_call(ingest->parts.writer, true, run_last_flush, &tick, &err)) {
         metric_add(&flush_metrics[FLUSH_FAILURES], 1);
         log_error("flush", "at=close error=\"%s\"", err.text);
+    } else {
+        commit_dated(ingest, true);
     }
     for (size_t i = 0; i < ingest->worker_count; i++)
         worker_free(ingest->workers[i]);

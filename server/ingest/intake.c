@@ -553,7 +553,7 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
         statsd_split_name(entry->dialect, slice_make(entry->key, entry->name_len));
     arena_reset(&intake->arena);
     if (entry->type == STATSD_DECREMENT)
-        name.suffix = SLICE("_decrements");
+        name.suffix = STATSD_DECREMENTS;
     if (statsd_labels(name, overflow ? SLICE("") : tags, &intake->arena, &labels))
         return overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)),
                                                    kinds[entry->type])

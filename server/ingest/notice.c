@@ -9,6 +9,7 @@
  */
 #include "server/ingest/notice.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
@@ -18,6 +19,7 @@
 
 #define BATCHES     2
 #define RECORDS_MAX 256 /* in a batch */
+#define DATED_MAX   1024
 #define ARENA_BYTES ((size_t)8 << 20)
 #define LINE_MAX    ((size_t)512 << 10) /* a datagram, escaped as JSON */
 #define TAGS_MAX    (2 * STATSD_TAGS_MAX)
@@ -27,12 +29,27 @@
 #define EVENTS_NAME "statsd_events_total"
 #define CHECK_NAME  "statsd_service_check"
 
-enum { NOTICE_RECORDS, NOTICE_BUSY, NOTICE_TIME, NOTICE_TAGS, NOTICE_STORE, NOTICE_METRIC_COUNT };
+enum {
+    NOTICE_RECORDS,
+    NOTICE_BUSY,
+    NOTICE_TIME,
+    NOTICE_TAGS,
+    NOTICE_STORE,
+    NOTICE_DATED_BUSY,
+    NOTICE_DATED_TAGS,
+    NOTICE_METRIC_COUNT,
+};
 
 #define DROP_ROW(row, text)                                                                        \
     [row] = {.name = "lapwing_statsd_records_dropped_total",                                       \
              .labels = "reason=\"" text "\"",                                                      \
              .help = "Records of events and service checks that were dropped; their series stay."}
+
+/* One name with the rows of registry_dated.c. */
+#define DATED_DROP_ROW(row, text)                                                                  \
+    [row] = {.name = "lapwing_statsd_dated_dropped_total",                                         \
+             .labels = "reason=\"" text "\"",                                                      \
+             .help = "Samples with a time of their own that were dropped."}
 
 static struct metric notice_metrics[NOTICE_METRIC_COUNT] = {
     [NOTICE_RECORDS] = {.name = "lapwing_statsd_records_total",
@@ -41,6 +58,8 @@ static struct metric notice_metrics[NOTICE_METRIC_COUNT] = {
     DROP_ROW(NOTICE_TIME, "time"),
     DROP_ROW(NOTICE_TAGS, "too_many_tags"),
     DROP_ROW(NOTICE_STORE, "store_failed"),
+    DATED_DROP_ROW(NOTICE_DATED_BUSY, "writer_busy"),
+    DATED_DROP_ROW(NOTICE_DATED_TAGS, "too_many_tags"),
 };
 
 struct batch {
@@ -49,10 +68,18 @@ struct batch {
     struct arena arena;
     struct record records[RECORDS_MAX];
     size_t count;
+    struct dated_sample {
+        struct labels labels;
+        enum series_kind kind;
+        int64_t time_ms;
+        double value;
+    } dated[DATED_MAX];
+    size_t dated_count;
 };
 
 struct notices {
     struct writer *writer;
+    struct registry *registry; /* the writer thread's */
     int64_t retention_ms;
     struct queue *idle; /* of struct batch */
     struct batch batches[BATCHES];
@@ -66,6 +93,11 @@ static int run(struct writer_job *job, struct store_batch *out, struct error *er
     const struct batch *batch = (const struct batch *)job;
     (void)err;
     store_batch_records(out, batch->records, batch->count);
+    for (size_t i = 0; i < batch->dated_count; i++) {
+        const struct dated_sample *sample = &batch->dated[i];
+        registry_dated(batch->owner->registry, sample->labels, sample->kind, sample->time_ms,
+                       sample->value);
+    }
     return 0;
 }
 
@@ -79,11 +111,12 @@ static void on_done(struct writer_job *job, int status, const struct error *err)
         abort(); /* it has room for all */
 }
 
-struct notices *notices_new(struct writer *writer, int64_t retention_ms)
+struct notices *notices_new(struct writer *writer, struct registry *registry, int64_t retention_ms)
 {
     metric_register(notice_metrics, NOTICE_METRIC_COUNT);
     struct notices *notices = alloc_zeroed(1, sizeof *notices);
     notices->writer = writer;
+    notices->registry = registry;
     notices->retention_ms = retention_ms;
     notices->idle = queue_new(BATCHES, NULL, NULL);
     buffer_init(&notices->line, LINE_MAX);
@@ -114,31 +147,35 @@ void notices_free(struct notices *notices)
     free(notices);
 }
 
+static void begin(struct notices *notices, struct batch *batch)
+{
+    arena_reset(&batch->arena);
+    batch->count = batch->dated_count = 0;
+    notices->current = batch;
+}
+
 void notices_submit(struct notices *notices)
 {
     struct batch *batch = notices->current;
-    if (!batch || batch->count == 0)
+    if (!batch || batch->count + batch->dated_count == 0)
         return;
     notices->current = NULL;
     if (writer_try_submit(notices->writer, &batch->job) == 0)
         return;
     metric_add(&notice_metrics[NOTICE_BUSY], (int64_t)batch->count);
-    batch->count = 0;
-    notices->current = batch;
-    arena_reset(&batch->arena);
+    metric_add(&notice_metrics[NOTICE_DATED_BUSY], (int64_t)batch->dated_count);
+    begin(notices, batch);
 }
 
 /* NULL while the writer has them all. */
 static struct batch *current_batch(struct notices *notices)
 {
     struct batch *batch = notices->current;
-    if (batch && (batch->count == RECORDS_MAX || arena_left(&batch->arena) < ARENA_BYTES / 4))
+    if (batch && (batch->count == RECORDS_MAX || batch->dated_count == DATED_MAX ||
+                  arena_left(&batch->arena) < ARENA_BYTES / 4))
         notices_submit(notices);
-    if (!notices->current && (batch = queue_try_pop(notices->idle))) {
-        arena_reset(&batch->arena);
-        batch->count = 0;
-        notices->current = batch;
-    }
+    if (!notices->current && (batch = queue_try_pop(notices->idle)))
+        begin(notices, batch);
     return notices->current;
 }
 
@@ -328,6 +365,37 @@ void notices_take_check(struct notices *notices, const struct statsd_notice *che
     *out = metric_of(notices, SLICE(CHECK_NAME));
     out->type = STATSD_GAUGE;
     out->value = check->status;
+    out->time_s = check->time_s;
     if (check->text.len)
         take(notices, check, &shape, out);
+}
+
+/* --- samples with a time --- */
+
+void notices_take_dated(struct notices *notices, struct statsd_metric *metric)
+{
+    do {
+        struct batch *batch = current_batch(notices);
+        if (!batch) {
+            metric_add(&notice_metrics[NOTICE_DATED_BUSY], 1);
+            continue;
+        }
+        bool counter = metric->type == STATSD_COUNTER;
+        struct dated_sample *sample = &batch->dated[batch->dated_count];
+        struct statsd_name name = statsd_split_name(metric->dialect, metric->name);
+        if (counter && metric->value < 0)
+            name.suffix = STATSD_DECREMENTS;
+        if (!statsd_labels(name, metric->tags, &batch->arena, &sample->labels)) {
+            metric_add(&notice_metrics[NOTICE_DATED_TAGS], 1);
+            continue;
+        }
+        sample->labels = labels_copy(&batch->arena, sample->labels);
+        sample->kind = counter ? SERIES_COUNTER : SERIES_GAUGE;
+        sample->time_ms = metric->time_s * 1000;
+        sample->value = counter ? fabs(metric->value) * metric->weight : metric->value;
+        if (sample->labels.at)
+            batch->dated_count++;
+        else
+            metric_add(&notice_metrics[NOTICE_DATED_BUSY], 1);
+    } while (statsd_cut_value(metric));
 }

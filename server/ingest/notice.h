@@ -1,22 +1,25 @@
-/* notice: events and service checks, on their way to become records and series.
+/* notice: what is not aggregated: events, service checks, and samples with a time of their own.
  *
  *   _e{..}   record {type="event", level, host, service, environment}; statsd_events_total + 1
  *   _sc|..   statsd_service_check{check="name"} = 0..3; with a message also a record
  *
- * Records are gathered and handed to the writer without waiting for it: when it is behind, they
- * are dropped and counted, as everything over UDP. The series go the way of all statsd metrics.
+ *   |T..     registry_dated
+ *
+ * They are gathered and handed to the writer without waiting for it: when it is behind, they are
+ * dropped and counted, as everything over UDP. The two series go the way of all statsd metrics.
  * Thread: the ingest worker that owns it; new, free: its owner, while the worker does not run.
  */
 #ifndef SERVER_INGEST_NOTICE_H
 #define SERVER_INGEST_NOTICE_H
 
+#include "server/ingest/registry.h"
 #include "server/wire/statsd_notice.h"
 #include "server/writer.h"
 
 struct notices;
 
 /* retention_ms: of log records; 0 = for ever. */
-struct notices *notices_new(struct writer *writer, int64_t retention_ms);
+struct notices *notices_new(struct writer *writer, struct registry *registry, int64_t retention_ms);
 /* Waits for the writer to be done with what was submitted. */
 void notices_free(struct notices *notices);
 /* Gathers the record and makes the metric that counts it; the metric borrows memory until the next
@@ -25,6 +28,8 @@ void notices_take_event(struct notices *notices, const struct statsd_notice *eve
                         struct statsd_metric *out);
 void notices_take_check(struct notices *notices, const struct statsd_notice *check,
                         struct statsd_metric *out);
+/* Gathers a counter or gauge that has a time, with all its values; it is used up. */
+void notices_take_dated(struct notices *notices, struct statsd_metric *metric);
 /* Hands over what was gathered. */
 void notices_submit(struct notices *notices);
 

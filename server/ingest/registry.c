@@ -65,6 +65,7 @@ struct registry *registry_new(struct store *store, const struct registry_options
 {
     assert(options->flush_interval_ms > 0);
     metric_register(registry_metrics, REGISTRY_METRIC_COUNT);
+    registry_dated_init();
     struct registry *registry = alloc_zeroed(1, sizeof *registry);
     registry->store = store;
     registry->options = *options;
@@ -103,6 +104,7 @@ void registry_free(struct registry *registry)
     free(registry->slots);
     free(registry->free_slots);
     free(registry->fresh);
+    free(registry->dated);
     buffer_release(&registry->key);
     arena_release(&registry->arena);
     free(registry);
@@ -386,13 +388,16 @@ void registry_gauge_at(struct registry *registry, struct registry_ref ref, doubl
     }
     series->value = value;
     series->assigned = true;
+    series->silent = false;
 }
 
 void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta)
 {
     struct series *series = touch(registry, ref, SERIES_GAUGE);
-    if (series)
-        registry_add_finite(&series->value, delta);
+    if (!series)
+        return;
+    registry_add_finite(&series->value, delta);
+    series->silent = false;
 }
 
 struct histogram *registry_histogram_of(struct series *series)

@@ -53,6 +53,15 @@ void registry_histogram_at(struct registry *registry, struct registry_ref ref,
 void registry_set_at(struct registry *registry, struct registry_ref ref,
                      const struct sketch *members);
 
+/* A count or a reading of the past. It becomes part of the series once the tick that follows it is
+ * flushed: registry_dated_write in a batch of its own, then registry_dated_done. */
+void registry_dated(struct registry *registry, struct labels labels, enum series_kind kind,
+                    int64_t time_ms, double value);
+/* Adds those that are due to the batch; `last`: also says goodbye to those of the future. */
+void registry_dated_write(struct registry *registry, struct store_batch *batch, bool last);
+/* Whether the batch of the last write was stored; otherwise it comes again. */
+void registry_dated_done(struct registry *registry, bool stored);
+
 /* Appends one sample a live series at tick_ms, which must rise from call to call. */
 void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms);
 /* The batch of the last flush was not committed: what began in it begins again in the next. */

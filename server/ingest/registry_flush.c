@@ -117,6 +117,8 @@ static void admit_fresh(struct flush *flush)
 
 static void write_sample(struct flush *flush, struct series *series)
 {
+    if (series->silent)
+        return;
     switch ((enum series_kind)series->kind) {
     case SERIES_COUNTER:
     case SERIES_GAUGE:
@@ -150,7 +152,7 @@ static void flush_series(struct flush *flush, uint32_t slot)
         write_sample(flush, series);
         return;
     }
-    if (series->kind != SERIES_SET)
+    if (series->kind != SERIES_SET && !series->silent)
         store_batch_value(flush->batch, series->id, flush->tick_ms, stale_nan());
     registry_forget(flush->registry, slot);
 }

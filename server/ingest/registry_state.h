@@ -48,6 +48,7 @@ struct series {
     bool touched;
     bool assigned; /* gauge: set, not only moved */
     bool overflow;
+    bool silent; /* a gauge that has only had readings of the past: none to repeat */
 };
 
 struct registry {
@@ -63,6 +64,9 @@ struct registry {
     size_t free_count, free_capacity;
     uint32_t *fresh; /* slots; first those that the last flush admitted, begun_count of them */
     size_t fresh_count, fresh_capacity, begun_count;
+    struct dated *dated; /* what waits to be written; see registry_dated.c */
+    size_t dated_count, dated_capacity;
+    uint32_t dated_number;
     uint32_t next_generation;
     int64_t last_tick_ms;
     struct buffer key;
@@ -71,6 +75,8 @@ struct registry {
 
 /* Adds n unless the sum would leave the range of doubles and so poison a total for ever. */
 void registry_add_finite(double *total, double n);
+/* Registers its metrics. */
+void registry_dated_init(void);
 /* Made when absent. */
 struct histogram *registry_histogram_of(struct series *series);
 /* Frees the slot and ends all refs to it. */

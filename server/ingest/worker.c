@@ -166,13 +166,16 @@ static void take_notice(struct worker *worker, enum statsd_reject kind, struct s
         notices_take_event(worker->notices, &notice, &metric);
     else
         notices_take_check(worker->notices, &notice, &metric);
-    intake_add(worker->intake, &metric, 1);
+    if (metric.time_s)
+        notices_take_dated(worker->notices, &metric);
+    else
+        intake_add(worker->intake, &metric, 1);
 }
 
 /* Takes or counts what was read into the batch's next place. */
 static void take_metric(struct worker *worker, enum statsd_reject reject)
 {
-    const struct statsd_metric *metric = &worker->batch[worker->batch_count];
+    struct statsd_metric *metric = &worker->batch[worker->batch_count];
     if (reject != STATSD_ACCEPTED) {
         reject_line(worker, reject);
         return;
@@ -180,7 +183,9 @@ static void take_metric(struct worker *worker, enum statsd_reject reject)
     worker->tallies[WORKER_METRICS]++;
     if (metric->ignored)
         tally_ignored(worker, metric->ignored);
-    if (++worker->batch_count == INTAKE_BATCH_MAX)
+    if (metric->time_s)
+        notices_take_dated(worker->notices, metric);
+    else if (++worker->batch_count == INTAKE_BATCH_MAX)
         add_batch(worker);
 }
 
@@ -348,7 +353,7 @@ struct worker *worker_start(const struct worker_options *options)
     metric_register(worker_metrics, WORKER_METRIC_COUNT);
     worker->options = *options;
     worker->intake = intake_new(&options->intake);
-    worker->notices = notices_new(options->writer, options->retention_logs_ms);
+    worker->notices = notices_new(options->writer, options->registry, options->retention_logs_ms);
     worker->receiver = udp_receiver_new();
     worker->base = base_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

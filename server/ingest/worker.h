@@ -20,7 +20,8 @@ struct worker_options {
     int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
     int64_t connection_max;      /* TCP, over all workers */
     struct intake_options intake;
-    struct writer *writer;     /* of events; it must outlive the worker */
+    struct writer *writer;     /* of events and samples with a time */
+    struct registry *registry; /* for the writer; both must outlive the worker */
     int64_t retention_logs_ms; /* theirs; 0 = for ever */
     struct queue *replies;     /* gets the struct worker * after each swap asked for */
     unsigned index;

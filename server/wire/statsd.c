@@ -119,7 +119,8 @@ static enum statsd_reject read_value(struct slice text, struct statsd_metric *ou
 {
     bool is_signed;
     enum statsd_reject reject = read_number(text, &out->value, &is_signed);
-    out->is_delta = is_signed && out->signs_move;
+    /* What has a time is from a DogStatsD client, which means the value itself. */
+    out->is_delta = is_signed && out->signs_move && out->time_s == 0;
     return reject == STATSD_ACCEPTED ? check_value(out) : reject;
 }
 

@@ -17,6 +17,8 @@
 #define STATSD_NAME_MAX 512                /* bytes, without the tags in it */
 #define STATSD_TAGS_MAX 4096               /* bytes after the '#', and as many in the name */
 #define STATSD_TIME_MAX ((int64_t)1 << 40) /* seconds; what is later is in milliseconds */
+/* Behind the name of what gathers counts below zero. */
+#define STATSD_DECREMENTS SLICE("_decrements")
 
 enum statsd_type {
     STATSD_COUNTER,   /* c, m; may be negative */

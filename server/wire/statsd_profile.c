@@ -11,12 +11,14 @@
 const struct statsd_profile statsd_profiles[STATSD_DIALECT_COUNT] = {
     [STATSD_UNION] = {"union", STATSD_UNION,
                       STATSD_TAKES_PACKING | STATSD_TAKES_SEGMENTS | STATSD_TAKES_TAGS |
-                          STATSD_TAKES_NAME_TAGS | STATSD_TAKES_NOTICES | STATSD_TAKES_DELTAS},
+                          STATSD_TAKES_NAME_TAGS | STATSD_TAKES_TIME | STATSD_TAKES_NOTICES |
+                          STATSD_TAKES_DELTAS},
     [STATSD_ETSY] = {"etsy", STATSD_ETSY,
                      STATSD_TAKES_SEGMENTS | STATSD_TAKES_TAGS | STATSD_TAKES_GRAPHITE |
                          STATSD_TAKES_DELTAS},
     [STATSD_DOGSTATSD] = {"dogstatsd", STATSD_DOGSTATSD,
-                          STATSD_TAKES_PACKING | STATSD_TAKES_TAGS | STATSD_TAKES_NOTICES},
+                          STATSD_TAKES_PACKING | STATSD_TAKES_TAGS | STATSD_TAKES_TIME |
+                              STATSD_TAKES_NOTICES},
     [STATSD_STATSITE] = {"statsite", STATSD_STATSITE, STATSD_TAKES_DELTAS | STATSD_FORGIVES_RATES},
 };
 

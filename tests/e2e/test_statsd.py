@@ -46,6 +46,33 @@ def test_packed_values_and_dotted_labels(lapwing):
     assert labels == {"__name__": "q", "a.b": "c d", "exported__name__": "x"}
 
 
+def test_samples_with_a_time_count_at_that_time(lapwing):
+    server = lapwing()
+    now = int(time.time())
+    at = lambda name, ago: server.value(f"{name} @ {now - ago}")
+    server.statsd("live:1|c", "live:1|c")
+    assert await_(lambda: server.value("live")) == 2
+    server.statsd(f"past:5|c|T{now - 600}|#k:v", f"past:-2:3|c|T{now - 300}|#k:v",
+                  f"past:7|c|@0.5|T{now - 900}|#k:v", f"live:10|c|T{now - 60}",
+                  f"level:3|g|T{now - 600}", f"level:4|g|T{now - 300}",
+                  f"late:1|g|T{now - 40 * 86400}", f"early:1|c|T{now + 86400}",
+                  f"bad:1|c|T{now}000")
+    assert await_(lambda: server.value("past") == 22 and server.value("past_decrements")) == 2
+    assert [at("past", ago) for ago in (890, 590, 310, 290)] == [14, 19, 19, 22]
+    assert server.value("increase_exact(past[20m])") == 22
+    assert [at("level", ago) for ago in (590, 310, 290)] == [3, 3, 4]
+    assert not server.query("level")  # nobody knows whether it still holds
+    assert await_(lambda: server.value("live") == 12)
+    assert at("live", 50) == 10
+    assert await_(lambda: server.metric("lapwing_statsd_dated_dropped_total",
+                                        'reason="time"')) == 2
+    assert server.metric("lapwing_statsd_dated_total") == 7
+    assert server.metric("lapwing_statsd_rejects_total", 'reason="bad_time"') == 1
+    assert server.terminate() == 0
+    server.start()
+    assert server.value(f"past @ {now - 590}") == 19
+
+
 def test_each_listener_has_its_dialect(lapwing):
     server = lapwing('statsd: {udp: "127.0.0.1:0", tcp: "127.0.0.1:0", flush_interval: 1s, '
                      "profile: etsy, tcp_profile: dogstatsd}")
