@@ -192,6 +192,14 @@ const struct option config_options[] = {
         .help = "Path of a datagram socket for statsd; empty for none.",
     },
     {
+        .path = "statsd.unix_stream",
+        .type = OPTION_STRING,
+        .offset = AT(statsd.unix_stream_path),
+        .fallback = "",
+        .help = "Path of a stream socket for statsd, for lines or for DogStatsD's packets with "
+                "their length before them; empty for none.",
+    },
+    {
         .path = "statsd.workers",
         .type = OPTION_INT,
         .offset = AT(statsd.workers),
@@ -257,7 +265,7 @@ const struct option config_options[] = {
         .offset = AT(statsd.unix_profile),
         .fallback = "default",
         .choices = listener_profile_names,
-        .help = "The dialect over the unix datagram socket; by default `statsd.profile`.",
+        .help = "The dialect over the unix sockets; by default `statsd.profile`.",
     },
     {
         .path = "statsd.receive_buffer",
@@ -275,7 +283,7 @@ const struct option config_options[] = {
         .fallback = "1000",
         .min = 1,
         .max = 60000,
-        .help = "statsd TCP connections open at once.",
+        .help = "statsd connections open at once, over TCP and the unix stream socket.",
     },
     {
         .path = "logs.json_tcp",

@@ -35,6 +35,7 @@ struct config {
         const char *udp;
         const char *tcp;
         const char *unix_path;
+        const char *unix_stream_path;
         int64_t workers;
         int64_t flush_interval_ms;
         int64_t idle_timeout_ms;

@@ -241,15 +241,22 @@ static int open_socket(const char *address, int type, int first_fd, int *fd, str
 static int open_sockets(const struct config *config, const struct worker_options *first,
                         struct worker_options *out, struct error *err)
 {
-    if (open_socket(config->statsd.udp, SOCK_DGRAM, first->udp_fd, &out->udp_fd, err))
+    int *fds = out->fds;
+    if (open_socket(config->statsd.udp, SOCK_DGRAM, first->fds[WORKER_UDP], &fds[WORKER_UDP], err))
         return error_wrap(err, "statsd.udp");
-    if (out->udp_fd >= 0)
-        udp_set_receive_buffer(out->udp_fd, config->statsd.receive_buffer_bytes);
-    if (open_socket(config->statsd.tcp, SOCK_STREAM, first->tcp_fd, &out->tcp_fd, err))
+    if (fds[WORKER_UDP] >= 0)
+        udp_set_receive_buffer(fds[WORKER_UDP], config->statsd.receive_buffer_bytes);
+    if (open_socket(config->statsd.tcp, SOCK_STREAM, first->fds[WORKER_TCP], &fds[WORKER_TCP], err))
         return error_wrap(err, "statsd.tcp");
-    if (out->index == 0 && *config->statsd.unix_path &&
-        socket_open_unix(config->statsd.unix_path, &out->unix_fd, err))
+    if (out->index > 0)
+        return 0;
+    if (*config->statsd.unix_path &&
+        socket_open_unix(config->statsd.unix_path, SOCK_DGRAM, &fds[WORKER_UNIX], err))
         return error_wrap(err, "statsd.unix");
+    if (*config->statsd.unix_stream_path &&
+        socket_open_unix(config->statsd.unix_stream_path, SOCK_STREAM, &fds[WORKER_UNIX_STREAM],
+                         err))
+        return error_wrap(err, "statsd.unix_stream");
     return 0;
 }
 
@@ -260,6 +267,7 @@ static void set_profiles(const struct config *config, struct statsd_profile *out
         [WORKER_UDP] = config->statsd.udp_profile,
         [WORKER_TCP] = config->statsd.tcp_profile,
         [WORKER_UNIX] = config->statsd.unix_profile,
+        [WORKER_UNIX_STREAM] = config->statsd.unix_profile,
     };
     for (int i = 0; i < WORKER_TRANSPORT_COUNT; i++) {
         int64_t dialect = chosen[i] == PROFILE_DEFAULT ? config->statsd.profile : chosen[i] - 1;
@@ -274,7 +282,8 @@ static void set_profiles(const struct config *config, struct statsd_profile *out
 static size_t worker_count(const struct config *config)
 {
     int64_t wanted = config->statsd.workers;
-    if (!*config->statsd.udp && !*config->statsd.tcp && !*config->statsd.unix_path)
+    if (!*config->statsd.udp && !*config->statsd.tcp && !*config->statsd.unix_path &&
+        !*config->statsd.unix_stream_path)
         return 0;
     if (wanted <= 0)
         wanted = sysconf(_SC_NPROCESSORS_ONLN);
@@ -283,10 +292,9 @@ static size_t worker_count(const struct config *config)
 
 static void close_sockets(const struct worker_options *options)
 {
-    const int fds[] = {options->udp_fd, options->tcp_fd, options->unix_fd};
-    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+    for (size_t i = 0; i < WORKER_TRANSPORT_COUNT; i++)
+        if (options->fds[i] >= 0)
+            close(options->fds[i]);
 }
 
 static int open_workers(struct ingest *ingest, struct error *err)
@@ -298,9 +306,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
     ingest->replies = queue_new(2 * WORKERS_MAX, NULL, NULL);
     for (; opened < count && status == 0; opened++) {
         options[opened] = (struct worker_options){
-            .udp_fd = -1,
-            .tcp_fd = -1,
-            .unix_fd = -1,
+            .fds = {-1, -1, -1, -1},
             .connection_max = config->statsd.connection_max,
             .intake = {.entries_max = (size_t)config->limits.series,
                        .key_bytes_max = KEY_BYTES_MAX,
@@ -315,8 +321,8 @@ static int open_workers(struct ingest *ingest, struct error *err)
         status = open_sockets(config, &options[0], &options[opened], err);
     }
     if (count && !status) {
-        ingest->udp_port = socket_port(options[0].udp_fd);
-        ingest->tcp_port = socket_port(options[0].tcp_fd);
+        ingest->udp_port = socket_port(options[0].fds[WORKER_UDP]);
+        ingest->tcp_port = socket_port(options[0].fds[WORKER_TCP]);
     }
     for (size_t i = 0; i < opened; i++) {
         if (status)
@@ -394,6 +400,8 @@ void ingest_close(struct ingest *ingest)
         worker_free(ingest->workers[i]);
     if (*ingest->parts.config->statsd.unix_path && ingest->worker_count)
         unlink(ingest->parts.config->statsd.unix_path);
+    if (*ingest->parts.config->statsd.unix_stream_path && ingest->worker_count)
+        unlink(ingest->parts.config->statsd.unix_stream_path);
     queue_free(ingest->replies);
     queue_free(ingest->control);
     free(ingest);

@@ -32,6 +32,7 @@
 #define NAP_US           500
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 #define TCP_LINE_MAX     8192
+#define STREAM_LINE_MAX  (65536 + 64)
 
 enum {
     WORKER_CONNECTIONS, /* TCP_METRIC_COUNT rows */
@@ -59,7 +60,7 @@ enum {
 static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
     [WORKER_CONNECTIONS + TCP_OPEN] = {.name = "lapwing_statsd_connections",
                                        .kind = METRIC_GAUGE,
-                                       .help = "Open TCP connections."},
+                                       .help = "Open connections, over TCP and unix streams."},
     [WORKER_CONNECTIONS + TCP_ACCEPTED] = {.name = "lapwing_statsd_connections_total",
                                            .help = "TCP connections accepted."},
     [WORKER_CONNECTIONS + TCP_REFUSED] = {.name = "lapwing_statsd_connections_refused_total",
@@ -106,7 +107,11 @@ struct worker {
     pthread_t thread;
     struct event_base *base;
     struct event *udp_event, *unix_event, *wake_event;
-    struct tcp_lines *tcp;
+    struct stream {
+        struct worker *worker;
+        enum worker_transport transport;
+        struct tcp_lines *lines;
+    } streams[WORKER_TRANSPORT_COUNT]; /* TCP and unix streams */
     struct udp_receiver *receiver;
     struct intake *intake;
     struct notices *notices;
@@ -220,8 +225,9 @@ static void take_lines(struct worker *worker, enum worker_transport transport, s
 
 static void on_lines(void *arg, struct slice lines)
 {
-    struct worker *worker = arg;
-    take_lines(worker, WORKER_TCP, lines);
+    const struct stream *stream = arg;
+    struct worker *worker = stream->worker;
+    take_lines(worker, stream->transport, lines);
     add_batch(worker);
     publish(worker);
 }
@@ -272,9 +278,10 @@ static void on_unix(evutil_socket_t fd, short events, void *arg)
 
 static void look_at_kernel_drops(struct worker *worker)
 {
-    if (worker->options.udp_fd < 0)
+    int fd = worker->options.fds[WORKER_UDP];
+    if (fd < 0)
         return;
-    uint32_t drops = udp_kernel_drops(worker->options.udp_fd);
+    uint32_t drops = udp_kernel_drops(fd);
     metric_add(&worker_metrics[WORKER_KERNEL_DROPS], (uint32_t)(drops - worker->kernel_drops));
     worker->kernel_drops = drops;
 }
@@ -282,8 +289,11 @@ static void look_at_kernel_drops(struct worker *worker)
 /* --- life --- */
 
 /* Reads what the kernel holds; it takes no more, so this ends. */
-static void drain(struct worker *worker, int fd, enum worker_transport transport)
+static void drain(struct worker *worker, enum worker_transport transport)
 {
+    int fd = worker->options.fds[transport];
+    if (fd < 0)
+        return;
     socket_shut(fd);
     while (receive(worker, fd, transport) > 0)
         continue;
@@ -307,20 +317,23 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
         event_base_loopbreak(worker->base);
 }
 
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     event_base_dispatch(worker->base);
-    tcp_lines_close(worker->tcp);
-    if (worker->options.unix_fd >= 0) {
-        drain(worker, worker->options.unix_fd, WORKER_UNIX);
-        close(worker->options.unix_fd);
-    }
-    if (worker->options.udp_fd >= 0) {
-        drain(worker, worker->options.udp_fd, WORKER_UDP);
-        look_at_kernel_drops(worker); /* also those since the socket was shut */
-        close(worker->options.udp_fd);
-    }
+    tcp_lines_close(worker->streams[WORKER_TCP].lines);
+    tcp_lines_close(worker->streams[WORKER_UNIX_STREAM].lines);
+    drain(worker, WORKER_UNIX);
+    drain(worker, WORKER_UDP);
+    look_at_kernel_drops(worker); /* also those since the socket was shut */
+    close_fd(worker->options.fds[WORKER_UNIX]);
+    close_fd(worker->options.fds[WORKER_UDP]);
     return NULL;
 }
 
@@ -347,6 +360,25 @@ static struct event *watch(struct worker *worker, int fd, event_callback_fn on_r
     return event;
 }
 
+static void listen_stream(struct worker *worker, enum worker_transport transport)
+{
+    struct stream *stream = &worker->streams[transport];
+    bool packets = transport == WORKER_UNIX_STREAM;
+    int fd = worker->options.fds[transport];
+    if (fd < 0)
+        return;
+    *stream = (struct stream){worker, transport, NULL};
+    stream->lines = tcp_lines_open(worker->base, fd,
+                                   &(struct tcp_options){
+                                       .connection_max = worker->options.connection_max,
+                                       .line_max = packets ? STREAM_LINE_MAX : TCP_LINE_MAX,
+                                       .packets = packets,
+                                       .metrics = &worker_metrics[WORKER_CONNECTIONS],
+                                       .lines = on_lines,
+                                       .arg = stream,
+                                   });
+}
+
 struct worker *worker_start(const struct worker_options *options)
 {
     struct worker *worker = alloc_zeroed(1, sizeof *worker);
@@ -360,17 +392,10 @@ struct worker *worker_start(const struct worker_options *options)
     if (worker->wake_fd < 0)
         abort();
     worker->wake_event = watch(worker, worker->wake_fd, on_wake);
-    worker->udp_event = watch(worker, options->udp_fd, on_udp);
-    worker->unix_event = watch(worker, options->unix_fd, on_unix);
-    if (options->tcp_fd >= 0)
-        worker->tcp = tcp_lines_open(worker->base, options->tcp_fd,
-                                     &(struct tcp_options){
-                                         .connection_max = options->connection_max,
-                                         .line_max = TCP_LINE_MAX,
-                                         .metrics = &worker_metrics[WORKER_CONNECTIONS],
-                                         .lines = on_lines,
-                                         .arg = worker,
-                                     });
+    worker->udp_event = watch(worker, options->fds[WORKER_UDP], on_udp);
+    worker->unix_event = watch(worker, options->fds[WORKER_UNIX], on_unix);
+    listen_stream(worker, WORKER_TCP);
+    listen_stream(worker, WORKER_UNIX_STREAM);
     if (pthread_create(&worker->thread, NULL, worker_main, worker))
         abort();
     char name[16];

@@ -1,7 +1,7 @@
 /* worker: one thread from its sockets to its aggregation table.
  *
  * Each worker has an event loop, a UDP socket and a TCP listener of its own on the shared
- * addresses (SO_REUSEPORT), and a table of its own. The first also serves the unix socket.
+ * addresses (SO_REUSEPORT), and a table of its own. The first also serves the unix sockets.
  * Threads: open, request_swap, stop, free: the owner. The table: see server/ingest/intake.h.
  */
 #ifndef SERVER_INGEST_WORKER_H
@@ -13,12 +13,18 @@
 
 struct worker;
 
-enum worker_transport { WORKER_UDP, WORKER_TCP, WORKER_UNIX, WORKER_TRANSPORT_COUNT };
+enum worker_transport {
+    WORKER_UDP,
+    WORKER_TCP,
+    WORKER_UNIX,
+    WORKER_UNIX_STREAM,
+    WORKER_TRANSPORT_COUNT,
+};
 
 struct worker_options {
     struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
-    int udp_fd, tcp_fd, unix_fd; /* bound, -1 = none; the worker takes them over */
-    int64_t connection_max;      /* TCP, over all workers */
+    int fds[WORKER_TRANSPORT_COUNT]; /* bound, -1 = none; the worker takes them over */
+    int64_t connection_max;          /* TCP and unix streams, over all workers */
     struct intake_options intake;
     struct writer *writer;     /* of events and samples with a time */
     struct registry *registry; /* for the writer; both must outlive the worker */

@@ -45,7 +45,7 @@ static int open_bound(const struct sockaddr *address, socklen_t len, int type, b
     int fd = socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if (type == SOCK_STREAM)
+    if (type == SOCK_STREAM && address->sa_family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
@@ -96,27 +96,55 @@ int socket_open_again(int fd, int type, int *out, struct error *err)
     return 0;
 }
 
-int socket_open_unix(const char *path, int *fd, struct error *err)
+/* True when nothing is at the path, or a socket that nobody has open any more, which is removed. */
+static bool clear_path(const struct sockaddr_un *address, int type)
+{
+    struct stat at_path;
+    if (lstat(address->sun_path, &at_path))
+        return errno == ENOENT;
+    errno = EEXIST;
+    if (!S_ISSOCK(at_path.st_mode))
+        return false;
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    bool stale = connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+                 errno == ECONNREFUSED;
+    close(fd);
+    errno = EADDRINUSE;
+    return stale && unlink(address->sun_path) == 0;
+}
+
+int socket_open_unix(const char *path, int type, int *fd, struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat at_path;
+    *fd = -1;
     if (strlen(path) >= sizeof address.sun_path)
         return error_set(err, ERROR_BAD_DATA, "the socket path %s is longer than %zu bytes", path,
                          sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, strlen(path) + 1);
-    if (stat(path, &at_path) == 0 && S_ISSOCK(at_path.st_mode))
-        unlink(path);
-    *fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (*fd >= 0 && bind(*fd, (const struct sockaddr *)&address, sizeof address) == 0)
-        return 0;
-    error_set(err, ERROR_UNAVAILABLE, "cannot listen on %s: %s", path, strerror(errno));
-    if (*fd >= 0)
-        close(*fd);
-    return -1;
+    if (clear_path(&address, type))
+        *fd = open_bound((const struct sockaddr *)&address, sizeof address, type, false);
+    if (*fd < 0)
+        return error_set(err, ERROR_UNAVAILABLE, "cannot listen on %s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* The kernel filters no unix streams, but it can close one end of them. */
+static bool is_unix_stream(int fd)
+{
+    int domain = 0, type = 0;
+    socklen_t len = sizeof domain;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
 void socket_shut(int fd)
 {
+    if (is_unix_stream(fd)) {
+        shutdown(fd, SHUT_RD);
+        return;
+    }
     struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
     const struct sock_fprog program = {1, &drop_all};
     setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);

@@ -12,8 +12,9 @@
 MUST_USE int socket_open(const char *address, int type, int *fd, struct error *err);
 /* One more socket on the address of `fd`, which must be of the same type (SO_REUSEPORT). */
 MUST_USE int socket_open_again(int fd, int type, int *out, struct error *err);
-/* A datagram socket at this path; a stale file in its place is removed. */
-MUST_USE int socket_open_unix(const char *path, int *fd, struct error *err);
+/* A socket at this path; type as above. What a process that has ended left there is removed; a socket
+ * that somebody listens on, or a file of any other kind, is not. */
+MUST_USE int socket_open_unix(const char *path, int type, int *fd, struct error *err);
 /* For a stop without loss. From now on the kernel drops what arrives at this socket: datagrams it
  * counts, a TCP sender keeps. What it holds already can still be read. */
 void socket_shut(int fd);

@@ -7,6 +7,9 @@
  * dropped and the rest of its line skipped up to the next LF. When descriptors run out, accepting
  * pauses for a moment instead of spinning on an event that cannot be served.
  *
+ *   packets  [ 12 0 0 0 api:1|c\nb:2|c ][ 5 0 0 0 a:1|c ][ 9 0 ...    where the listener takes both,
+ *            the first four bytes of a connection tell
+ *
  * At close a connection is read until nothing waits, which is all when its peer has closed before
  * us. For the others the kernel is then told to take nothing more, and read empty once again: so
  * all that it ever acknowledged is here, and the sender still holds the rest when the reset
@@ -14,6 +17,7 @@
  */
 #include "server/net/tcp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -22,13 +26,18 @@
 
 #include "server/net/socket.h"
 #include "storage/base/alloc.h"
+#include "storage/base/buffer.h"
 
 #define READ_BYTES        65536
+#define LENGTH_BYTES      4
+#define PACKET_MAX        65535
 #define READS_PER_EVENT   4
 #define DRAIN_READS_MAX   4096 /* a connection at close: 256 MiB */
 #define ACCEPT_PAUSE_US   100000
 #define ACCEPTS_AT_CLOSE  4096
 #define ACCEPTS_PER_EVENT 64
+
+enum framing { FRAMING_UNKNOWN, FRAMING_LINES, FRAMING_PACKETS };
 
 struct connection {
     struct tcp_lines *owner;
@@ -36,6 +45,7 @@ struct connection {
     struct event *event;
     int fd;
     bool skipping; /* the rest of a line that was too long */
+    enum framing framing;
     char *tail;
     size_t tail_len;
 };
@@ -58,8 +68,10 @@ static void count(struct tcp_lines *tcp, enum tcp_metric which, int64_t n)
 static void connection_close(struct connection *connection)
 {
     struct tcp_lines *tcp = connection->owner;
-    if (connection->tail_len)
+    if (connection->tail_len && connection->framing == FRAMING_LINES)
         tcp->options.lines(tcp->options.arg, slice_make(connection->tail, connection->tail_len));
+    else if (connection->tail_len)
+        count(tcp, TCP_LINES_TOO_LONG, 1); /* longer than what came: half a packet */
     *connection->link = connection->next;
     if (connection->next)
         connection->next->link = connection->link;
@@ -70,10 +82,10 @@ static void connection_close(struct connection *connection)
     count(tcp, TCP_OPEN, -1);
 }
 
-/* Keeps the unfinished line for the next read. */
+/* Keeps the unfinished line or packet for the next read. */
 static void keep_tail(struct connection *connection, struct slice tail)
 {
-    if (tail.len > connection->owner->options.line_max) {
+    if (connection->framing == FRAMING_LINES && tail.len > connection->owner->options.line_max) {
         count(connection->owner, TCP_LINES_TOO_LONG, 1);
         connection->skipping = true;
         tail.len = 0;
@@ -88,7 +100,34 @@ static void keep_tail(struct connection *connection, struct slice tail)
     connection->tail_len = tail.len;
 }
 
-static void deliver(struct connection *connection, struct slice bytes)
+/* Delivers the whole packets. False: this is no length, and nothing after it can be read. */
+static bool deliver_packets(struct connection *connection, struct slice bytes)
+{
+    struct tcp_lines *tcp = connection->owner;
+    while (bytes.len >= LENGTH_BYTES) {
+        struct slice packet, after = bytes;
+        uint32_t len;
+        if (!bytes_cut_u32le(&after, &len) || len > PACKET_MAX)
+            return false;
+        if (!bytes_cut_slice(&after, len, &packet))
+            break;
+        tcp->options.lines(tcp->options.arg, packet);
+        bytes = after;
+    }
+    keep_tail(connection, bytes);
+    return true;
+}
+
+static enum framing framing_of(const struct tcp_lines *tcp, struct slice bytes)
+{
+    if (!tcp->options.packets)
+        return FRAMING_LINES;
+    if (bytes.len < LENGTH_BYTES)
+        return memchr(bytes.at, '\n', bytes.len) ? FRAMING_LINES : FRAMING_UNKNOWN;
+    return bytes.at[2] == 0 && bytes.at[3] == 0 ? FRAMING_PACKETS : FRAMING_LINES;
+}
+
+static void deliver_lines(struct connection *connection, struct slice bytes)
 {
     struct tcp_lines *tcp = connection->owner;
     struct slice skipped;
@@ -104,6 +143,24 @@ static void deliver(struct connection *connection, struct slice bytes)
     keep_tail(connection, slice_skip(bytes, whole));
 }
 
+/* False when the connection is of no more use. */
+static bool deliver(struct connection *connection, struct slice bytes)
+{
+    if (connection->framing == FRAMING_UNKNOWN)
+        connection->framing = framing_of(connection->owner, bytes);
+    switch (connection->framing) {
+    case FRAMING_UNKNOWN:
+        keep_tail(connection, bytes);
+        break;
+    case FRAMING_LINES:
+        deliver_lines(connection, bytes);
+        break;
+    case FRAMING_PACKETS:
+        return deliver_packets(connection, bytes);
+    }
+    return true;
+}
+
 /* The number of bytes read; 0: nothing waits, -1: the peer has closed or failed. */
 static ssize_t read_once(struct connection *connection)
 {
@@ -117,8 +174,7 @@ static ssize_t read_once(struct connection *connection)
         return n < 0 && errno == EAGAIN ? 0 : -1;
     if (kept)
         memcpy(scratch, connection->tail, kept);
-    deliver(connection, slice_make(scratch, kept + (size_t)n));
-    return n;
+    return deliver(connection, slice_make(scratch, kept + (size_t)n)) ? n : -1;
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *arg)
@@ -192,6 +248,7 @@ struct tcp_lines *tcp_lines_open(struct event_base *base, int owned_fd,
     tcp->options = *options;
     tcp->base = base;
     tcp->fd = owned_fd;
+    assert(!options->packets || options->line_max >= PACKET_MAX + LENGTH_BYTES);
     tcp->scratch = alloc_resize(NULL, options->line_max + READ_BYTES, 1);
     tcp->accept_event = event_new(base, owned_fd, EV_READ | EV_PERSIST, on_connection, tcp);
     tcp->resume_event = event_new(base, -1, 0, on_resume, tcp);

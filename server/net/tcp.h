@@ -1,4 +1,4 @@
-/* tcp: a listener whose connections carry lines.
+/* tcp: a listener whose connections carry lines, or packets of lines with their length before them.
  *
  * Hands whole lines to the owner, as many at once as one read gave; a last line without its LF
  * counts when the peer closes. A line that is longer than line_max before its LF has come is
@@ -21,7 +21,10 @@ enum tcp_metric { TCP_OPEN, TCP_ACCEPTED, TCP_REFUSED, TCP_LINES_TOO_LONG, TCP_M
 
 struct tcp_options {
     int64_t connection_max;
-    size_t line_max; /* bytes */
+    size_t line_max; /* bytes; of packets at least 65,535 */
+    /* A connection that begins with a length has packets: 4 bytes, little-endian, at most 65,535, so
+     * that two of its bytes are zero, as in no line. */
+    bool packets;
     struct metric *metrics;
     /* One or more whole lines, each ended by LF but perhaps the last. Valid during the call. */
     void (*lines)(void *arg, struct slice lines);

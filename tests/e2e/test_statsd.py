@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
 
 from conftest import await_
@@ -169,6 +170,40 @@ def test_unix_socket(lapwing, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
         local.sendto(b"local:3|c", path)
     assert await_(lambda: server.value("local")) == 3
+
+
+def test_unix_streams_carry_lines_and_packets(lapwing, tmp_path):
+    path = str(tmp_path / "stream.sock")
+    config = ('statsd: {udp: "127.0.0.1:0", tcp: "127.0.0.1:0", flush_interval: 1s, '
+              f'unix_stream: "{path}", unix_profile: dogstatsd}}')
+    server = lapwing(config)
+    with socket.socket(socket.AF_UNIX) as lines, socket.socket(socket.AF_UNIX) as packets:
+        lines.connect(path)
+        packets.connect(path)
+        lines.sendall(b"stream:1|c\nstream:2|c\nsigned:5|g\n")
+        for packet in (b"stream:4|c\nstream:8:16|c\n", b"signed:-3|g", b""):
+            packets.sendall(struct.pack("<I", len(packet)) + packet)
+        assert await_(lambda: server.value("stream")) == 31
+        assert server.value("signed") == -3
+        packets.sendall(struct.pack("<I", 10) + b"stream:32|c"[:10])
+        assert server.metric("lapwing_statsd_connections") == 2
+        server.kill()
+    server.start()  # what the last one left at the path is no obstacle
+    with socket.socket(socket.AF_UNIX) as packets:
+        packets.connect(path)
+        packets.sendall(struct.pack("<I", 10) + b"after:64|c")
+        assert await_(lambda: server.value("after")) == 64
+    assert server.terminate() == 0
+    assert not os.path.exists(path)
+
+
+def test_udp_over_ipv6(lapwing):
+    server = lapwing('statsd: {udp: "[::1]:0", tcp: "[::1]:0", flush_interval: 1s}')
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
+        udp.sendto(b"six:6|c", ("::1", server.ports["statsd_udp"]))
+    with socket.create_connection(("::1", server.ports["statsd_tcp"])) as tcp:
+        tcp.sendall(b"six:7|c\n")
+    assert await_(lambda: server.value("six") == 13)
 
 
 def test_a_malformed_line_drops_only_itself(lapwing):

@@ -39,9 +39,12 @@ static void open_server(struct server *server)
     struct error err = {0};
     struct registry_options registry = {
         .idle_timeout_ms = DAY_MS, .series_max = 1000, .flush_interval_ms = 100};
-    *server = (struct server){
-        .config.statsd = {.udp = "", .tcp = "", .unix_path = "", .flush_interval_ms = 100},
-        .config.limits.query_memory_bytes = 64 << 20};
+    *server = (struct server){.config.statsd = {.udp = "",
+                                                .tcp = "",
+                                                .unix_path = "",
+                                                .unix_stream_path = "",
+                                                .flush_interval_ms = 100},
+                              .config.limits.query_memory_bytes = 64 << 20};
     clock_set_ms(0);
     server->store = open_with((struct store_options){.retention_raw_ms = 30 * DAY_MS});
     server->writer = writer_start(server->store, 64);

@@ -52,6 +52,26 @@ static int set_up(void **state)
     return 0;
 }
 
+/* The same listener, for packets too. */
+static int set_up_packets(void **state)
+{
+    struct error err;
+    int fd;
+    set_up(state);
+    struct fixture *fixture = *state;
+    tcp_lines_close(fixture->tcp);
+    assert_int_equal(socket_open("127.0.0.1:0", SOCK_STREAM, &fd, &err), 0);
+    fixture->port = socket_port(fd);
+    fixture->tcp = tcp_lines_open(fixture->base, fd,
+                                  &(struct tcp_options){.connection_max = 3,
+                                                        .line_max = 65600,
+                                                        .packets = true,
+                                                        .metrics = fixture->metrics,
+                                                        .lines = on_lines,
+                                                        .arg = fixture});
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
@@ -206,6 +226,58 @@ static void close_lets_senders_finish(void **state)
     assert_int_equal(delivered, written);
 }
 
+static void packets_come_in_any_pieces(void **state)
+{
+    struct fixture *fixture = *state;
+    const char bytes[] = "\x05\0\0\0a:1|c\x0b\0\0\0b:1|c\nb:2|c\0\0\0\0\x05\0\0\0d:1|c\x05\0\0\0e:";
+    for (size_t piece = 1; piece < sizeof bytes; piece++) {
+        int fd = dial(fixture);
+        buffer_reset(&fixture->lines);
+        for (size_t at = 0; at < sizeof bytes - 1; at += piece) {
+            size_t left = sizeof bytes - 1 - at, n = left < piece ? left : piece;
+            assert_int_equal(write(fd, bytes + at, n), n);
+            turn(fixture);
+        }
+        close(fd);
+        turn(fixture);
+        assert_true(
+            slice_equal(buffer_slice(&fixture->lines), SLICE("a:1|c$b:1|c\nb:2|c$$d:1|c$")));
+    }
+    /* Half a packet is told. */
+    assert_int_equal(fixture->metrics[TCP_LINES_TOO_LONG].raw, (int64_t)sizeof bytes - 1);
+}
+
+static void lines_and_packets_are_told_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    static char packet[4 + 65535];
+    int lines = dial(fixture), packets = dial(fixture), neither = dial(fixture);
+    assert_int_equal(write(lines, "a\n", 2), 2);
+    assert_int_equal(write(packets, "\x01\0\0\0b", 5), 5);
+    turn(fixture);
+    assert_int_equal(write(lines, "c:1|c\nd", 7), 7);
+    turn(fixture);
+    close(lines);
+    turn(fixture);
+    assert_true(slice_equal(buffer_slice(&fixture->lines), SLICE("a\n$b$c:1|c\n$d$")));
+    memcpy(packet, "\xff\xff\0", 4);
+    memset(packet + 4, 'x', 65535);
+    buffer_reset(&fixture->lines);
+    for (size_t at = 0; at < sizeof packet;) {
+        ssize_t n = write(packets, packet + at, sizeof packet - at);
+        assert_true(n > 0);
+        at += (size_t)n;
+        turn(fixture);
+    }
+    assert_int_equal(fixture->lines.len, 65536);
+    /* A length that is none ends the connection; nothing behind it can be made out. */
+    assert_int_equal(write(packets, "\x01\0\x01\0x", 5), 5);
+    turn(fixture);
+    assert_int_equal(read(packets, packet, 1), 0);
+    close(packets);
+    close(neither);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +288,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_beyond_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(close_reads_what_the_kernel_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(close_lets_senders_finish, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(packets_come_in_any_pieces, set_up_packets, tear_down),
+        cmocka_unit_test_setup_teardown(lines_and_packets_are_told_apart, set_up_packets,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,10 +128,10 @@ static void oversized_unix_datagrams_are_told(void **state)
     char directory[] = "/tmp/udp_test.XXXXXX";
     assert_non_null(mkdtemp(directory));
     snprintf(to.sun_path, sizeof to.sun_path, "%s/statsd.sock", directory);
-    assert_int_equal(socket_open_unix(to.sun_path, &in, &err), 0);
+    assert_int_equal(socket_open_unix(to.sun_path, SOCK_DGRAM, &in, &err), 0);
     close(in);
     /* The stale file is no obstacle. */
-    assert_int_equal(socket_open_unix(to.sun_path, &in, &err), 0);
+    assert_int_equal(socket_open_unix(to.sun_path, SOCK_DGRAM, &in, &err), 0);
     assert_int_equal(connect(out, (const struct sockaddr *)&to, sizeof to), 0);
     assert_int_equal(send(out, bulk, sizeof bulk, 0), sizeof bulk);
     assert_int_equal(send(out, "a:1|c", 5, 0), 5);
@@ -146,11 +146,42 @@ static void oversized_unix_datagrams_are_told(void **state)
     udp_receiver_free(receiver);
 }
 
+static void only_what_is_stale_is_removed(void **state)
+{
+    (void)state;
+    static const int types[] = {SOCK_DGRAM, SOCK_STREAM};
+    char directory[] = "/tmp/udp_test.XXXXXX", path[64];
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/statsd.sock", directory);
+    for (size_t i = 0; i < 2; i++) {
+        struct error err = {0};
+        int fd, other;
+        assert_int_equal(socket_open_unix(path, types[i], &fd, &err), 0);
+        for (size_t k = 0; k < 2; k++) { /* it lives, whatever the other wants it to be */
+            assert_int_equal(socket_open_unix(path, types[k], &other, &err), -1);
+            assert_non_null(strstr(err.text, path));
+            assert_int_equal(access(path, F_OK), 0);
+        }
+        close(fd);
+        assert_int_equal(socket_open_unix(path, types[1 - i], &fd, &err), 0);
+        close(fd);
+    }
+    unlink(path);
+    fclose(fopen(path, "w"));
+    struct error err = {0};
+    int fd;
+    assert_int_equal(socket_open_unix(path, SOCK_DGRAM, &fd, &err), -1);
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_addresses_get_a_sentence),
         cmocka_unit_test(only_the_owner_shares_a_port),
+        cmocka_unit_test(only_what_is_stale_is_removed),
         cmocka_unit_test(brackets_mean_ipv6),
         cmocka_unit_test(batches_keep_order_and_bounds),
         cmocka_unit_test(kernel_drops_are_seen_without_another_datagram),
