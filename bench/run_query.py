@@ -94,7 +94,9 @@ QUERIES = [
           on_grid=True),
     Query("alert", 'avg_over_time(timer{set="day"}[5m]) > 1.05 * '
           'avg_over_time(timer{set="day"}[1h])'),
-    Query("month rate", 'sum by (host) (rate({set="month"}[1h]))', 3600, days=MONTH_DAYS),
+    Query("month rate", 'sum by (host) (rate({__name__=~".*_counter",set="month"}[1h]))', 3600,
+          days=MONTH_DAYS),
+    Query("month max", 'max by (host) (max_over_time({set="month"}[1h]))', 3600, days=MONTH_DAYS),
     Query("month avg", 'avg_over_time({set="month"}[1h])', 3600, days=MONTH_DAYS),
     Query("month instant", 'sum by (host) ({set="month"})', 3600, days=MONTH_DAYS),
 ]

@@ -94,7 +94,8 @@ struct bucket_function {
                       struct point *out); /* the same for histogram series */
     /* Whether `number` can do with these buckets; NULL = always. */
     bool (*fits)(const struct store_buckets *buckets);
-    bool grows; /* with the length of the window */
+    bool grows;       /* with the length of the window */
+    unsigned without; /* columns that `number` does not look at: BUCKETS_... */
 };
 /* False when memory is out. */
 MUST_USE bool bucket_window_make(struct arena *arena, const struct store_buckets *buckets,

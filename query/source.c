@@ -41,15 +41,19 @@ enum source source_choose(const struct source_windows *windows)
     return SOURCE_SAMPLES;
 }
 
-static int read_buckets(struct eval *eval, enum source source, struct store_span span,
-                        struct arena *arena, struct store_buckets *out)
+/* Without the columns that nobody will look at. */
+static int read_buckets(struct reading *reading, struct store_span span, struct store_buckets *out)
 {
-    enum store_tier tier = source == SOURCE_1H ? STORE_1H : STORE_5M;
-    if (source == SOURCE_PIECES)
+    struct eval *eval = reading->eval;
+    struct arena *arena = &reading->scratch.arena;
+    enum store_tier tier = reading->source == SOURCE_1H ? STORE_1H : STORE_5M;
+    if (reading->source == SOURCE_PIECES)
         return store_read_pieces(eval->reader, span, arena, out, eval->err);
     span.start_ms = coarse_border(span.start_ms, tier == STORE_1H ? STORE_1H_MS : STORE_5M_MS);
-    return store_read_buckets(eval->reader, (struct store_tier_span){span, tier}, arena, out,
-                              eval->err);
+    struct store_tier_span of = {span, tier, BUCKETS_ALL & ~BUCKETS_LAST};
+    if (!reading->instant)
+        of.without = reading->function->without;
+    return store_read_buckets(eval->reader, of, arena, out, eval->err);
 }
 
 /* --- reading buckets --- */
@@ -107,7 +111,7 @@ static int reading_buckets(struct reading *reading, const struct store_series *s
         (!reading->instant && !knows_buckets(reading, series->kind)))
         return 0;
     scratch_clear(eval, &reading->scratch);
-    if (read_buckets(eval, reading->source, span, &reading->scratch.arena, &buckets) != 0)
+    if (read_buckets(reading, span, &buckets) != 0)
         return read_failed(eval);
     bool whole = reading->source != SOURCE_5M || buckets.coarse_ms <= STORE_5M_MS;
     if (!whole || !buckets_fit(reading, &buckets))
@@ -149,8 +153,8 @@ static int reading_coarse(struct reading *reading, const struct store_series *se
     span.end_ms = coarse_border(span.end_ms + coarse->width_ms - 1, coarse->width_ms);
     if (span.end_ms > coarse->until_ms)
         span.end_ms = coarse->until_ms;
-    if (store_read_buckets(eval->reader, (struct store_tier_span){span, tier}, arena, &buckets,
-                           eval->err) != 0)
+    if (store_read_buckets(eval->reader, (struct store_tier_span){span, .tier = tier}, arena,
+                           &buckets, eval->err) != 0)
         return read_failed(eval);
     if (!buckets_fit(reading, &buckets))
         return 0;

@@ -76,7 +76,7 @@ static bool lost_before(const struct store_buckets *buckets, size_t i)
 {
     if (buckets->first_histogram)
         return histogram_fell(buckets->last_histogram[i - 1], buckets->first_histogram[i]);
-    return buckets->first[i] < buckets->last[i - 1];
+    return buckets->first && buckets->last && buckets->first[i] < buckets->last[i - 1];
 }
 
 bool bucket_window_make(struct arena *arena, const struct store_buckets *buckets,
@@ -380,22 +380,36 @@ static bool over_quantile(const struct bucket_window *window, struct point *out)
 
 /* --- as the function table names them --- */
 
-const struct bucket_function buckets_avg = {.number = over_avg, .fits = fits_mean};
+#define EDGES (BUCKETS_FIRST | BUCKETS_LAST)
+#define INNER (BUCKETS_EXTREMES | BUCKETS_SUM)
+
+const struct bucket_function buckets_avg = {
+    .number = over_avg, .fits = fits_mean, .without = EDGES};
 const struct bucket_function buckets_count = {
-    .number = over_count, .histogram = over_count, .grows = true};
+    .number = over_count, .histogram = over_count, .grows = true, .without = BUCKETS_ALL};
 const struct bucket_function buckets_delta = {
-    .number = over_delta, .histogram = histogram_delta, .grows = true};
-const struct bucket_function buckets_increase = {
-    .number = over_increase, .histogram = histogram_increase, .fits = fits_drops, .grows = true};
-const struct bucket_function buckets_increase_exact = {
-    .number = over_increase_exact, .histogram = histogram_increase_exact, .fits = fits_drops};
-const struct bucket_function buckets_last = {.number = over_last, .histogram = histogram_last};
-const struct bucket_function buckets_max = {.number = over_max, .histogram = histogram_max};
-const struct bucket_function buckets_min = {.number = over_min, .histogram = histogram_min};
-const struct bucket_function buckets_observed = {.number = over_present,
-                                                 .histogram = histogram_increase_exact};
-const struct bucket_function buckets_present = {.number = over_present, .histogram = over_present};
+    .number = over_delta, .histogram = histogram_delta, .grows = true, .without = INNER};
+const struct bucket_function buckets_increase = {.number = over_increase,
+                                                 .histogram = histogram_increase,
+                                                 .fits = fits_drops,
+                                                 .grows = true,
+                                                 .without = INNER};
+const struct bucket_function buckets_increase_exact = {.number = over_increase_exact,
+                                                       .histogram = histogram_increase_exact,
+                                                       .fits = fits_drops,
+                                                       .without = INNER};
+const struct bucket_function buckets_last = {
+    .number = over_last, .histogram = histogram_last, .without = BUCKETS_FIRST | INNER};
+const struct bucket_function buckets_max = {
+    .number = over_max, .histogram = histogram_max, .without = EDGES | BUCKETS_SUM};
+const struct bucket_function buckets_min = {
+    .number = over_min, .histogram = histogram_min, .without = EDGES | BUCKETS_SUM};
+const struct bucket_function buckets_observed = {
+    .number = over_present, .histogram = histogram_increase_exact, .without = BUCKETS_ALL};
+const struct bucket_function buckets_present = {
+    .number = over_present, .histogram = over_present, .without = BUCKETS_ALL};
 const struct bucket_function buckets_quantile = {.histogram = over_quantile};
 const struct bucket_function buckets_rate = {
-    .number = over_rate, .histogram = histogram_rate, .fits = fits_drops};
-const struct bucket_function buckets_sum = {.number = over_sum, .grows = true};
+    .number = over_rate, .histogram = histogram_rate, .fits = fits_drops, .without = INNER};
+const struct bucket_function buckets_sum = {
+    .number = over_sum, .grows = true, .without = EDGES | BUCKETS_EXTREMES};

@@ -49,6 +49,7 @@ struct bucket_read {
     struct bucket_reader *buckets;
     struct store_span span; /* (start, end] */
     enum store_tier tier;
+    unsigned without;
     struct arena *arena;
     bool thin;      /* only days whose samples have left */
     bool within;    /* less than whole buckets: only samples will do */
@@ -510,6 +511,7 @@ static int read_buckets(struct bucket_read *read, struct error *err)
     read->raw_from = read->raw_until = 0;
     read->placed = STORE_RAW;
     rollup_reset(&read->buckets->rollup, read->histograms, rollup_tier_ms[read->tier]);
+    read->buckets->rollup.without = read->without;
     for (size_t i = 0; i < read->buckets->days; i++)
         if (read_bucket_day(read, i, err))
             return -1;
@@ -519,14 +521,14 @@ static int read_buckets(struct bucket_read *read, struct error *err)
 int store_read_buckets(struct store_reader *reader, struct store_tier_span of, struct arena *arena,
                        struct store_buckets *out, struct error *err)
 {
-    struct bucket_read read = {.reader = reader, .span = of.span, .tier = of.tier, .arena = arena};
+    struct bucket_read read = {
+        .reader = reader, .span = of.span, .tier = of.tier, .without = of.without, .arena = arena};
     assert(of.tier != STORE_RAW && of.span.start_ms % rollup_tier_ms[of.tier] == 0 &&
            of.span.end_ms % rollup_tier_ms[of.tier] == 0);
     *out = (struct store_buckets){0};
     if (read_buckets(&read, err))
         return -1;
-    if (!rollup_copy(&read.buckets->rollup, arena, out))
-        return exhausted(err);
+    rollup_view(&read.buckets->rollup, out);
     out->tiers = read.tiers;
     out->coarse_ms = read.coarse_ms;
     return 0;
@@ -574,8 +576,7 @@ int store_read_pieces(struct store_reader *reader, struct store_span span, struc
         read_part(&read, STORE_5M, last_1h, last_5m, err) ||
         read_part(&read, STORE_5M, last_5m, end, err))
         return -1;
-    if (!rollup_copy(pieces, arena, out))
-        return exhausted(err);
+    rollup_view(pieces, out);
     out->end_ms = out->last_ms;
     out->tiers = read.tiers;
     out->coarse_ms = read.coarse_ms;

@@ -82,6 +82,7 @@ void rollup_reset(struct rollup *rollup, bool histograms, int64_t width_ms)
     rollup->histograms = histograms;
     rollup->has_drop = true;
     rollup->count = rollup->damaged = 0;
+    rollup->without = 0;
     rollup->width_ms = width_ms;
 }
 
@@ -383,39 +384,29 @@ void rollup_remove(struct rollup *rollup, size_t at, size_t count)
     }
 }
 
-bool rollup_copy(const struct rollup *rollup, struct arena *arena, struct store_buckets *out)
+void rollup_view(const struct rollup *rollup, struct store_buckets *out)
 {
-    struct rollup copy = *rollup;
-    for (size_t i = 0; i < ARRAYS; i++) {
-        size_t size = rollup->count * arrays[i].size;
-        void *at = arena_alloc(arena, size);
-        if (!at)
-            return false;
-        if (size)
-            memcpy(at, array_get(rollup, i), size);
-        array_set(&copy, i, at);
-    }
     bool values = !rollup->histograms;
+    unsigned has = BUCKETS_ALL & ~(values ? rollup->without : 0);
     *out = (struct store_buckets){
-        .count = copy.count,
-        .end_ms = copy.end_ms,
-        .counts = copy.counts,
-        .first_ms = copy.first_ms,
-        .last_ms = copy.last_ms,
-        .first = values ? copy.first : NULL,
-        .last = values ? copy.last : NULL,
-        .sum = values ? copy.sum : NULL,
-        .min = copy.min,
-        .max = copy.max,
-        .drop = values && copy.has_drop ? copy.drop : NULL,
-        .ended = copy.ended,
-        .first_histogram = values ? NULL : copy.first_histogram,
-        .last_histogram = values ? NULL : copy.last_histogram,
-        .drop_histogram = values ? NULL : copy.drop_histogram,
-        .sketches = copy.sketched ? copy.sketches : NULL,
-        .damaged = copy.damaged,
+        .count = rollup->count,
+        .end_ms = rollup->end_ms,
+        .counts = rollup->counts,
+        .first_ms = has & BUCKETS_FIRST ? rollup->first_ms : NULL,
+        .last_ms = has & BUCKETS_LAST ? rollup->last_ms : NULL,
+        .first = values && has & BUCKETS_FIRST ? rollup->first : NULL,
+        .last = values && has & BUCKETS_LAST ? rollup->last : NULL,
+        .sum = values && has & BUCKETS_SUM ? rollup->sum : NULL,
+        .min = has & BUCKETS_EXTREMES ? rollup->min : NULL,
+        .max = has & BUCKETS_EXTREMES ? rollup->max : NULL,
+        .drop = values && has & BUCKETS_FIRST && rollup->has_drop ? rollup->drop : NULL,
+        .ended = rollup->ended,
+        .first_histogram = values ? NULL : rollup->first_histogram,
+        .last_histogram = values ? NULL : rollup->last_histogram,
+        .drop_histogram = values ? NULL : rollup->drop_histogram,
+        .sketches = rollup->sketched ? rollup->sketches : NULL,
+        .damaged = rollup->damaged,
     };
-    return true;
 }
 
 void rollup_strike(struct rollup *rollup, size_t at, const struct time_ranges *ranges)

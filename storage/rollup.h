@@ -25,7 +25,8 @@ struct rollup {
     bool sketched; /* sketches are wanted; else codes of buckets are read without them */
     size_t count;
     size_t capacity;
-    size_t damaged; /* chunks that are missing in it */
+    size_t damaged;   /* chunks that are missing in it */
+    unsigned without; /* BUCKETS_...: these columns of values mean nothing */
     int64_t width_ms;
     int64_t *end_ms;
     uint32_t *counts; /* samples that are no stale markers */
@@ -43,7 +44,7 @@ struct rollup {
 
 void rollup_init(struct rollup *rollup);
 void rollup_release(struct rollup *rollup);
-/* Empties it for buckets of that width; keeps the memory. */
+/* Empties it for buckets of that width, with all columns; keeps the memory. */
 void rollup_reset(struct rollup *rollup, bool histograms, int64_t width_ms);
 /* The end of the bucket that a sample at this time, >= 0, falls into. */
 static inline int64_t bucket_end(int64_t time_ms, int64_t width_ms)
@@ -74,8 +75,7 @@ void rollup_add_summary(struct rollup *rollup, int64_t start_ms, int64_t end_ms,
                         const struct chunk_summary *summary);
 /* Takes `count` buckets from `at` on away. */
 void rollup_remove(struct rollup *rollup, size_t at, size_t count);
-/* The buckets in the arena. False when it is exhausted. */
-MUST_USE bool rollup_copy(const struct rollup *rollup, struct arena *arena,
-                          struct store_buckets *out);
+/* The buckets as readers see them, as long as the rollup is not changed. */
+void rollup_view(const struct rollup *rollup, struct store_buckets *out);
 
 #endif

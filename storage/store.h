@@ -242,13 +242,24 @@ struct store_buckets {
     int64_t coarse_ms; /* as of a column */
 };
 
+/* Columns of buckets of values that a reader may do without: they are NULL then. */
+enum {
+    BUCKETS_FIRST = 1, /* first_ms, first, drop */
+    BUCKETS_LAST = 2,  /* last_ms, last */
+    BUCKETS_EXTREMES = 4,
+    BUCKETS_SUM = 8,
+    BUCKETS_ALL = 15,
+};
+
 struct store_tier_span {
     struct store_span span; /* (start, end]; both multiples of the tier's width */
     enum store_tier tier;   /* not STORE_RAW */
+    unsigned without;       /* BUCKETS_... */
 };
 
-/* The buckets of the tier's width with start < end <= end of the span, in the arena: from the rollup
- * where it is there and current, else computed from raw. */
+/* The buckets of the tier's width with start < end <= end of the span: from the rollup where it is
+ * there and current, else computed from raw. They are there until the reader's next read of buckets,
+ * histograms as long as the arena. */
 MUST_USE int store_read_buckets(struct store_reader *reader, struct store_tier_span of,
                                 struct arena *arena, struct store_buckets *out, struct error *err);
 /* The samples of (start, end] in as few summaries as the store has, for one long window: `end_ms` of

@@ -182,8 +182,8 @@ static int compare_tier(struct comparison *c, const struct slot *slot, uint32_t 
     struct store_span span = {id, 0, c->model->now_ms + DAY_MS};
     span.end_ms -= span.end_ms % width;
     arena_reset(&c->arena);
-    if (store_read_buckets(c->reader, (struct store_tier_span){span, tier}, &c->arena, &buckets,
-                           c->err))
+    if (store_read_buckets(c->reader, (struct store_tier_span){span, .tier = tier}, &c->arena,
+                           &buckets, c->err))
         return -1;
     if (buckets.damaged)
         return differs(c, "lost", slot, 0, "a chunk below the buckets is damaged");

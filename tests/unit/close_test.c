@@ -16,7 +16,8 @@ static struct store_buckets read_hours(struct store_reader *reader, uint32_t id,
     struct store_buckets got;
     struct error err = {0};
     struct store_span span = {id, FIRST_DAY, FIRST_DAY + 5 * DAY_MS};
-    if (store_read_buckets(reader, (struct store_tier_span){span, STORE_1H}, arena, &got, &err))
+    if (store_read_buckets(reader, (struct store_tier_span){span, .tier = STORE_1H}, arena, &got,
+                           &err))
         fail_msg("%s", err.text);
     return got;
 }
@@ -152,7 +153,7 @@ static void midnight_alone_gets_fine_buckets_too(void **state)
     struct store_reader *reader = store_reader_new(store);
     for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++) {
         struct store_tier_span span = {{id, FIRST_DAY, FIRST_DAY + 5 * DAY_MS},
-                                       (enum store_tier)tier};
+                                       .tier = (enum store_tier)tier};
         assert_int_equal(store_read_buckets(reader, span, &arena, &got, &err), 0);
         assert_int_equal(got.count, 1);
         assert_int_equal(got.end_ms[0], FIRST_DAY + DAY_MS);

@@ -429,8 +429,8 @@ static size_t count_in_buckets(struct store *store, uint32_t id, int from, int t
     span.end_ms = span.end_ms / STORE_1H_MS * STORE_1H_MS;
     *inside = 0;
     arena_init(&arena, (size_t)1 << 26);
-    if (store_read_buckets(reader, (struct store_tier_span){span, STORE_1H}, &arena, &buckets,
-                           &err))
+    if (store_read_buckets(reader, (struct store_tier_span){span, .tier = STORE_1H}, &arena,
+                           &buckets, &err))
         fail_msg("%s", err.text);
     for (size_t i = 0; i < buckets.count; i++) {
         count += buckets.counts[i];

@@ -191,7 +191,8 @@ static void check_buckets(struct model *model, const struct model_series *series
     rollup_init(&want);
     rollup_reset(&want, series->kind == SERIES_HISTOGRAM, rollup_tier_ms[tier]);
     assert_true(rollup_add_column(&want, &column, arena));
-    if (store_read_buckets(model->reader, (struct store_tier_span){span, tier}, arena, &got, &err))
+    if (store_read_buckets(model->reader, (struct store_tier_span){span, .tier = tier}, arena, &got,
+                           &err))
         fail_msg("%s", err.text);
     assert_int_equal(got.count, want.count);
     for (size_t i = 0; i < want.count; i++)

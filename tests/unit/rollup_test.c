@@ -246,7 +246,7 @@ static void a_copy_has_the_columns_of_its_kind(void **state)
     rollup_init(&rollup);
     rollup_reset(&rollup, false, FINE);
     rollup_add_values(&rollup, (int64_t[]){1, FINE, FINE + 1}, (double[]){5, 3, stale_nan()}, 3);
-    assert_true(rollup_copy(&rollup, &arena, &out));
+    rollup_view(&rollup, &out);
     assert_int_equal(out.count, 2);
     assert_int_equal(out.end_ms[1], 2 * FINE);
     assert_int_equal(out.counts[0], 2);
@@ -255,10 +255,10 @@ static void a_copy_has_the_columns_of_its_kind(void **state)
     assert_true(out.drop[0] == 5 && out.sum[0] == 8 && out.min[0] == 3 && out.max[0] == 5);
     assert_null(out.first_histogram);
     rollup.has_drop = false;
-    assert_true(rollup_copy(&rollup, &arena, &out));
+    rollup_view(&rollup, &out);
     assert_null(out.drop);
     rollup.histograms = true;
-    assert_true(rollup_copy(&rollup, &arena, &out));
+    rollup_view(&rollup, &out);
     assert_null(out.first);
     assert_non_null(out.drop_histogram);
     rollup_release(&rollup);
