@@ -131,7 +131,7 @@ const struct option config_options[] = {
         .fallback = "4",
         .min = 1,
         .max = 64,
-        .help = "Threads that run requests; one slow query occupies one.",
+        .help = "Threads that run requests; queries have others, see limits.query_concurrency.",
     },
     {
         .path = "http.body_max",
@@ -357,6 +357,17 @@ const struct option config_options[] = {
         .help = "Memory for results of range queries, from which a dashboard that asks again gets "
                 "what is "
                 "still right; 0 keeps none.",
+    },
+    {
+        .path = "limits.query_concurrency",
+        .type = OPTION_INT,
+        .offset = AT(limits.query_concurrency),
+        .fallback = "8",
+        .min = 1,
+        .max = 256,
+        .help = "Queries that run at once. Others wait for their turn, as long as "
+                "limits.query_timeout; "
+                "requests that are no queries never wait behind them.",
     },
     {
         .path = "limits.query_timeout",

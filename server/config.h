@@ -56,6 +56,7 @@ struct config {
         int64_t query_samples;
         int64_t query_memory_bytes;
         int64_t query_cache_bytes; /* 0 = none */
+        int64_t query_concurrency;
         int64_t query_timeout_ms;
         int64_t query_threads; /* 0 = one a core */
         int64_t slow_query_ms; /* 0 = none is logged */

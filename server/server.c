@@ -216,6 +216,8 @@ static int open_http(struct server *server, struct error *err)
         .timeout_ms = config->http.timeout_ms,
         .workers = (size_t)config->http.workers,
         .queue_max = HTTP_QUEUE_MAX,
+        .slow_max = (size_t)config->limits.query_concurrency,
+        .slow_wait_ms = config->limits.query_timeout_ms,
     };
     if (http_open(server->base, &options, &server->http, err) != 0)
         return -1;

@@ -436,9 +436,11 @@ static void get_buildinfo(const struct http_request *request, struct http_reply 
         .refuse = http_refuse_text                                                                 \
     }
 
+#define QUERY (HTTP_GET | HTTP_POST | HTTP_SLOW)
+
 const struct http_route loki_routes[] = {
-    ROUTE(HTTP_GET | HTTP_POST, "/loki/api/v1/query_range", get_query_range),
-    ROUTE(HTTP_GET | HTTP_POST, "/loki/api/v1/query", get_query),
+    ROUTE(QUERY, "/loki/api/v1/query_range", get_query_range),
+    ROUTE(QUERY, "/loki/api/v1/query", get_query),
     ROUTE(HTTP_GET | HTTP_POST, "/loki/api/v1/labels", get_labels),
     ROUTE(HTTP_GET | HTTP_POST, "/loki/api/v1/label", get_labels),
     ROUTE(HTTP_GET | HTTP_POST, "/loki/api/v1/label/{name}/values", get_label_values),

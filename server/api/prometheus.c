@@ -109,14 +109,15 @@ static void note_limit(struct query_work *work)
 /* Into the object that render_data closed. */
 static void put_stats(const struct query_work *work, int64_t took_ns, struct buffer *out)
 {
-    double seconds = (double)took_ns / 1e9;
+    double seconds = (double)took_ns / 1e9, waited = (double)work->asked->waited_ns / 1e9;
     out->len--; /* its brace */
     buffer_append_format(out,
-                         ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"execQueueTime\":0,"
+                         ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"execQueueTime\":%.9f,"
                          "\"execTotalTime\":%.9f,\"innerEvalTime\":%.9f,"
                          "\"queryPreparationTime\":0,\"resultSortTime\":0},"
                          "\"samples\":{\"totalQueryableSamples\":%lld,\"peakSamples\":%lld}}}",
-                         seconds, seconds, seconds, (long long)work->result.samples_read,
+                         seconds, waited, seconds + waited, seconds,
+                         (long long)work->result.samples_read,
                          (long long)work->result.samples_read);
 }
 
@@ -273,7 +274,8 @@ static void handle_exemplars(const struct http_request *request, struct http_rep
         .methods = (verbs), .pattern = "/api/v1/" path, .handle = (handler), .cors = true,         \
         .refuse = http_refuse_json                                                                 \
     }
-#define FORM (HTTP_GET | HTTP_POST)
+#define FORM  (HTTP_GET | HTTP_POST)
+#define QUERY (FORM | HTTP_SLOW)
 /* No cors: pages of other origins may read here, but not delete. */
 #define CHANGE(path, handler)                                                                      \
     {                                                                                              \
@@ -282,8 +284,8 @@ static void handle_exemplars(const struct http_request *request, struct http_rep
     }
 
 const struct http_route prometheus_routes[] = {
-    ROUTE(FORM, "query", handle_query),
-    ROUTE(FORM, "query_range", handle_query_range),
+    ROUTE(QUERY, "query", handle_query),
+    ROUTE(QUERY, "query_range", handle_query_range),
     ROUTE(FORM, "query_exemplars", handle_exemplars),
     ROUTE(FORM, "format_query", handle_format_query),
     ROUTE(FORM, "parse_query", handle_parse_query),
@@ -302,11 +304,11 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "alertmanagers", api_get_alertmanagers),
     CHANGE("admin/tsdb/delete_series", api_delete_series),
     CHANGE("admin/tsdb/clean_tombstones", api_clean_tombstones),
-    {.methods = HTTP_POST,
+    {.methods = HTTP_POST | HTTP_SLOW,
      .pattern = "/api/v1/read",
      .handle = api_remote_read,
      .refuse = http_refuse_text},
-    {.methods = FORM,
+    {.methods = QUERY,
      .pattern = "/federate",
      .handle = api_get_federate,
      .refuse = http_refuse_text},

@@ -117,9 +117,10 @@ int http_open(struct event_base *base, const struct http_options *options, struc
               struct error *err)
 {
     struct http_server *http = alloc_zeroed(1, sizeof *http);
-    size_t in_flight_max = options->queue_max + options->workers;
+    size_t in_flight_max = options->queue_max + options->workers + options->slow_max;
     http->base = base;
     http->options = *options;
+    http->options.workers += options->slow_max;
     if (open_listener(http, err) != 0) {
         free(http);
         return -1;
@@ -162,6 +163,7 @@ static void refuse_waiting(struct http_server *http)
 {
     struct error err;
     error_set(&err, ERROR_UNAVAILABLE, "the server is stopping; send the request again later");
+    connections_refuse_waiting(http, &err);
     for (struct exchange *exchange; (exchange = queue_try_pop(http->jobs));) {
         if (exchange->begun)
             exchange->broken = true; /* half of it is sent */

@@ -4,6 +4,10 @@
  * pool of query workers, so they may block on the writer or compute for a while. A handler gets
  * the whole, already decompressed body. Slow or oversized clients cost a bounded amount and never
  * a worker.
+ *
+ * A client that shuts its side down while its request is worked on counts as gone, as with nginx and Go's
+ * server: request->cancelled is set. Work that looks at it ends early; the reply, whatever it is,
+ * is sent all the same to whoever has closed only one half.
  */
 #ifndef SERVER_NET_HTTP_H
 #define SERVER_NET_HTTP_H
@@ -42,6 +46,7 @@ struct http_request {
     struct slice peer;       /* "127.0.0.1" */
     struct arena *arena;     /* lives until the reply is sent */
     _Atomic bool *cancelled; /* nobody waits for the reply any more: end the work */
+    int64_t waited_ns;       /* for a worker's turn; of slow routes */
     void *context;           /* as given to http_add_routes */
 };
 
@@ -68,6 +73,8 @@ struct http_reply {
 
 /* In http_route.methods: a form body is parameters, as it always is where GET works too. */
 #define HTTP_FORM 64u
+/* There, too: it may compute for long. Few of these run at once, the others wait (http_options). */
+#define HTTP_SLOW 128u
 
 struct http_route {
     unsigned methods;    /* enum http_method, or-ed; HEAD comes with GET, OPTIONS with all */
@@ -87,6 +94,10 @@ struct http_options {
     int64_t timeout_ms;
     size_t workers;
     size_t queue_max; /* requests waiting for a worker; beyond it 503 */
+    /* Of slow routes: so many run at once (0 = any), on workers besides those above, so that the rest
+     * never waits behind them; so many wait for their turn, for so long, then 503. */
+    size_t slow_max;
+    int64_t slow_wait_ms;
 };
 
 MUST_USE int http_open(struct event_base *base, const struct http_options *options,

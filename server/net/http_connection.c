@@ -15,6 +15,10 @@
  * it arrives and never allocated by its announced length; all bodies together; a deadline from the
  * first byte that grows only with bytes received; a write timeout without progress.
  *
+ * Requests of slow routes stand in a line (WAIT, between BODY and HANDLE) while slow_max of their kind are
+ * with the workers. The line is this thread's: a timer takes out who waited too long, an end of file
+ * who left.
+ *
  * A connection that dies while a worker has its exchange only clears exchange->connection (main
  * thread); the exchange comes back through `done` and is freed there.
  */
@@ -38,6 +42,7 @@
 #define READ_AHEAD_MAX ((size_t)64 << 10)
 #define BODIES_MAX     16 /* all bodies being held, in units of body_max */
 #define BODY_RATE_MIN  65 /* bytes a millisecond that a body must keep up */
+#define SEND_RATE_MIN  16 /* and those that a client must take of its reply */
 #define LINGER_MS      2000
 
 #define REQUESTS_ROW(code)                                                                         \
@@ -56,6 +61,10 @@ struct metric http_metrics[HTTP_METRIC_COUNT] = {
                              "Time from the first byte of requests to their reply.", 1e-9, 0},
     [HTTP_METRIC_IN_FLIGHT] = {"lapwing_http_in_flight_requests", METRIC_GAUGE, NULL,
                                "Requests waiting for or running on a worker.", 0, 0},
+    [HTTP_METRIC_WAITING] = {"lapwing_http_waiting_requests", METRIC_GAUGE, NULL,
+                             "Queries waiting for their turn (limits.query_concurrency).", 0, 0},
+    [HTTP_METRIC_WAITED_OUT] = {"lapwing_http_waited_out_total", METRIC_COUNTER, NULL,
+                                "Queries refused because their turn did not come in time.", 0, 0},
     [HTTP_METRIC_CONNECTIONS] = {"lapwing_http_connections", METRIC_GAUGE, NULL,
                                  "HTTP connections open.", 0, 0},
     [HTTP_METRIC_REFUSED] = {"lapwing_http_connections_refused_total", METRIC_COUNTER, NULL,
@@ -68,12 +77,13 @@ struct metric http_metrics[HTTP_METRIC_COUNT] = {
                                 "Request bodies being held.", 0, 0},
 };
 
-enum state { READ_HEAD, READ_BODY, HANDLE, STREAM, WRITE, LINGER };
+enum state { READ_HEAD, READ_BODY, WAIT, HANDLE, STREAM, WRITE, LINGER };
 
 /* Thread: main. */
 struct connection {
     struct http_server *http;
     struct connection *next, *previous;
+    struct connection *waiting_next, *waiting_previous; /* in WAIT */
     struct bufferevent *bev;
     struct event *timer;
     struct exchange *exchange; /* from the head's end to the reply */
@@ -82,6 +92,7 @@ struct connection {
     bool close; /* after the reply being written */
     size_t scanned;
     int64_t started_ns; /* first byte of the request; 0 between requests */
+    int64_t waits_ns;   /* in WAIT since */
     int64_t body_seen;  /* bytes on the wire */
     struct http_chunks chunks;
     char peer[64];
@@ -117,17 +128,66 @@ static void count_flight(struct http_server *http, int change)
     metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
 }
 
+/* --- the line of slow requests --- */
+
+static void count_waiting(struct http_server *http, int change)
+{
+    http->slow_waiting += (size_t)change;
+    metric_set(&http_metrics[HTTP_METRIC_WAITING], (int64_t)http->slow_waiting);
+}
+
+static void join_line(struct connection *c)
+{
+    struct http_server *http = c->http;
+    c->state = WAIT;
+    c->waits_ns = clock_monotonic_ns();
+    c->waiting_next = NULL;
+    c->waiting_previous = http->waiting_last;
+    if (http->waiting_last)
+        http->waiting_last->waiting_next = c;
+    else
+        http->waiting_first = c;
+    http->waiting_last = c;
+    count_waiting(http, 1);
+    set_timer(c, http->options.slow_wait_ms);
+}
+
+/* The connection is in WAIT still; the caller moves it on. */
+static void leave_line(struct connection *c)
+{
+    struct http_server *http = c->http;
+    if (c->waiting_previous)
+        c->waiting_previous->waiting_next = c->waiting_next;
+    else
+        http->waiting_first = c->waiting_next;
+    if (c->waiting_next)
+        c->waiting_next->waiting_previous = c->waiting_previous;
+    else
+        http->waiting_last = c->waiting_previous;
+    count_waiting(http, -1);
+}
+
+/* --- the end of a connection --- */
+
+/* Its client went away before the reply was out; once a request. */
+static void note_gone(struct connection *c)
+{
+    if (!c->eof)
+        metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
+}
+
 static void connection_free(struct connection *c)
 {
     struct http_server *http = c->http;
-    if (c->state == STREAM) {
+    if (c->state == WAIT)
+        leave_line(c);
+    if (c->state == STREAM)
         count_flight(http, -1);
-        metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
-    }
+    if (c->state == WAIT || c->state == STREAM || c->state == HANDLE)
+        note_gone(c);
     if (c->state == HANDLE) {
         c->exchange->connection = NULL; /* a worker has it; on_done frees it */
         atomic_store(&c->exchange->cancelled, true);
-        metric_add(&http_metrics[HTTP_METRIC_GONE], 1);
     } else {
         drop_exchange(http, c->exchange);
     }
@@ -201,6 +261,13 @@ static void send_reply(struct connection *c)
         send_body(c);
 }
 
+/* What is being sent holds memory: a client that takes it byte by byte does not get for ever. */
+static void set_send_deadline(struct connection *c)
+{
+    size_t left = evbuffer_get_length(bufferevent_get_output(c->bev));
+    set_timer(c, c->http->options.timeout_ms + (int64_t)left / SEND_RATE_MIN);
+}
+
 /* The exchange has an answer, or a part of it: writes that, and forgets the exchange when it was all. */
 static void reply(struct connection *c)
 {
@@ -213,9 +280,9 @@ static void reply(struct connection *c)
         metric_add(&http_metrics[HTTP_METRIC_1XX + class - 1], 1);
         metric_add(&http_metrics[HTTP_METRIC_SECONDS], clock_monotonic_ns() - c->started_ns);
     }
+    set_send_deadline(c);
     if (c->exchange->more) {
         c->state = STREAM;
-        evtimer_del(c->timer);
         count_flight(c->http, 1); /* keeps its place with the workers */
         return;
     }
@@ -223,7 +290,6 @@ static void reply(struct connection *c)
     drop_exchange(c->http, c->exchange);
     c->exchange = NULL;
     c->state = WRITE;
-    evtimer_del(c->timer);
 }
 
 /* An error before the handler. The rest of the request is not read, hence the close. */
@@ -236,28 +302,61 @@ static void refuse(struct connection *c, int status, enum error_kind kind, const
     reply(c);
 }
 
-static void submit(struct connection *c)
+/* Instead of a handler's answer, to a request that is read whole. */
+static void answer_error(struct connection *c, enum error_kind kind, const char *sentence)
+{
+    struct error err;
+    error_set(&err, kind, "%s", sentence);
+    exchange_refuse(c->exchange, http_status_of(kind), &err);
+    reply(c);
+}
+
+/* To the workers. */
+static void start(struct connection *c)
 {
     struct http_server *http = c->http;
-    struct http_options *options = &http->options;
+    const struct http_options *options = &http->options;
     if (http->in_flight >= options->queue_max + options->workers) {
-        struct error err;
-        error_set(&err, ERROR_UNAVAILABLE, "the server is busy; send the request again later");
-        exchange_refuse(c->exchange, 503, &err);
-        reply(c);
+        answer_error(c, ERROR_UNAVAILABLE, "the server is busy; send the request again later");
         return;
     }
     count_flight(http, 1);
     evtimer_del(c->timer);
     c->state = HANDLE;
+    http->slow_running += c->exchange->slow;
     c->exchange->request.peer = arena_copy(&c->exchange->arena, slice_of_string(c->peer));
     int status = queue_try_push(http->jobs, c->exchange);
     assert(status == 0); /* it holds queue_max + workers */
 }
 
+static void submit(struct connection *c)
+{
+    struct http_server *http = c->http;
+    c->exchange->slow =
+        (c->exchange->route->methods & HTTP_SLOW) != 0 && http->options.slow_max > 0;
+    if (!c->exchange->slow || http->slow_running < http->options.slow_max)
+        start(c);
+    else if (http->slow_waiting < http->options.queue_max)
+        join_line(c);
+    else
+        answer_error(c, ERROR_UNAVAILABLE, "too many queries wait; send the request again later");
+}
+
+/* The first in line, once there is a turn. */
+static void start_waiting(struct http_server *http)
+{
+    while (http->waiting_first && http->slow_running < http->options.slow_max) {
+        struct connection *c = http->waiting_first;
+        leave_line(c);
+        c->exchange->request.waited_ns = clock_monotonic_ns() - c->waits_ns;
+        start(c);
+    }
+}
+
 /* The last part has left: a worker makes the next one. */
 static void ask_part(struct connection *c)
 {
+    evtimer_del(c->timer);
     c->state = HANDLE;
     int status = queue_try_push(c->http->jobs, c->exchange);
     assert(status == 0); /* it has been in flight all the time */
@@ -446,13 +545,29 @@ static void on_write(struct bufferevent *bev, void *arg)
         connection_free(c);
 }
 
+/* Nobody waits for work that has not been done; what is answered already may still be read. */
+static void end_of_input(struct connection *c)
+{
+    bool waits = c->state == WAIT, worked_on = c->state == HANDLE && !c->exchange->begun;
+    if (waits || worked_on)
+        note_gone(c);
+    c->eof = true;
+    if (worked_on)
+        atomic_store(&c->exchange->cancelled, true);
+    if (!waits)
+        return;
+    leave_line(c);
+    answer_error(c, ERROR_CANCELED, "the query was cancelled: nobody waits for it any more");
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct connection *c = arg;
     (void)bev;
-    bool answering = c->state == HANDLE || c->state == STREAM || c->state == WRITE;
+    bool answering =
+        c->state == WAIT || c->state == HANDLE || c->state == STREAM || c->state == WRITE;
     if ((what & BEV_EVENT_EOF) && answering) {
-        c->eof = true; /* a half-closed client still reads its reply */
+        end_of_input(c);
         return;
     }
     if (what & BEV_EVENT_TIMEOUT)
@@ -466,24 +581,41 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     bool idle = c->state == READ_HEAD && !c->started_ns;
-    if (!idle && c->state != LINGER)
+    if (!idle && c->state != LINGER && c->state != WAIT)
         metric_add(&http_metrics[HTTP_METRIC_TIMEOUTS], 1);
-    if (c->state == READ_BODY)
+    if (c->state == WAIT) {
+        metric_add(&http_metrics[HTTP_METRIC_WAITED_OUT], 1);
+        leave_line(c);
+        answer_error(c, ERROR_TIMEOUT, "query timed out in query queue");
+    } else if (c->state == READ_BODY) {
         refuse(c, 408, ERROR_TIMEOUT, "the body took too long to arrive");
-    else
+    } else {
         connection_free(c);
+    }
 }
 
 void connection_take_back(struct http_server *http, struct exchange *exchange)
 {
     struct connection *c = exchange->connection;
     count_flight(http, -1);
+    http->slow_running -= exchange->slow;
+    exchange->slow = false; /* further parts of its answer are made as others come */
     if (!c) {
         drop_exchange(http, exchange);
     } else if (exchange->broken) {
         c->state = WRITE; /* the exchange is ours again */
         connection_free(c);
     } else {
+        reply(c);
+    }
+    start_waiting(http);
+}
+
+void connections_refuse_waiting(struct http_server *http, const struct error *err)
+{
+    for (struct connection *c; (c = http->waiting_first);) {
+        leave_line(c);
+        exchange_refuse(c->exchange, http_status_of(err->kind), err);
         reply(c);
     }
 }

@@ -24,6 +24,8 @@ enum http_metric {
     HTTP_METRIC_5XX,
     HTTP_METRIC_SECONDS,
     HTTP_METRIC_IN_FLIGHT,
+    HTTP_METRIC_WAITING,
+    HTTP_METRIC_WAITED_OUT,
     HTTP_METRIC_CONNECTIONS,
     HTTP_METRIC_REFUSED,
     HTTP_METRIC_TIMEOUTS,
@@ -46,6 +48,9 @@ struct http_server {
     int64_t connection_count;
     int64_t body_bytes;
     size_t in_flight; /* exchanges with the workers, waiting ones included */
+    /* Slow routes: those with the workers, and connections whose requests wait for a turn. */
+    size_t slow_running, slow_waiting;
+    struct connection *waiting_first, *waiting_last;
     bool draining;
     struct http_table tables[HTTP_TABLES_MAX];
     size_t table_count;
@@ -58,6 +63,8 @@ struct http_server {
 void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len);
 /* A worker is done with it: sends the reply, or frees it when the client has gone. */
 void connection_take_back(struct http_server *http, struct exchange *exchange);
+/* Answers all requests that wait for a turn. */
+void connections_refuse_waiting(struct http_server *http, const struct error *err);
 /* Frees the connections that are between requests or already answered; true when others are left. */
 bool connections_settle(struct http_server *http);
 void connections_free_all(struct http_server *http);
