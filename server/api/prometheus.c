@@ -12,13 +12,17 @@
  */
 #include "server/api/prometheus.h"
 
+#include <stdlib.h>
+
 #include "query/cached.h"
 #include "query/render.h"
 #include "server/api/prometheus_request.h"
+#include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
 
-#define TRUNCATED "results truncated due to limit"
+#define PIECE_BYTES ((size_t)512 << 10) /* of a large answer */
+#define TRUNCATED   "results truncated due to limit"
 
 struct query_work {
     const struct prometheus_api *api;
@@ -28,20 +32,27 @@ struct query_work {
     struct plan *plan;
     struct promql_request request;
     struct promql_result result;
-    size_t limit; /* series in the answer, 0 = all */
-    bool stats;   /* asked for */
+    struct render render;
+    int64_t took_ns; /* evaluating it */
+    size_t limit;    /* series in the answer, 0 = all */
+    bool stats;      /* asked for */
 };
 
-static void work_init(struct query_work *work, const struct http_request *request)
+static struct query_work *work_new(const struct http_request *request)
 {
+    struct query_work *work = alloc_zeroed(1, sizeof *work);
     *work = (struct query_work){.api = request->context, .asked = request, .text = SLICE("")};
     arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
+    return work;
 }
 
-static void work_release(struct query_work *work)
+static void work_free(void *arg)
 {
+    struct query_work *work = arg;
+    render_release(&work->render);
     plan_release(work->plan);
     arena_release(&work->arena);
+    free(work);
 }
 
 static int read_query(const struct http_request *request, struct query_work *work,
@@ -107,9 +118,9 @@ static void note_limit(struct query_work *work)
 }
 
 /* Into the object that render_data closed. */
-static void put_stats(const struct query_work *work, int64_t took_ns, struct buffer *out)
+static void put_stats(const struct query_work *work, struct buffer *out)
 {
-    double seconds = (double)took_ns / 1e9, waited = (double)work->asked->waited_ns / 1e9;
+    double seconds = (double)work->took_ns / 1e9, waited = (double)work->asked->waited_ns / 1e9;
     out->len--; /* its brace */
     buffer_append_format(out,
                          ",\"stats\":{\"timings\":{\"evalTotalTime\":%.9f,\"execQueueTime\":%.9f,"
@@ -119,6 +130,22 @@ static void put_stats(const struct query_work *work, int64_t took_ns, struct buf
                          seconds, waited, seconds + waited, seconds,
                          (long long)work->result.samples_read,
                          (long long)work->result.samples_read);
+}
+
+/* The next piece of an answer that api_begin has opened; 1: more follow. Large ones are sent while they
+ * are printed, so that there is never more of one than a piece. */
+static int put_piece(void *arg, struct buffer *out)
+{
+    struct query_work *work = arg;
+    const struct promql_result *result = &work->result;
+    if (render_some(&work->render, PIECE_BYTES, out))
+        return 1;
+    if (work->stats)
+        put_stats(work, out);
+    put_notes("warnings", result->warnings, result->warning_count, out);
+    put_notes("infos", result->infos, result->info_count, out);
+    buffer_append_char(out, '}');
+    return 0;
 }
 
 static int run_query(struct query_work *work, struct http_reply *reply, struct error *err)
@@ -137,13 +164,12 @@ static int run_query(struct query_work *work, struct http_reply *reply, struct e
     if (status < 0)
         return -1;
     note_limit(work);
+    work->took_ns = clock_monotonic_ns() - began_ns;
+    work->render =
+        (struct render){.result = result, .time_ms = work->request.start_ms, .limit = work->limit};
     api_begin(reply);
-    render_data(result, work->request.start_ms, work->limit, &reply->body);
-    if (work->stats)
-        put_stats(work, clock_monotonic_ns() - began_ns, &reply->body);
-    put_notes("warnings", result->warnings, result->warning_count, &reply->body);
-    put_notes("infos", result->infos, result->info_count, &reply->body);
-    api_end(reply, NULL);
+    if (put_piece(work, &reply->body))
+        reply->stream = (struct http_stream){put_piece, work_free, work};
     return 0;
 }
 
@@ -236,12 +262,12 @@ static void with_work(const struct http_request *request, struct http_reply *rep
                       int (*run)(const struct http_request *, struct http_reply *,
                                  struct query_work *, struct error *))
 {
-    struct query_work work;
+    struct query_work *work = work_new(request);
     struct error err;
-    work_init(&work, request);
-    if (run(request, reply, &work, &err) < 0)
+    if (run(request, reply, work, &err) < 0)
         api_refuse(reply, &err);
-    work_release(&work);
+    if (reply->stream.arg != work) /* which owns it then */
+        work_free(work);
 }
 
 static void handle_query(const struct http_request *request, struct http_reply *reply)

@@ -13,9 +13,12 @@
 
 #include <assert.h>
 #include <snappy-c.h>
+#include <stdlib.h>
 #define ZLIB_CONST /* zlib only reads its input */
 #include <zlib.h>
 #include <zstd.h>
+
+#include "storage/base/alloc.h"
 
 #define STEP        ((size_t)64 << 10)
 #define WINDOW_GZIP (15 + 16) /* zlib: window bits, + 16 for the gzip format */
@@ -212,6 +215,45 @@ bool encoding_gzip(struct slice body, struct buffer *out)
     }
     deflateEnd(&stream);
     return done;
+}
+
+struct gzip {
+    z_stream stream;
+};
+
+struct gzip *gzip_new(void)
+{
+    struct gzip *gzip = alloc_zeroed(1, sizeof *gzip);
+    int status = deflateInit2(&gzip->stream, 1, Z_DEFLATED, WINDOW_GZIP, 8, Z_DEFAULT_STRATEGY);
+    assert(status == Z_OK);
+    return gzip;
+}
+
+void gzip_free(struct gzip *gzip)
+{
+    if (!gzip)
+        return;
+    deflateEnd(&gzip->stream);
+    free(gzip);
+}
+
+bool gzip_append(struct gzip *gzip, struct slice part, bool last, struct buffer *out)
+{
+    z_stream *stream = &gzip->stream;
+    assert(part.len < UINT32_MAX);
+    stream->next_in = (const unsigned char *)part.at;
+    stream->avail_in = (unsigned)part.len;
+    do {
+        char *room = buffer_reserve(out, STEP);
+        if (!room)
+            return false;
+        stream->next_out = (unsigned char *)room;
+        stream->avail_out = (unsigned)STEP;
+        int status = deflate(stream, last ? Z_FINISH : Z_SYNC_FLUSH);
+        assert(status != Z_STREAM_ERROR);
+        out->len += STEP - stream->avail_out;
+    } while (stream->avail_out == 0);
+    return true;
 }
 
 bool encoding_snappy(struct slice body, struct buffer *out)

@@ -15,6 +15,12 @@ MUST_USE int encoding_inflate(struct slice name, struct slice body, struct buffe
                               struct error *err);
 /* Appends the body as gzip; false when that does not fit out->limit. */
 MUST_USE bool encoding_gzip(struct slice body, struct buffer *out);
+/* The same in parts, of a body whose end is not known yet. Each part can be read by itself once it is
+ * there. */
+struct gzip;
+struct gzip *gzip_new(void);
+void gzip_free(struct gzip *gzip);
+MUST_USE bool gzip_append(struct gzip *gzip, struct slice part, bool last, struct buffer *out);
 /* The same as one snappy block, which is what remote read answers with. */
 MUST_USE bool encoding_snappy(struct slice body, struct buffer *out);
 

@@ -4,7 +4,7 @@
  *     begin ─ read body ──▶ inflate ─ params ─ handle ─ gzip ──▶ print head, send
  *        └────────────── refuse ───────────────────────────────▶
  *
- * A stream goes to a worker again for each part once the last one is sent; parts are not compressed.
+ * A stream goes to a worker again for each part once the last one is sent.
  *
  * A route table is searched in order, segment by segment; there are some sixty routes, so no index.
  * Whatever goes wrong before the handler is worded by the route's own `refuse`, because a Loki
@@ -44,6 +44,7 @@ void exchange_free(struct exchange *exchange)
         return;
     if (exchange->reply.stream.free)
         exchange->reply.stream.free(exchange->reply.stream.arg);
+    gzip_free(exchange->gzip);
     buffer_release(&exchange->body);
     buffer_release(&exchange->inflated);
     buffer_release(&exchange->reply.body);
@@ -297,13 +298,24 @@ static bool is_encoded(const struct http_reply *reply)
     return false;
 }
 
+static void note_gzip(struct http_reply *reply)
+{
+    add_header(reply, "Content-Encoding", SLICE("gzip"));
+    add_header(reply, "Vary", SLICE("Accept-Encoding"));
+}
+
+static bool may_compress(const struct exchange *exchange)
+{
+    const struct http_reply *reply = &exchange->reply;
+    return !is_encoded(reply) && accepts_gzip(&exchange->request) &&
+           reply->header_count + 2 <= sizeof reply->headers / sizeof reply->headers[0];
+}
+
 static void compress_reply(struct exchange *exchange)
 {
     struct http_reply *reply = &exchange->reply;
     struct buffer packed;
-    if (reply->body.len <= GZIP_BYTES_MIN || is_encoded(reply) ||
-        !accepts_gzip(&exchange->request) ||
-        reply->header_count + 2 > sizeof reply->headers / sizeof reply->headers[0])
+    if (reply->body.len <= GZIP_BYTES_MIN || !may_compress(exchange))
         return;
     buffer_init(&packed, REPLY_BYTES_MAX);
     if (!encoding_gzip(buffer_slice(&reply->body), &packed)) {
@@ -312,8 +324,27 @@ static void compress_reply(struct exchange *exchange)
     }
     buffer_release(&reply->body);
     reply->body = packed;
-    add_header(reply, "Content-Encoding", SLICE("gzip"));
-    add_header(reply, "Vary", SLICE("Accept-Encoding"));
+    note_gzip(reply);
+}
+
+static void begin_compression(struct exchange *exchange)
+{
+    if (!may_compress(exchange))
+        return;
+    exchange->gzip = gzip_new();
+    note_gzip(&exchange->reply);
+}
+
+/* The part in the body, in place of itself. */
+static bool compress_part(struct exchange *exchange)
+{
+    struct buffer packed;
+    buffer_init(&packed, REPLY_BYTES_MAX);
+    bool fits =
+        gzip_append(exchange->gzip, buffer_slice(&exchange->reply.body), !exchange->more, &packed);
+    buffer_release(&exchange->reply.body);
+    exchange->reply.body = packed;
+    return fits;
 }
 
 static void handle(struct exchange *exchange)
@@ -329,7 +360,9 @@ static void handle(struct exchange *exchange)
                   REPLY_BYTES_MAX);
         exchange_refuse(exchange, http_status_of(err.kind), &err);
     }
-    if (!exchange_is_stream(exchange))
+    if (exchange_is_stream(exchange))
+        begin_compression(exchange);
+    else
         compress_reply(exchange);
 }
 
@@ -338,7 +371,8 @@ static void make_part(struct exchange *exchange)
     struct http_stream *stream = &exchange->reply.stream;
     int status = stream->next(stream->arg, &exchange->reply.body);
     exchange->more = status > 0;
-    exchange->broken = status < 0 || exchange->reply.body.overflow;
+    exchange->broken =
+        status < 0 || exchange->reply.body.overflow || (exchange->gzip && !compress_part(exchange));
 }
 
 void exchange_run(struct exchange *exchange)

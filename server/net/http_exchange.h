@@ -29,11 +29,12 @@ struct exchange {
     struct http_request request;
     struct http_reply reply;
     int64_t inflated_max;
-    bool close;  /* the connection ends with this reply */
-    bool slow;   /* takes one of the turns of slow routes */
-    bool begun;  /* of a stream: its head is sent */
-    bool more;   /* parts follow the one in the body */
-    bool broken; /* no part could be made: the connection is cut */
+    bool close;        /* the connection ends with this reply */
+    bool slow;         /* takes one of the turns of slow routes */
+    bool begun;        /* of a stream: its head is sent */
+    struct gzip *gzip; /* of a stream that goes out compressed */
+    bool more;         /* parts follow the one in the body */
+    bool broken;       /* no part could be made: the connection is cut */
     _Atomic bool cancelled;
 };
 
