@@ -2,7 +2,7 @@
  *
  * Time: a deadline, looked at once a series and every few hundred steps. Samples: those read from
  * the store. Memory: the arena of the query has a limit; scratch arenas get what is left of it, so
- * that the sum of all stays below. Each refusal names the limit and the option that raises it.
+ * that the sum of all stays below; and all running queries together have one. Each refusal names the limit and the option that raises it.
  */
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,13 +14,43 @@
 
 #define NOTE_BYTES_MAX 512
 
+bool promql_share_raise(struct promql_share *share, int64_t bytes)
+{
+    int64_t had = atomic_load(&share->bytes);
+    while (had < bytes)
+        if (atomic_compare_exchange_weak(&share->bytes, &had, bytes)) {
+            int64_t before = atomic_fetch_add(&share->pool->bytes, bytes - had);
+            return before + bytes - had <= share->pool->bytes_max;
+        }
+    return true;
+}
+
+void promql_share_return(struct promql_share *share)
+{
+    atomic_fetch_sub(&share->pool->bytes, atomic_exchange(&share->bytes, 0));
+}
+
+/* Looked at as often as the time, so a query may be ahead by what one series takes. */
+static int check_share(const struct eval *eval)
+{
+    struct promql_share *share = eval->share;
+    size_t used = eval->arena->limit - eval_memory_left(eval);
+    if (!share || promql_share_raise(share, (int64_t)used))
+        return 0;
+    return error_set(
+        eval->err, ERROR_LIMIT,
+        "all running queries together would need more than %lld bytes of memory; ask again "
+        "later, or raise limits.query_memory_total",
+        (long long)share->pool->bytes_max);
+}
+
 int eval_check(struct eval *eval)
 {
     if (eval->request->cancelled && atomic_load(eval->request->cancelled))
         return error_set(eval->err, ERROR_CANCELED,
                          "the query was cancelled: nobody waits for it any more");
     if (eval->request->deadline_ns == 0 || clock_monotonic_ns() < eval->request->deadline_ns)
-        return 0;
+        return check_share(eval);
     return error_set(eval->err, ERROR_TIMEOUT,
                      "query timed out in expression evaluation; narrow the range or the "
                      "selectors, or raise limits.query_timeout");

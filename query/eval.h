@@ -84,8 +84,9 @@ struct eval {
     const struct promql_request *request;
     struct arena *arena;
     struct error *err;
-    struct scratch *scratches; /* the innermost */
-    size_t owned_bytes;        /* histograms being summed, outside the arenas */
+    struct scratch *scratches;  /* the innermost */
+    struct promql_share *share; /* on the query's own thread; NULL: none */
+    size_t owned_bytes;         /* histograms being summed, outside the arenas */
     int64_t lookback_ms;
     int64_t samples_read;
     unsigned tiers; /* 1 << store_tier of all that was read */

@@ -254,6 +254,7 @@ int promql_evaluate(struct store *store, const struct promql_request *request, s
         .request = request,
         .arena = arena,
         .err = err ? err : &ignored,
+        .share = request->share,
         .lookback_ms = request->lookback_ms ? request->lookback_ms : PROMQL_LOOKBACK_MS,
     };
     if (check_request(request, &grid, eval.err) != 0)

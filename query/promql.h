@@ -18,6 +18,22 @@ struct fan;
 
 struct result_cache;
 
+/* Memory that all running queries share. */
+struct promql_pool {
+    int64_t bytes_max;
+    _Atomic int64_t bytes;
+};
+
+/* What one query has taken of it, at its highest, room reserved for helping threads included; until it is
+ * given back. */
+struct promql_share {
+    struct promql_pool *pool;
+    _Atomic int64_t bytes;
+};
+/* False when all queries together would then hold more than the pool. */
+MUST_USE bool promql_share_raise(struct promql_share *share, int64_t bytes);
+void promql_share_return(struct promql_share *share);
+
 struct promql_request {
     const struct plan *plan;
     int64_t start_ms, end_ms;      /* equal for an instant query */
@@ -27,6 +43,7 @@ struct promql_request {
     int64_t samples_max;           /* samples read from the store; 0 = no limit */
     int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
     struct result_cache *cache;    /* for cached_run; NULL = none */
+    struct promql_share *share;    /* of the memory for all queries; NULL = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
     struct fan *fan;               /* threads that help with many series; NULL = none */
 };

@@ -348,6 +348,17 @@ const struct option config_options[] = {
         .help = "Memory that one query may use.",
     },
     {
+        .path = "limits.query_memory_total",
+        .type = OPTION_BYTES,
+        .offset = AT(limits.query_memory_total_bytes),
+        .fallback = "1GiB",
+        .min = MIB,
+        .max = 1024 * GIB,
+        .help =
+            "Memory that all running PromQL queries may use together, answers being sent included; "
+            "the one that would pass it is refused.",
+    },
+    {
         .path = "limits.query_cache",
         .type = OPTION_BYTES,
         .offset = AT(limits.query_cache_bytes),

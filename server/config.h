@@ -55,6 +55,7 @@ struct config {
         int64_t series_per_metric;
         int64_t query_samples;
         int64_t query_memory_bytes;
+        int64_t query_memory_total_bytes;
         int64_t query_cache_bytes; /* 0 = none */
         int64_t query_concurrency;
         int64_t query_timeout_ms;

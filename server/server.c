@@ -81,6 +81,7 @@ struct server {
     struct health_api health_api;
     struct active_queries active;
     struct result_cache *result_cache;
+    struct promql_pool query_memory;
     struct prometheus_api prometheus_api;
     struct import_api import_api;
     struct logs_api logs_api;
@@ -119,6 +120,7 @@ static void add_routes(struct server *server)
 {
     struct http_server *http = server->http;
     const struct config *config = &server->config;
+    server->query_memory.bytes_max = config->limits.query_memory_total_bytes;
     server->result_cache = result_cache_new((size_t)config->limits.query_cache_bytes);
     server->health_api.store = server->store;
     server->health_api.stats = server->stats;
@@ -127,6 +129,7 @@ static void add_routes(struct server *server)
                                                      .writer = server->writer,
                                                      .active = &server->active,
                                                      .fan = server->fan,
+                                                     .memory = &server->query_memory,
                                                      .cache = server->result_cache,
                                                      .config = config,
                                                      .start_ms = clock_real_ms()};

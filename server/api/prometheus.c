@@ -31,6 +31,7 @@ struct query_work {
     struct slice text;
     struct plan *plan;
     struct promql_request request;
+    struct promql_share share;
     struct promql_result result;
     struct render render;
     int64_t took_ns; /* evaluating it */
@@ -42,6 +43,7 @@ static struct query_work *work_new(const struct http_request *request)
 {
     struct query_work *work = alloc_zeroed(1, sizeof *work);
     *work = (struct query_work){.api = request->context, .asked = request, .text = SLICE("")};
+    work->share.pool = work->api->memory;
     arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
     return work;
 }
@@ -50,6 +52,7 @@ static void work_free(void *arg)
 {
     struct query_work *work = arg;
     render_release(&work->render);
+    promql_share_return(&work->share);
     plan_release(work->plan);
     arena_release(&work->arena);
     free(work);
@@ -84,6 +87,7 @@ static int read_common(const struct http_request *request, struct query_work *wo
     if (asked_ms > 0 && asked_ms < timeout_ms)
         timeout_ms = asked_ms;
     work->request.cancelled = request->cancelled;
+    work->request.share = &work->share;
     work->request.fan = work->api->fan;
     work->request.deadline_ns = clock_monotonic_ns() + timeout_ms * 1000000;
     work->request.samples_max = work->api->config->limits.query_samples;

@@ -1,7 +1,14 @@
 """How queries are served: kept results, clients that go away, queries that wait, answers in parts."""
+import gzip
+import json
+import socket
+import threading
 import time
+import urllib.parse
 
 import pytest
+
+from conftest import await_
 
 START = int(time.time()) // 60 * 60 - 7200
 
@@ -44,3 +51,132 @@ def test_no_cache_when_told(lapwing):
     ask = dict(query="c_total", start=START, end=START + 600, step=60)
     assert server.get("/api/v1/query_range", **ask).text == server.get("/api/v1/query_range", **ask).text
     assert outcomes(server) == {"hit": 0, "part": 0, "miss": 0}
+
+
+ENDLESS = "max_over_time(double_exponential_smoothing(vector(time())[1d:1s], 0.5, 0.5)[1d:1s])"
+
+
+def active(server):
+    return server.get("/api/v1/status/active_queries").json()["data"]
+
+
+def send_query(server, expression, headers=""):
+    connection = socket.create_connection(("127.0.0.1", server.ports["http"]), timeout=30)
+    query = urllib.parse.urlencode({"query": expression, "time": 1e9})
+    connection.sendall(f"GET /api/v1/query?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    return connection
+
+
+def read_all(connection):
+    data = b""
+    while part := connection.recv(1 << 20):
+        data += part
+    return data
+
+
+def test_a_client_that_closes_ends_its_query(lapwing):
+    server = lapwing()
+    connection = send_query(server, ENDLESS)
+    await_(lambda: active(server))
+    connection.close()
+    await_(lambda: not active(server), seconds=1)
+    assert server.metric("lapwing_http_clients_gone_total") == 1
+    # Half closed is gone, too, but is told so.
+    connection = send_query(server, ENDLESS)
+    await_(lambda: active(server))
+    connection.shutdown(socket.SHUT_WR)
+    assert read_all(connection).startswith(b"HTTP/1.1 499 ")
+    # A write is carried out whoever waits for it.
+    connection = socket.create_connection(("127.0.0.1", server.ports["http"]), timeout=30)
+    line = b"h 7 %d000" % START
+    connection.sendall(b"POST /api/v1/import HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                       % (len(line), line))
+    connection.shutdown(socket.SHUT_WR)
+    assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+    assert server.value("h", time=START) == 7
+
+
+def test_queries_wait_for_their_turn_and_nothing_waits_for_them(lapwing):
+    server = lapwing("limits: { query_concurrency: 1, query_timeout: 2s }\nhttp: { listen: \"127.0.0.1:0\", workers: 1 }")
+    running = send_query(server, ENDLESS)
+    await_(lambda: active(server))
+    impatient = send_query(server, "1")
+    left = send_query(server, "2")
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
+    for path in ["/-/healthy", "/metrics", "/api/v1/labels", "/api/health"]:
+        assert server.http(path, timeout=1).status == 200
+    assert server.http("/api/v1/import", f"h 7 {START}000").status == 200
+    left.close()
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 1, seconds=1)
+    asked = time.monotonic()
+    patient = []
+    waiting = threading.Thread(target=lambda: patient.append(server.get("/api/v1/query", query="3", stats="all")))
+    waiting.start()
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
+    running.close()
+    waiting.join(20)
+    assert patient[0].status == 200 and time.monotonic() - asked < 2
+    assert patient[0].json()["data"]["stats"]["timings"]["execQueueTime"] > 0
+    impatient.close()
+
+
+def test_who_waits_too_long_is_told(lapwing):
+    server = lapwing("limits: { query_concurrency: 1, query_timeout: 1500ms }")
+    # The first one may run for as long as the second may wait: a third makes it longer.
+    running = [send_query(server, ENDLESS) for _ in range(3)]
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
+    reply = server.get("/api/v1/query", query="1")
+    assert reply.status == 503, reply.text
+    assert reply.json() == {"status": "error", "errorType": "timeout",
+                            "error": "query timed out in query queue"}
+    for connection in running:
+        connection.close()
+    await_(lambda: not active(server), seconds=2)
+
+
+@pytest.fixture(scope="module")
+def many_points():
+    return "\n".join(f'm{{i="{i}"}} {n}.{i:03d} {(START + 15 * n) * 1000}'
+                     for i in range(300) for n in range(2))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}])
+def test_large_answers_come_in_parts(lapwing, many_points, headers):
+    server = lapwing()
+    assert server.http("/api/v1/import", many_points).status == 200
+    path = f"/api/v1/query_range?query=m&start={START}&end={START + 300}&step=1&stats=1"
+    reply = server.http(path, headers=headers)
+    assert reply.status == 200 and reply.headers["Transfer-Encoding"] == "chunked"
+    assert reply.headers.get("Content-Encoding") == headers.get("Accept-Encoding")
+    body = gzip.decompress(reply.body) if headers else reply.body
+    data = json.loads(body)["data"]
+    assert len(body) > 1 << 20 and len(data["result"]) == 300
+    assert all(len(series["values"]) == 301 for series in data["result"])
+    assert data["stats"]["samples"]["totalQueryableSamples"] > 0
+    assert body.index(b"resultType") < body.index(b'"result":')
+
+
+def test_a_reader_that_stops_holds_no_worker(lapwing, many_points):
+    server = lapwing("limits: { query_concurrency: 1 }\nhttp: { listen: \"127.0.0.1:0\", workers: 1, timeout: 1s }")
+    assert server.http("/api/v1/import", many_points).status == 200
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", server.ports["http"]))
+    connection.sendall(f"GET /api/v1/query_range?query=m&start={START}&end={START + 3000}&step=1"
+                       "&lookback_delta=1h HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert server.get("/api/v1/query", query="1").status == 200
+    before = server.metric("lapwing_http_timeouts_total")
+    await_(lambda: server.metric("lapwing_http_timeouts_total") > before, seconds=8)
+    connection.close()
+
+
+def test_all_queries_together_have_a_budget(lapwing, many_points):
+    server = lapwing("limits: { query_memory_total: 1MiB }")
+    assert server.http("/api/v1/import", many_points).status == 200
+    ask = dict(query='m{i=~"1.|2."}', start=START, end=START + 9000, step=1, lookback_delta="1h")
+    refused = server.get("/api/v1/query_range", **ask)
+    assert refused.status == 422 and "limits.query_memory_total" in refused.json()["error"], refused.text
+    for _ in range(5):  # what was taken is given back
+        reply = server.get("/api/v1/query_range", **{**ask, "step": 30})
+        assert reply.status == 200, reply.text
