@@ -238,8 +238,9 @@ static int add_histograms(struct aggregate *self, struct group *group, const str
         if (operation->counts_histograms)
             group->cells[i].count++;
         else if (!operation->sums_histograms)
-            eval_info(self->eval, "PromQL info: ignored histogram in %s aggregation",
-                      aggregate_operator_name(self->plan->aggregate.op));
+            eval_info_at(self->eval, self->plan->aggregate.child,
+                         "PromQL info: ignored histogram in %s aggregation",
+                         aggregate_operator_name(self->plan->aggregate.op));
         else if (add_histogram(self, group, i, row->histograms[i]) != 0)
             return -1;
     }
@@ -292,9 +293,8 @@ static int finish_step(struct aggregate *self, struct group *group, struct row *
     bool histograms = group->histograms && group->histogram_count[step] > 0;
     const struct cell *cell = &group->cells[step];
     if (histograms && cell->count > 0) {
-        eval_warn(self->eval,
-                  "PromQL warning: encountered a mix of histograms and floats for aggregation %s",
-                  aggregate_operator_name(self->plan->aggregate.op));
+        eval_warn_at(self->eval, self->plan->aggregate.child,
+                     "PromQL warning: encountered a mix of histograms and floats for aggregation");
     } else if (histograms) {
         if (!row_make_histograms(self->eval->arena, self->grid, row) ||
             !(row->histograms[step] = finish_histogram(self, group, step)))

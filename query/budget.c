@@ -102,13 +102,29 @@ void scratch_close(struct eval *eval, struct scratch *scratch)
     arena_release(&scratch->arena);
 }
 
-static void note(struct eval *eval, struct notes *notes, const char *format, va_list args)
+/* Appends where the part stands in the query, as far as there is room. */
+static size_t note_position(struct slice query, const struct plan *at, char *text, size_t len)
+{
+    size_t line = 1, column = 1;
+    if (!at || query.len == 0)
+        return len;
+    for (size_t i = 0; i < at->start && i < query.len; i++) {
+        column = query.at[i] == '\n' ? 1 : column + 1;
+        line += query.at[i] == '\n';
+    }
+    int more = snprintf(text + len, NOTE_BYTES_MAX - len, " (%zu:%zu)", line, column);
+    return len + (size_t)more < NOTE_BYTES_MAX ? len + (size_t)more : len;
+}
+
+static void note(struct eval *eval, struct notes *notes, const struct plan *at, const char *format,
+                 va_list args)
 {
     char text[NOTE_BYTES_MAX];
-    int len = vsnprintf(text, sizeof text, format, args);
-    if (len < 0)
+    int written = vsnprintf(text, sizeof text, format, args);
+    if (written < 0)
         return;
-    struct slice s = slice_make(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+    size_t len = (size_t)written < sizeof text ? (size_t)written : sizeof text - 1;
+    struct slice s = slice_make(text, note_position(eval->request->text, at, text, len));
     for (size_t i = 0; i < notes->count; i++)
         if (slice_equal(notes->at[i], s))
             return;
@@ -120,21 +136,23 @@ void eval_warn(struct eval *eval, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    note(eval, &eval->warnings, format, args);
+    note(eval, &eval->warnings, NULL, format, args);
     va_end(args);
 }
 
-void eval_warn_outside(struct eval *eval, const char *what, int max, const double *values,
+void eval_warn_outside(struct eval *eval, const struct plan *param, int max, const double *values,
                        size_t steps)
 {
+    const char *what = max == 1 ? "quantile" : "percentile";
     for (size_t i = 0; i < steps; i++) {
         if (values[i] >= 0 && values[i] <= max)
             continue;
         struct buffer text;
         buffer_init(&text, NUMBER_TEXT_MAX);
         number_print(values[i], NUMBER_TEXT, &text);
-        eval_warn(eval, "PromQL warning: %s value should be between 0 and %d, got " SLICE_FMT, what,
-                  max, SLICE_ARG(buffer_slice(&text)));
+        eval_warn_at(eval, param,
+                     "PromQL warning: %s value should be between 0 and %d, got " SLICE_FMT, what,
+                     max, SLICE_ARG(buffer_slice(&text)));
         buffer_release(&text);
     }
 }
@@ -143,6 +161,22 @@ void eval_info(struct eval *eval, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    note(eval, &eval->infos, format, args);
+    note(eval, &eval->infos, NULL, format, args);
+    va_end(args);
+}
+
+void eval_warn_at(struct eval *eval, const struct plan *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(eval, &eval->warnings, at, format, args);
+    va_end(args);
+}
+
+void eval_info_at(struct eval *eval, const struct plan *at, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(eval, &eval->infos, at, format, args);
     va_end(args);
 }

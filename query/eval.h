@@ -117,10 +117,16 @@ void scratch_clear(struct eval *eval, struct scratch *scratch);
 void scratch_close(struct eval *eval, struct scratch *scratch);
 /* Each distinct text once; beyond 16 they are dropped. */
 void eval_warn(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Warns of each of the values, one a step, that is not in 0..max: "WHAT value should be ...". */
-void eval_warn_outside(struct eval *eval, const char *what, int max, const double *values,
-                       size_t steps);
 void eval_info(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with " (line:column)" of where the part of the query begins that it is about. */
+void eval_warn_at(struct eval *eval, const struct plan *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void eval_info_at(struct eval *eval, const struct plan *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Warns of each value of a parameter, one a step, that is not in 0..max: of quantiles when max is 1,
+ * of percentiles when it is 100. */
+void eval_warn_outside(struct eval *eval, const struct plan *param, int max, const double *values,
+                       size_t steps);
 
 /* --- rows.c --- */
 struct rows {
@@ -190,6 +196,7 @@ struct coarse {
 struct samples_sink {
     int64_t before_ms; /* samples are wanted from that much before the first window on */
     bool sketches;     /* those of sets are wanted */
+    bool of_counters;  /* says so in infos where a series is a gauge */
     int (*take)(struct samples_sink *self, struct labels labels, const struct samples *samples);
     /* Instead, where the store has buckets from which `buckets` gives the same answer; both NULL when
      * only samples will do. */
@@ -306,7 +313,7 @@ MUST_USE int join_rows(struct eval *eval, const struct plan *plan, const struct 
 /* True where the comparison holds (the value is then left); arithmetic always holds. */
 bool operator_apply(enum binary_operator op, double left, double right, double *out);
 /* The same on points; false also where the pair is not defined, after a note. */
-bool operator_apply_points(struct eval *eval, enum binary_operator op, struct point left,
+bool operator_apply_points(struct eval *eval, const struct plan *plan, struct point left,
                            struct point right, struct point *out);
 bool operator_is_comparison(enum binary_operator op);
 /* Neumaier's summation: the sum is *sum + *rest. */

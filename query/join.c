@@ -290,8 +290,8 @@ static bool combine(struct join *join, struct point many, struct point one, stru
     bool numbers = !many.histogram && !one.histogram;
     bool defined = numbers || (many.histogram && one.histogram && equality);
     bool holds = plan->binary.cardinality == MATCH_ONE_TO_MANY
-                     ? operator_apply_points(join->eval, op, one, many, out)
-                     : operator_apply_points(join->eval, op, many, one, out);
+                     ? operator_apply_points(join->eval, plan, one, many, out)
+                     : operator_apply_points(join->eval, plan, many, one, out);
     if (operator_is_comparison(op) && !plan->binary.return_bool)
         *out = many; /* with its name, also where it stands on the right */
     if (!operator_is_comparison(op) || !plan->binary.return_bool)

@@ -99,10 +99,11 @@ static int check_ratio(struct limit *self)
         if (isnan(ratio))
             return error_set(self->eval->err, ERROR_EXECUTION, "Ratio value is NaN");
         if (fabs(ratio) > 1)
-            eval_warn(self->eval,
-                      "PromQL warning: ratio value should be between -1 and 1, got %g, capping to "
-                      "%g",
-                      ratio, ratio > 0 ? 1.0 : -1.0);
+            eval_warn_at(
+                self->eval, self->plan->aggregate.param,
+                "PromQL warning: ratio value should be between -1 and 1, got %g, capping to "
+                "%g",
+                ratio, ratio > 0 ? 1.0 : -1.0);
     }
     return 0;
 }

@@ -71,39 +71,42 @@ bool operator_apply(enum binary_operator op, double left, double right, double *
     return false;
 }
 
-static bool undefined(struct eval *eval, enum binary_operator op, const struct point *left,
+static bool undefined(struct eval *eval, const struct plan *plan, const struct point *left,
                       const struct point *right)
 {
-    eval_info(eval,
-              "PromQL info: incompatible sample types encountered for binary operator \"%s\": "
-              "%s %s %s",
-              binary_operator_name(op), left->histogram ? "histogram" : "float",
-              binary_operator_name(op), right->histogram ? "histogram" : "float");
+    const char *name = binary_operator_name(plan->binary.op);
+    eval_info_at(eval, plan,
+                 "PromQL info: incompatible sample types encountered for binary operator \"%s\": "
+                 "%s %s %s",
+                 name, left->histogram ? "histogram" : "float", name,
+                 right->histogram ? "histogram" : "float");
     return false;
 }
 
-static bool two_histograms(struct eval *eval, enum binary_operator op, const struct point *left,
+static bool two_histograms(struct eval *eval, const struct plan *plan, const struct point *left,
                            const struct point *right, struct point *out)
 {
+    enum binary_operator op = plan->binary.op;
     const struct histogram *a = left->histogram, *b = right->histogram;
     *out = *left;
     if (op == BINARY_EQ || op == BINARY_NE)
         return histogram_equal(a, b) == (op == BINARY_EQ);
     if (op != BINARY_ADD && op != BINARY_SUB)
-        return undefined(eval, op, left, right);
+        return undefined(eval, plan, left, right);
     out->histogram = histogram_combine(eval->arena, a, b, op == BINARY_ADD ? 1 : -1);
     return out->histogram != NULL;
 }
 
-bool operator_apply_points(struct eval *eval, enum binary_operator op, struct point left,
+bool operator_apply_points(struct eval *eval, const struct plan *plan, struct point left,
                            struct point right, struct point *out)
 {
+    enum binary_operator op = plan->binary.op;
     *out = (struct point){0};
     bool trim = op == BINARY_TRIM_UPPER || op == BINARY_TRIM_LOWER;
     if (!left.histogram && !right.histogram && !trim)
         return operator_apply(op, left.value, right.value, &out->value);
     if (left.histogram && right.histogram)
-        return two_histograms(eval, op, &left, &right, out);
+        return two_histograms(eval, plan, &left, &right, out);
     if (op == BINARY_MUL)
         out->histogram = left.histogram ? histogram_scale(eval->arena, left.histogram, right.value)
                                         : histogram_scale(eval->arena, right.histogram, left.value);
@@ -113,7 +116,7 @@ bool operator_apply_points(struct eval *eval, enum binary_operator op, struct po
         out->histogram =
             histogram_trim(eval->arena, left.histogram, right.value, op == BINARY_TRIM_UPPER);
     else
-        return undefined(eval, op, &left, &right);
+        return undefined(eval, plan, &left, &right);
     return out->histogram != NULL;
 }
 
@@ -134,8 +137,9 @@ static void scalar_step(struct scalar_sink *self, struct row *row, size_t step)
     enum binary_operator op = self->plan->binary.op;
     struct point vector = {row->values[step], row_histogram(row, step)}, result;
     struct point scalar = {self->scalar[step], NULL};
-    bool holds = self->scalar_left ? operator_apply_points(self->eval, op, scalar, vector, &result)
-                                   : operator_apply_points(self->eval, op, vector, scalar, &result);
+    bool holds = self->scalar_left
+                     ? operator_apply_points(self->eval, self->plan, scalar, vector, &result)
+                     : operator_apply_points(self->eval, self->plan, vector, scalar, &result);
     if (operator_is_comparison(op)) {
         result = vector; /* also when the scalar stood on the left */
         if (self->plan->binary.return_bool && !vector.histogram)

@@ -218,8 +218,8 @@ static void finish_step(struct pool *self, struct group *group, struct answer *a
     double q = answer->percent[step] / 100;
     assert(answer->row.values);
     if (histogram && numbers)
-        eval_warn(self->eval, "PromQL warning: encountered a mix of histograms and floats for "
-                              "aggregation percentile");
+        eval_warn_at(self->eval, self->plan->call.args[1],
+                     "PromQL warning: encountered a mix of histograms and floats for aggregation");
     else if (numbers)
         answer->row.values[step] = quantile_of(q, answer->work, numbers);
     else if (histogram && group->sums[step].count > 0)
@@ -255,7 +255,7 @@ static int run(struct pool *self, struct sink *out)
     answer.percent = eval_scalar_new(self->eval, self->plan->call.args[0], self->grid);
     if (!answer.percent)
         return -1;
-    eval_warn_outside(self->eval, "percentile", 100, answer.percent, self->grid->steps);
+    eval_warn_outside(self->eval, self->plan->call.args[0], 100, answer.percent, self->grid->steps);
     if (read_histograms(self) != 0)
         return -1;
     struct number_sink numbers = {{.take = take_numbers}, self};

@@ -36,12 +36,13 @@ void promql_share_return(struct promql_share *share);
 
 struct promql_request {
     const struct plan *plan;
-    int64_t start_ms, end_ms;      /* equal for an instant query */
-    int64_t step_ms;               /* 0 = instant query */
-    int64_t lookback_ms;           /* 0 = PROMQL_LOOKBACK_MS */
-    int64_t subquery_step_ms;      /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
-    int64_t samples_max;           /* samples read from the store; 0 = no limit */
-    int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
+    struct slice text;        /* what the plan was parsed from, for positions in notes; or empty */
+    int64_t start_ms, end_ms; /* equal for an instant query */
+    int64_t step_ms;          /* 0 = instant query */
+    int64_t lookback_ms;      /* 0 = PROMQL_LOOKBACK_MS */
+    int64_t subquery_step_ms; /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
+    int64_t samples_max;      /* samples read from the store; 0 = no limit */
+    int64_t deadline_ns;      /* clock_monotonic_ns; 0 = none */
     struct result_cache *cache;    /* for cached_run; NULL = none */
     struct promql_share *share;    /* of the memory for all queries; NULL = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */

@@ -27,6 +27,7 @@ struct bound_row {
 struct quantile {
     struct sink sink;
     struct eval *eval;
+    const struct plan *vector; /* the argument */
     const struct grid *grid;
     const double *q;             /* histogram_quantile */
     const double *lower, *upper; /* histogram_fraction */
@@ -117,6 +118,12 @@ static double classic_fraction(double lower, double upper, const struct bucket *
     return (classic_rank(upper, buckets, count) - classic_rank(lower, buckets, count)) / total;
 }
 
+static void note_monotony(struct quantile *self)
+{
+    eval_info_at(self->eval, self->vector,
+                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity");
+}
+
 static double classic_answer(struct quantile *self, size_t step, struct bucket *buckets,
                              size_t count)
 {
@@ -126,8 +133,7 @@ static double classic_answer(struct quantile *self, size_t step, struct bucket *
         return NAN;
     count = merge_equal_bounds(buckets, count);
     if (lift(buckets, count))
-        eval_info(self->eval, "PromQL info: input to histogram_quantile needed to be fixed for "
-                              "monotonicity");
+        note_monotony(self);
     if (self->q)
         return classic_quantile(self->q[step], buckets, count);
     return classic_fraction(self->lower[step], self->upper[step], buckets, count);
@@ -166,12 +172,15 @@ static int set_aside(struct quantile *self, const struct row *row)
     static const struct plan_names only_le = {&le, 1};
     struct arena *arena = self->eval->arena;
     struct bound_row bound = {.row.labels = labels_project(arena, row->labels, &only_le, false)};
+    struct slice metric = labels_get(row->labels, SLICE(LABEL_NAME));
     bool fresh;
     if (!parse_bound(labels_get(row->labels, SLICE("le")), &bound.bound)) {
-        eval_warn(self->eval,
-                  "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
-                  "\"" SLICE_FMT "\"",
-                  SLICE_ARG(labels_get(row->labels, SLICE("le"))));
+        eval_warn_at(self->eval, self->vector,
+                     "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
+                     "\"" SLICE_FMT "\"%s" SLICE_FMT "%s",
+                     SLICE_ARG(labels_get(row->labels, SLICE("le"))),
+                     metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
+                     metric.len ? "\"" : "");
         return 0;
     }
     buffer_reset(&self->key);
@@ -262,6 +271,7 @@ static int settle_all(struct quantile *self)
 
 static int quantile_run(struct quantile *self, const struct plan *vector)
 {
+    self->vector = vector;
     table_init(&self->index, SIZE_MAX);
     buffer_init(&self->key, SIZE_MAX);
     int result = eval_rows(self->eval, vector, self->grid, &self->sink);
@@ -279,7 +289,7 @@ int call_histogram_quantile(struct eval *eval, const struct plan *plan, const st
     self.q = eval_scalar_new(eval, plan->call.args[0], grid);
     if (!self.q)
         return -1;
-    eval_warn_outside(eval, "quantile", 1, self.q, grid->steps);
+    eval_warn_outside(eval, plan->call.args[0], 1, self.q, grid->steps);
     return quantile_run(&self, plan->call.args[1]);
 }
 

@@ -289,6 +289,7 @@ int range_each(struct eval *eval, const struct plan *plan, const struct grid *gr
         .function = sink->buckets,
         .before_ms = sink->before_ms,
         .sketches = sink->sketches,
+        .of_counters = sink->of_counters,
         .take = take_range,
         .take_buckets = sink->buckets ? take_range_buckets : NULL,
     };

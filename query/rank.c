@@ -346,7 +346,7 @@ static int rank_quantile(struct rank *self)
 
 static void warn_quantile(struct rank *self)
 {
-    eval_warn_outside(self->eval, "quantile", 1, self->param, self->grid->steps);
+    eval_warn_outside(self->eval, self->plan->aggregate.param, 1, self->param, self->grid->steps);
 }
 
 /* --- count_values --- */

@@ -229,6 +229,37 @@ static bool is_over(void *arg)
     return eval_check(arg) != 0;
 }
 
+static bool has_counter_suffix(struct slice name)
+{
+    static const struct slice suffixes[] = {SLICE_LIT("_total"), SLICE_LIT("_sum"),
+                                            SLICE_LIT("_count"), SLICE_LIT("_bucket")};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (name.len >= suffixes[i].len &&
+            slice_equal(slice_skip(name, name.len - suffixes[i].len), suffixes[i]))
+            return true;
+    return false;
+}
+
+/* Names that are gauges for certain, where a rate is asked for. What other servers write comes without
+ * a kind and counts as a gauge, hence a look at the name, too. */
+static void note_gauges(struct eval *eval, const struct store_selection *selection,
+                        const struct plan *plan)
+{
+    struct slice last = SLICE("");
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct store_series *series = &selection->at[i];
+        struct slice name = labels_get(series->labels, SLICE(LABEL_NAME));
+        bool gauge = series->kind == SERIES_GAUGE || series->kind == SERIES_SET;
+        if (!gauge || slice_equal(name, last) || has_counter_suffix(name))
+            continue;
+        last = name;
+        eval_info_at(eval, plan,
+                     "PromQL info: metric might not be a counter, name does not end in "
+                     "_total/_sum/_count/_bucket: \"" SLICE_FMT "\"",
+                     SLICE_ARG(name));
+    }
+}
+
 int reading_run(struct reading *reading, const struct plan *plan)
 {
     struct eval *eval = reading->eval;
@@ -243,6 +274,8 @@ int reading_run(struct reading *reading, const struct plan *plan)
                                 .stop_arg = eval};
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return read_failed(eval);
+    if (reading->of_counters)
+        note_gauges(eval, &selection, plan);
     reading->source = choose_source(reading);
     size_t done;
     int result = reading_parallel(reading, &selection, &done);

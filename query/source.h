@@ -29,7 +29,8 @@ struct reading {
     struct scratch scratch;
     void *out; /* struct sink or struct samples_sink */
     bool instant, sample_time;
-    bool sketches;                          /* of sets are wanted */
+    bool sketches; /* of sets are wanted */
+    bool of_counters;
     int64_t before_ms;                      /* read from that much before the first window on */
     const struct bucket_function *function; /* of windows */
     int (*take)(struct reading *reading, struct labels labels, const struct store_column *column);

@@ -19,6 +19,8 @@ struct window_sink {
     struct samples_sink sink;
     struct eval *eval;
     const struct query_function *function;
+    const struct plan *arg; /* the windows */
+    struct labels labels;   /* of the series under way */
     const struct grid *grid;
     struct range range;
     int64_t base_ms;         /* lookback, where the function takes a base */
@@ -94,14 +96,24 @@ static bool window_apply(const struct window_sink *self, const struct window *wi
     const struct query_function *function = self->function;
     if (window->histogram_count == 0)
         return window->count && function->window(window, out);
-    if (window->count) {
-        eval_warn(self->eval, "PromQL warning: encountered a mix of histograms and floats in %s()",
-                  function->name);
+    struct slice metric = labels_get(self->labels, SLICE(LABEL_NAME));
+    if (window->count && function->window_histogram) {
+        eval_warn_at(self->eval, self->arg,
+                     "PromQL warning: encountered a mix of histograms and floats for metric name "
+                     "\"" SLICE_FMT "\"",
+                     SLICE_ARG(metric));
         return false;
+    }
+    if (window->count) {
+        eval_info_at(self->eval, self->arg,
+                     "PromQL info: ignored histograms in a range containing both floats and "
+                     "histograms for metric name \"" SLICE_FMT "\"",
+                     SLICE_ARG(metric));
+        return function->window(window, out);
     }
     if (function->window_histogram)
         return function->window_histogram(window, out);
-    eval_info(self->eval, "PromQL info: ignored histograms in %s()", function->name);
+    eval_info_at(self->eval, self->arg, "PromQL info: ignored histograms in %s()", function->name);
     return false;
 }
 
@@ -117,6 +129,7 @@ static int window_take(struct samples_sink *sink, struct labels labels,
                        const struct samples *samples)
 {
     struct window_sink *self = (struct window_sink *)sink;
+    self->labels = labels;
     struct arena *arena = &self->scratch.arena;
     struct slide slide = {.series = samples, .arena = arena, .overlap = overlap(self)};
     struct window window = {.arena = arena, .slide = &slide, .base_ms = self->base_ms};
@@ -212,10 +225,10 @@ static void window_join(struct samples_sink *owned)
 
 /* --- the call --- */
 
-static int check_quantile(const struct window_sink *self)
+static int check_quantile(const struct window_sink *self, const struct plan *plan)
 {
     assert(self->params[0]);
-    eval_warn_outside(self->eval, "quantile", 1, self->params[0], self->grid->steps);
+    eval_warn_outside(self->eval, plan->call.args[0], 1, self->params[0], self->grid->steps);
     return 0;
 }
 
@@ -233,10 +246,10 @@ static int check_smoothing(const struct window_sink *self)
     return 0;
 }
 
-static int check_params(const struct window_sink *self)
+static int check_params(const struct window_sink *self, const struct plan *plan)
 {
     if (self->function->window == window_quantile)
-        return check_quantile(self);
+        return check_quantile(self, plan);
     return self->function->window == window_smoothing ? check_smoothing(self) : 0;
 }
 
@@ -263,10 +276,12 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
         else if (!(self.params[params++] = eval_scalar_new(eval, arg, grid)))
             return -1;
     }
-    if (check_params(&self) != 0)
+    if (check_params(&self, plan) != 0)
         return -1;
     self.base_ms = plan->call.function->takes_base ? eval->lookback_ms : 0;
     self.sink.before_ms = self.base_ms;
+    self.sink.of_counters = plan->call.function->of_counters;
+    self.arg = samples;
     self.range = range_of(eval, samples, grid);
     scratch_open(eval, &self.scratch);
     int result = range_each(eval, samples, grid, &self.sink);

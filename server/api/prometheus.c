@@ -62,6 +62,7 @@ static int read_query(const struct http_request *request, struct query_work *wor
                       struct error *err)
 {
     http_get_param(request, "query", &work->text);
+    work->request.text = work->text;
     if (parse_promql(work->text, &work->arena, &work->plan, err) < 0)
         return error_wrap(err, "invalid parameter \"query\"");
     work->request.plan = work->plan;

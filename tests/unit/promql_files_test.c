@@ -96,6 +96,23 @@ static int64_t cut_time(struct reader *r, struct slice *rest)
 
 /* --- load --- */
 
+/* What never falls is a counter. */
+static enum series_kind kind_of(const struct notation_samples *samples)
+{
+    double last = -INFINITY;
+    enum series_kind kind = SERIES_COUNTER;
+    for (size_t i = 0; i < samples->count; i++) {
+        const struct notation_sample *sample = &samples->at[i];
+        if (sample->kind == NOTATION_HISTOGRAM)
+            return SERIES_HISTOGRAM;
+        if (sample->kind == NOTATION_NUMBER && sample->value < last)
+            kind = SERIES_GAUGE;
+        if (sample->kind == NOTATION_NUMBER)
+            last = sample->value;
+    }
+    return kind;
+}
+
 static void load_series(struct reader *r, int64_t step_ms, struct slice line)
 {
     struct error err;
@@ -106,11 +123,7 @@ static void load_series(struct reader *r, int64_t step_ms, struct slice line)
     if (notation_labels(slice_head(line, length), &r->arena, &labels, &err) != 0 ||
         notation_samples(slice_skip(line, length), &r->arena, &samples, &err) != 0)
         broken(r, err.text);
-    bool histograms = false;
-    for (size_t i = 0; i < samples.count; i++)
-        histograms |= samples.at[i].kind == NOTATION_HISTOGRAM;
-    enum series_kind kind = histograms ? SERIES_HISTOGRAM : SERIES_GAUGE;
-    if (store_batch_intern(r->fixture->batch, labels, kind, &id, &err) != 0)
+    if (store_batch_intern(r->fixture->batch, labels, kind_of(&samples), &id, &err) != 0)
         broken(r, err.text);
     for (size_t i = 0; i < samples.count; i++) {
         const struct notation_sample *s = &samples.at[i];

@@ -527,7 +527,9 @@ static void test_tiers(void **state)
         {"irate(c[1h])", 1, 24, HOUR, ""},
         {"stddev_over_time(c[1h])", 1, 24, HOUR, ""},
         {"sum_over_time(h[1h])", 1, 24, HOUR, ""},
-        {"rate(g[1h])", 1, 24, HOUR, ""},
+        {"rate(g[1h])", 1, 24, HOUR,
+         "PromQL info: metric might not be a counter, name does not end in "
+         "_total/_sum/_count/_bucket: \"g\""},
         {"rate(c[1h]) + irate(c[1h])", 1, 24, HOUR, "read from rollups: 1h, raw"},
         {"quantile_over_time(0.9, c[1h])", 1, 24, HOUR, ""},
         {"quantile_over_time(0.9, h[1h])", 1, 24, HOUR, "read from rollups: 1h"},
