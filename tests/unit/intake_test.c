@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "query/histogram_math.h"
 #include "server/ingest/intake.h"
 #include "storage/base/metric.h"
 #include "tests/unit/scratch_dir.h"
@@ -304,6 +305,83 @@ static void of_running_totals_the_rises_count(void **state)
     intake_free(intake);
 }
 
+static void gather(struct fixture *fixture, const char *name, const char *rate, int times,
+                   bool (*choose)(void))
+{
+    struct intake *table = intake_new(&roomy);
+    srandom(7);
+    for (int i = 0; i < 20000; i++) {
+        char line[96];
+        double value = exp(5 + 1.5 * ((double)(random() % 2000 + random() % 2000) / 2000 - 1));
+        bool chosen = choose();
+        snprintf(line, sizeof line, "%s:%.3f|ms|@%s|#host:x", name, value, rate);
+        for (int k = 0; chosen && k < times; k++)
+            add_line(table, line);
+    }
+    tick(fixture, table);
+    intake_free(table);
+}
+
+static bool all(void)
+{
+    return random() >= 0; /* so that all draw the same values */
+}
+
+static bool one_in_ten(void)
+{
+    return random() % 10 == 0;
+}
+
+static void same_within(double got, double want, double share)
+{
+    if (!(fabs(got - want) <= share * fabs(want)))
+        fail_msg("got %.17g, want %.17g", got, want);
+}
+
+/* Each value at a rate of 1/r is 1/r of it in every statistic; and a sample of the values, weighed, is
+ * the whole within what chance leaves. */
+static void sampled_timers_are_the_whole(void **state)
+{
+    static const double quantiles[] = {0.01, 0.1, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999};
+    struct fixture *fixture = *state;
+    const struct histogram *whole, *repeated, *weighed, *sampled;
+    gather(fixture, "whole", "1", 1, all);
+    gather(fixture, "repeated", "1", 10, all);
+    gather(fixture, "weighed", "0.1", 1, all);
+    gather(fixture, "sampled", "0.1", 1, one_in_ten);
+    last(fixture, "whole", "x", &whole);
+    last(fixture, "repeated", "x", &repeated);
+    last(fixture, "weighed", "x", &weighed);
+    last(fixture, "sampled", "x", &sampled);
+    assert_true(weighed->count == repeated->count && weighed->count == 200000);
+    same_within(weighed->sum, repeated->sum, 1e-12);
+    same_within(sampled->count, whole->count, 0.05);
+    same_within(sampled->sum, whole->sum, 0.05);
+    for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++) {
+        double quantile = histogram_quantile(quantiles[i], whole);
+        assert_true(histogram_quantile(quantiles[i], weighed) ==
+                    histogram_quantile(quantiles[i], repeated));
+        same_within(histogram_quantile(quantiles[i], weighed), quantile, 0.011);
+        same_within(histogram_quantile(quantiles[i], sampled), quantile, 0.08);
+    }
+}
+
+/* One that repeats values as often as they weigh would be at it for a day. */
+static void a_tiny_rate_costs_what_any_costs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake *table = intake_new(&roomy);
+    const struct histogram *histogram;
+    for (int i = 0; i < 100000; i++)
+        add_line(table, "t:5|ms|@0.0000001|#host:x");
+    add_line(table, "t:5:6|d|@1e-15|#host:x");
+    tick(fixture, table);
+    last(fixture, "t", "x", &histogram);
+    same_within(histogram->count, 1e12 + 2e15, 1e-12);
+    same_within(histogram->sum, 5e12 + 11e15, 1e-12);
+    intake_free(table);
+}
+
 static void a_full_table_keeps_totals(void **state)
 {
     const struct label overflow = {SLICE_LIT("__overflow__"), SLICE_LIT("true")};
@@ -361,6 +439,8 @@ int main(void)
         CASE(dialects_of_one_table_stay_apart),
         CASE(counts_below_zero_have_a_series_of_their_own),
         CASE(of_running_totals_the_rises_count),
+        CASE(sampled_timers_are_the_whole),
+        CASE(a_tiny_rate_costs_what_any_costs),
         CASE(a_full_table_keeps_totals),
         CASE(idle_entries_leave),
     };
