@@ -6,7 +6,7 @@
  *
  * Both queues hold queue_max + workers exchanges, which is all that may be in flight, so neither
  * push can fail or wait. Files: http_parse (bytes), http_exchange (one request on its way),
- * http_connection (the client's side), http_reply (what handlers call), encoding (gzip, zstd).
+ * http_connection (the client's side), http_line (who waits), http_reply (what handlers call), encoding (gzip, zstd).
  *
  * evhttp is deliberately not used: docs/decisions/0001-http-server.md.
  */
@@ -28,6 +28,38 @@
 
 #define DRAIN_MS_MAX    5000
 #define ACCEPT_PAUSE_MS 100
+
+#define REQUESTS_ROW(code)                                                                         \
+    {                                                                                              \
+        "lapwing_http_requests_total", METRIC_COUNTER, "code=\"" code "\"",                        \
+            "HTTP requests answered, by class of status.", 0, 0                                    \
+    }
+
+struct metric http_metrics[HTTP_METRIC_COUNT] = {
+    [HTTP_METRIC_1XX] = REQUESTS_ROW("1xx"),
+    [HTTP_METRIC_2XX] = REQUESTS_ROW("2xx"),
+    [HTTP_METRIC_3XX] = REQUESTS_ROW("3xx"),
+    [HTTP_METRIC_4XX] = REQUESTS_ROW("4xx"),
+    [HTTP_METRIC_5XX] = REQUESTS_ROW("5xx"),
+    [HTTP_METRIC_SECONDS] = {"lapwing_http_request_seconds_total", METRIC_COUNTER, NULL,
+                             "Time from the first byte of requests to their reply.", 1e-9, 0},
+    [HTTP_METRIC_IN_FLIGHT] = {"lapwing_http_in_flight_requests", METRIC_GAUGE, NULL,
+                               "Requests waiting for or running on a worker.", 0, 0},
+    [HTTP_METRIC_WAITING] = {"lapwing_http_waiting_requests", METRIC_GAUGE, NULL,
+                             "Queries waiting for their turn (limits.query_concurrency).", 0, 0},
+    [HTTP_METRIC_WAITED_OUT] = {"lapwing_http_waited_out_total", METRIC_COUNTER, NULL,
+                                "Queries refused because their turn did not come in time.", 0, 0},
+    [HTTP_METRIC_CONNECTIONS] = {"lapwing_http_connections", METRIC_GAUGE, NULL,
+                                 "HTTP connections open.", 0, 0},
+    [HTTP_METRIC_REFUSED] = {"lapwing_http_connections_refused_total", METRIC_COUNTER, NULL,
+                             "Connections closed at once because connection_max were open.", 0, 0},
+    [HTTP_METRIC_TIMEOUTS] = {"lapwing_http_timeouts_total", METRIC_COUNTER, NULL,
+                              "Connections closed because their client was too slow.", 0, 0},
+    [HTTP_METRIC_GONE] = {"lapwing_http_clients_gone_total", METRIC_COUNTER, NULL,
+                          "Clients that left before their reply.", 0, 0},
+    [HTTP_METRIC_BODY_BYTES] = {"lapwing_http_body_bytes", METRIC_GAUGE, NULL,
+                                "Request bodies being held.", 0, 0},
+};
 
 /* --- workers --- */
 

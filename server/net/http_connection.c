@@ -45,59 +45,6 @@
 #define SEND_RATE_MIN  16 /* and those that a client must take of its reply */
 #define LINGER_MS      2000
 
-#define REQUESTS_ROW(code)                                                                         \
-    {                                                                                              \
-        "lapwing_http_requests_total", METRIC_COUNTER, "code=\"" code "\"",                        \
-            "HTTP requests answered, by class of status.", 0, 0                                    \
-    }
-
-struct metric http_metrics[HTTP_METRIC_COUNT] = {
-    [HTTP_METRIC_1XX] = REQUESTS_ROW("1xx"),
-    [HTTP_METRIC_2XX] = REQUESTS_ROW("2xx"),
-    [HTTP_METRIC_3XX] = REQUESTS_ROW("3xx"),
-    [HTTP_METRIC_4XX] = REQUESTS_ROW("4xx"),
-    [HTTP_METRIC_5XX] = REQUESTS_ROW("5xx"),
-    [HTTP_METRIC_SECONDS] = {"lapwing_http_request_seconds_total", METRIC_COUNTER, NULL,
-                             "Time from the first byte of requests to their reply.", 1e-9, 0},
-    [HTTP_METRIC_IN_FLIGHT] = {"lapwing_http_in_flight_requests", METRIC_GAUGE, NULL,
-                               "Requests waiting for or running on a worker.", 0, 0},
-    [HTTP_METRIC_WAITING] = {"lapwing_http_waiting_requests", METRIC_GAUGE, NULL,
-                             "Queries waiting for their turn (limits.query_concurrency).", 0, 0},
-    [HTTP_METRIC_WAITED_OUT] = {"lapwing_http_waited_out_total", METRIC_COUNTER, NULL,
-                                "Queries refused because their turn did not come in time.", 0, 0},
-    [HTTP_METRIC_CONNECTIONS] = {"lapwing_http_connections", METRIC_GAUGE, NULL,
-                                 "HTTP connections open.", 0, 0},
-    [HTTP_METRIC_REFUSED] = {"lapwing_http_connections_refused_total", METRIC_COUNTER, NULL,
-                             "Connections closed at once because connection_max were open.", 0, 0},
-    [HTTP_METRIC_TIMEOUTS] = {"lapwing_http_timeouts_total", METRIC_COUNTER, NULL,
-                              "Connections closed because their client was too slow.", 0, 0},
-    [HTTP_METRIC_GONE] = {"lapwing_http_clients_gone_total", METRIC_COUNTER, NULL,
-                          "Clients that left before their reply.", 0, 0},
-    [HTTP_METRIC_BODY_BYTES] = {"lapwing_http_body_bytes", METRIC_GAUGE, NULL,
-                                "Request bodies being held.", 0, 0},
-};
-
-enum state { READ_HEAD, READ_BODY, WAIT, HANDLE, STREAM, WRITE, LINGER };
-
-/* Thread: main. */
-struct connection {
-    struct http_server *http;
-    struct connection *next, *previous;
-    struct connection *waiting_next, *waiting_previous; /* in WAIT */
-    struct bufferevent *bev;
-    struct event *timer;
-    struct exchange *exchange; /* from the head's end to the reply */
-    enum state state;
-    bool eof;   /* the client will send no more */
-    bool close; /* after the reply being written */
-    size_t scanned;
-    int64_t started_ns; /* first byte of the request; 0 between requests */
-    int64_t waits_ns;   /* in WAIT since */
-    int64_t body_seen;  /* bytes on the wire */
-    struct http_chunks chunks;
-    char peer[64];
-};
-
 /* --- connections --- */
 
 /* Counts body bytes that arrived (or, negative, are gone) for the bound on all bodies together. */
@@ -128,45 +75,6 @@ static void count_flight(struct http_server *http, int change)
     metric_set(&http_metrics[HTTP_METRIC_IN_FLIGHT], (int64_t)http->in_flight);
 }
 
-/* --- the line of slow requests --- */
-
-static void count_waiting(struct http_server *http, int change)
-{
-    http->slow_waiting += (size_t)change;
-    metric_set(&http_metrics[HTTP_METRIC_WAITING], (int64_t)http->slow_waiting);
-}
-
-static void join_line(struct connection *c)
-{
-    struct http_server *http = c->http;
-    c->state = WAIT;
-    c->waits_ns = clock_monotonic_ns();
-    c->waiting_next = NULL;
-    c->waiting_previous = http->waiting_last;
-    if (http->waiting_last)
-        http->waiting_last->waiting_next = c;
-    else
-        http->waiting_first = c;
-    http->waiting_last = c;
-    count_waiting(http, 1);
-    set_timer(c, http->options.slow_wait_ms);
-}
-
-/* The connection is in WAIT still; the caller moves it on. */
-static void leave_line(struct connection *c)
-{
-    struct http_server *http = c->http;
-    if (c->waiting_previous)
-        c->waiting_previous->waiting_next = c->waiting_next;
-    else
-        http->waiting_first = c->waiting_next;
-    if (c->waiting_next)
-        c->waiting_next->waiting_previous = c->waiting_previous;
-    else
-        http->waiting_last = c->waiting_previous;
-    count_waiting(http, -1);
-}
-
 /* --- the end of a connection --- */
 
 /* Its client went away before the reply was out; once a request. */
@@ -180,7 +88,7 @@ static void connection_free(struct connection *c)
 {
     struct http_server *http = c->http;
     if (c->state == WAIT)
-        leave_line(c);
+        line_leave(c);
     if (c->state == STREAM)
         count_flight(http, -1);
     if (c->state == WAIT || c->state == STREAM || c->state == HANDLE)
@@ -334,12 +242,14 @@ static void submit(struct connection *c)
     struct http_server *http = c->http;
     c->exchange->slow =
         (c->exchange->route->methods & HTTP_SLOW) != 0 && http->options.slow_max > 0;
-    if (!c->exchange->slow || http->slow_running < http->options.slow_max)
+    if (!c->exchange->slow || http->slow_running < http->options.slow_max) {
         start(c);
-    else if (http->slow_waiting < http->options.queue_max)
-        join_line(c);
-    else
+    } else if (http->slow_waiting < http->options.queue_max) {
+        line_join(c);
+        set_timer(c, http->options.slow_wait_ms);
+    } else {
         answer_error(c, ERROR_UNAVAILABLE, "too many queries wait; send the request again later");
+    }
 }
 
 /* The first in line, once there is a turn. */
@@ -347,7 +257,7 @@ static void start_waiting(struct http_server *http)
 {
     while (http->waiting_first && http->slow_running < http->options.slow_max) {
         struct connection *c = http->waiting_first;
-        leave_line(c);
+        line_leave(c);
         c->exchange->request.waited_ns = clock_monotonic_ns() - c->waits_ns;
         start(c);
     }
@@ -556,7 +466,7 @@ static void end_of_input(struct connection *c)
         atomic_store(&c->exchange->cancelled, true);
     if (!waits)
         return;
-    leave_line(c);
+    line_leave(c);
     answer_error(c, ERROR_CANCELED, "the query was cancelled: nobody waits for it any more");
 }
 
@@ -585,7 +495,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         metric_add(&http_metrics[HTTP_METRIC_TIMEOUTS], 1);
     if (c->state == WAIT) {
         metric_add(&http_metrics[HTTP_METRIC_WAITED_OUT], 1);
-        leave_line(c);
+        line_leave(c);
         answer_error(c, ERROR_TIMEOUT, "query timed out in query queue");
     } else if (c->state == READ_BODY) {
         refuse(c, 408, ERROR_TIMEOUT, "the body took too long to arrive");
@@ -614,7 +524,7 @@ void connection_take_back(struct http_server *http, struct exchange *exchange)
 void connections_refuse_waiting(struct http_server *http, const struct error *err)
 {
     for (struct connection *c; (c = http->waiting_first);) {
-        leave_line(c);
+        line_leave(c);
         exchange_refuse(c->exchange, http_status_of(err->kind), err);
         reply(c);
     }

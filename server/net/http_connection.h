@@ -13,6 +13,7 @@
 
 #define HTTP_TABLES_MAX 32
 
+struct bufferevent;
 struct event;
 struct evconnlistener;
 
@@ -58,6 +59,33 @@ struct http_server {
     struct queue *done;
     pthread_t *workers;
 };
+
+/* See the drawing in http_connection.c. */
+enum state { READ_HEAD, READ_BODY, WAIT, HANDLE, STREAM, WRITE, LINGER };
+
+/* Thread: main. */
+struct connection {
+    struct http_server *http;
+    struct connection *next, *previous;
+    struct connection *waiting_next, *waiting_previous; /* in WAIT */
+    struct bufferevent *bev;
+    struct event *timer;
+    struct exchange *exchange; /* from the head's end to the reply */
+    enum state state;
+    bool eof;   /* the client will send no more */
+    bool close; /* after the reply being written */
+    size_t scanned;
+    int64_t started_ns; /* first byte of the request; 0 between requests */
+    int64_t waits_ns;   /* in WAIT since */
+    int64_t body_seen;  /* bytes on the wire */
+    struct http_chunks chunks;
+    char peer[64];
+};
+
+/* http_line.c: the connection goes to the end of the line of slow requests, ... */
+void line_join(struct connection *c);
+/* ... and out of it, wherever it stands; the caller moves it on. */
+void line_leave(struct connection *c);
 
 /* Takes over the descriptor, or closes it when connection_max are open. */
 void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len);
