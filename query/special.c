@@ -117,18 +117,32 @@ static int compare_down(const void *a, const void *b)
     return isnan(left) || isnan(right) ? compare_values(left, right) : compare_values(right, left);
 }
 
+/* There is no order among histograms: they are left out, also where nothing is sorted. */
+struct numbers {
+    struct sink sink;
+    struct sink *out;
+};
+
+static int numbers_take(struct sink *sink, struct row *row)
+{
+    struct numbers *self = (struct numbers *)sink;
+    row->histograms = NULL;
+    return self->out->take(self->out, row);
+}
+
 static int sort_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
                      struct sink *sink)
 {
     struct rows rows;
     bool down = plan->call.function->stream == call_sort_desc;
+    struct numbers numbers = {{numbers_take}, sink};
     if (grid->steps > 1)
-        return eval_rows(eval, plan->call.args[0], grid, sink);
+        return eval_rows(eval, plan->call.args[0], grid, &numbers.sink);
     if (rows_collect(eval, plan->call.args[0], grid, &rows) != 0)
         return -1;
     size_t kept = 0;
     for (size_t i = 0; i < rows.count; i++)
-        if (!row_histogram(&rows.at[i], 0)) /* no order among histograms */
+        if (!row_histogram(&rows.at[i], 0))
             rows.at[kept++] = rows.at[i];
     rows.count = kept;
     if (rows.count)
