@@ -366,6 +366,8 @@ DIFFERENCES = [
                "timestamp() in Prometheus forgets an offset behind @ and finds nothing; here it counts"),
     Difference("hour(vector(Inf))", GRID, ANY, [math.nan],
                "what an infinity is as an integer depends on the machine in Go; here it is NaN"),
+    Difference("vector(1) < on () group_right () grid", GRID + 61, [1], [60],
+               "a comparison gives the value of the many side with group_right, too, since 3.1"),
     Difference('{"grid"}', GRID + 1, BAD, [0], "names in quotes are new in 3"),
     Difference("count_over_time(grid[45])", GRID + 50, BAD, [3], "numbers as durations are new in 3"),
     Difference("vector(1m30s)", GRID, BAD, [90], "durations as numbers are, too"),
