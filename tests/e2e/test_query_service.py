@@ -121,10 +121,12 @@ def test_queries_wait_for_their_turn_and_nothing_waits_for_them(lapwing):
 
 
 def test_who_waits_too_long_is_told(lapwing):
-    server = lapwing("limits: { query_concurrency: 1, query_timeout: 1500ms }")
-    # The first one may run for as long as the second may wait: a third makes it longer.
-    running = [send_query(server, ENDLESS) for _ in range(3)]
-    await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
+    server = lapwing("limits: { query_concurrency: 1, query_timeout: 3s }")
+    # The first ends by its timeout while the second still waits, which then runs longer than a third may wait.
+    running = [send_query(server, ENDLESS)]
+    await_(lambda: active(server) and active(server)[0]["duration_ms"] > 1000)
+    running.append(send_query(server, ENDLESS))
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 1)
     reply = server.get("/api/v1/query", query="1")
     assert reply.status == 503, reply.text
     assert reply.json() == {"status": "error", "errorType": "timeout",
