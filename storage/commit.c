@@ -111,18 +111,24 @@ void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t t
     *push(batch) = (struct sample){.time_ms = time_ms, .series = series, .histogram = copy};
 }
 
+void store_batch_set(struct store_batch *batch, uint32_t series, int64_t time_ms, double value,
+                     struct slice code)
+{
+    assert(batch->codes.len < UINT32_MAX); /* four gigabytes in one batch are a bug of the caller */
+    *push(batch) = (struct sample){.time_ms = time_ms,
+                                   .value = value,
+                                   .series = series,
+                                   .sketch_at = (uint32_t)batch->codes.len + 1};
+    buffer_append_prefixed(&batch->codes, code);
+}
+
 void store_batch_sketch(struct store_batch *batch, uint32_t series, int64_t time_ms,
                         const struct sketch *sketch)
 {
     struct buffer code;
-    assert(batch->codes.len < UINT32_MAX); /* four gigabytes in one batch are a bug of the caller */
-    *push(batch) = (struct sample){.time_ms = time_ms,
-                                   .value = sketch_estimate(sketch),
-                                   .series = series,
-                                   .sketch_at = (uint32_t)batch->codes.len + 1};
     buffer_init(&code, SIZE_MAX);
     sketch_encode(sketch, &code);
-    buffer_append_prefixed(&batch->codes, buffer_slice(&code));
+    store_batch_set(batch, series, time_ms, sketch_estimate(sketch), buffer_slice(&code));
     buffer_release(&code);
 }
 

@@ -91,10 +91,15 @@ void memory_measure(struct store *store, int64_t now_ms)
 
 /* --- relief --- */
 
-static bool is_worth(const struct head *head, const struct head_series *series, bool any)
+static bool is_worth(const struct head *head, uint32_t id, bool any)
 {
-    bool holds = series && !series->due && (series->values || series->times || series->histograms);
-    return holds && series->count && (any || series->count * head->series >= head->samples);
+    const struct head_series *series = head_get(head, id);
+    if (!series || series->due || series->count == 0)
+        return false;
+    if (head_has_sketches(head, id)) /* a hundred times what a number takes */
+        return true;
+    bool holds = series->values || series->times || series->histograms;
+    return holds && (any || series->count * head->series >= head->samples);
 }
 
 /* Marks some series on the way around, at most one round. Returns how many. */
@@ -106,7 +111,7 @@ static size_t mark_some(struct store *store, bool any)
         if (store->relieved >= head->capacity)
             store->relieved = 0;
         uint32_t id = store->relieved++;
-        if (!is_worth(head, head->at[id], any))
+        if (!is_worth(head, id, any))
             continue;
         store_make_due(store, id);
         marked++;

@@ -95,7 +95,10 @@ void store_batch_value(struct store_batch *batch, uint32_t series, int64_t time_
 /* The histogram is copied. */
 void store_batch_histogram(struct store_batch *batch, uint32_t series, int64_t time_ms,
                            const struct histogram *histogram);
-/* Of a set: the sketch, and as the number its estimate. */
+/* Of a set: the number, and the code of the sketch (storage/sketch.h) that it counts. */
+void store_batch_set(struct store_batch *batch, uint32_t series, int64_t time_ms, double value,
+                     struct slice code);
+/* The same with the sketch, and as the number its estimate. */
 void store_batch_sketch(struct store_batch *batch, uint32_t series, int64_t time_ms,
                         const struct sketch *sketch);
 void store_batch_records(struct store_batch *batch, const struct record *records, size_t count);

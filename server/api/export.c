@@ -90,6 +90,7 @@ static int next_part(void *arg, struct buffer *out)
     /* A new one each time: an iterator would hold what is deleted while the client reads. */
     struct store_reader *reader = store_reader_new(export->store);
     int status = 0;
+    store_reader_want_sketches(reader, true);
     while (!status && export->series < export->all.count && out->len < PART_BYTES)
         status = atomic_load(export->cancelled) ? -1 : export_window(export, reader, out);
     store_reader_free(reader);

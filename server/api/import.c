@@ -30,6 +30,7 @@ enum reason {
     REASON_BAD_JSON,
     REASON_BAD_TYPE,
     REASON_BAD_HISTOGRAM,
+    REASON_BAD_SKETCH,
     REASON_COUNT,
 };
 
@@ -39,7 +40,7 @@ static const char *const reason_names[REASON_COUNT] = {
     [REASON_BAD_VALUE] = "bad_value",         [REASON_BAD_TIME] = "bad_time",
     [REASON_TRAILING] = "trailing",           [REASON_NO_MEMORY] = "no_memory",
     [REASON_BAD_JSON] = "bad_json",           [REASON_BAD_TYPE] = "bad_type",
-    [REASON_BAD_HISTOGRAM] = "bad_histogram",
+    [REASON_BAD_HISTOGRAM] = "bad_histogram", [REASON_BAD_SKETCH] = "bad_sketch",
 };
 
 static const enum reason text_reasons[OPENMETRICS_REJECT_COUNT] = {
@@ -50,10 +51,10 @@ static const enum reason text_reasons[OPENMETRICS_REJECT_COUNT] = {
 };
 
 static const enum reason json_reasons[JSONLINE_REJECT_COUNT] = {
-    [JSONLINE_BAD_JSON] = REASON_BAD_JSON,   [JSONLINE_BAD_LABELS] = REASON_BAD_LABELS,
-    [JSONLINE_BAD_TYPE] = REASON_BAD_TYPE,   [JSONLINE_BAD_VALUE] = REASON_BAD_VALUE,
-    [JSONLINE_BAD_TIME] = REASON_BAD_TIME,   [JSONLINE_BAD_HISTOGRAM] = REASON_BAD_HISTOGRAM,
-    [JSONLINE_NO_MEMORY] = REASON_NO_MEMORY,
+    [JSONLINE_BAD_JSON] = REASON_BAD_JSON,     [JSONLINE_BAD_LABELS] = REASON_BAD_LABELS,
+    [JSONLINE_BAD_TYPE] = REASON_BAD_TYPE,     [JSONLINE_BAD_VALUE] = REASON_BAD_VALUE,
+    [JSONLINE_BAD_TIME] = REASON_BAD_TIME,     [JSONLINE_BAD_HISTOGRAM] = REASON_BAD_HISTOGRAM,
+    [JSONLINE_BAD_SKETCH] = REASON_BAD_SKETCH, [JSONLINE_NO_MEMORY] = REASON_NO_MEMORY,
 };
 
 enum {
@@ -90,6 +91,7 @@ static struct metric import_metrics[] = {
     REJECTED(BAD_JSON, "bad_json"),
     REJECTED(BAD_TYPE, "bad_type"),
     REJECTED(BAD_HISTOGRAM, "bad_histogram"),
+    REJECTED(BAD_SKETCH, "bad_sketch"),
 };
 
 struct import_work {

@@ -112,7 +112,7 @@ int rows_add(struct import_rows *rows, struct labels labels, enum series_kind ki
     struct import_series *series = find_series(rows, labels, kind);
     if (!series)
         return error_set(err, ERROR_LIMIT, "the import has too many series; send it in parts");
-    bool single = column->count == 1 && !column->histograms;
+    bool single = column->count == 1 && !column->histograms && !column->sketches;
     struct import_run *run = single ? NULL : push_run(rows, series);
     bool enough =
         single ? add_value(rows, series, column->times[0], column->values[0]) : run != NULL;
@@ -142,6 +142,8 @@ static void write_run(struct import_rows *rows, struct store_batch *batch, uint3
         rows->samples++;
         if (column->histograms && column->histograms[i])
             store_batch_histogram(batch, id, column->times[i], column->histograms[i]);
+        else if (column->sketches && column->sketches[i].len)
+            store_batch_set(batch, id, column->times[i], column->values[i], column->sketches[i]);
         else
             store_batch_value(batch, id, column->times[i],
                               column->values ? column->values[i] : stale_nan());

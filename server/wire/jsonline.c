@@ -3,7 +3,7 @@
  *   {"metric":{..},"type":"..","values":[..],"timestamps":[..]}
  *             ^^^^        ^^            ^^^^              ^^^^
  *             labels      kind          values, or        times
- *                                       "histograms"
+ *                                       "histograms", and "sketches" beside values of a set
  *
  * A line is taken whole or refused whole. Doubles are printed with the fewest digits that read back
  * equal, so what is exported and imported again is the same bit for bit.
@@ -265,6 +265,57 @@ static enum jsonline_reject read_histograms(const struct parsing *p, struct json
     return JSONLINE_OK;
 }
 
+static int hex_digit(char c)
+{
+    return isdigit((unsigned char)c)         ? c - '0'
+           : isxdigit((unsigned char)c) != 0 ? tolower((unsigned char)c) - 'a' + 10
+                                             : -1;
+}
+
+/* A code, or nothing for null. False: it is none, or the arena is exhausted. */
+static bool read_sketch(struct arena *arena, struct json value, struct slice *out)
+{
+    struct slice text;
+    struct sketch sketch;
+    *out = SLICE("");
+    if (json_type(value) == JSON_NULL)
+        return true;
+    if (!json_string(value, &text) || text.len % 2 || text.len / 2 > SKETCH_CODE_MAX)
+        return false;
+    char *code = arena_alloc(arena, text.len / 2);
+    for (size_t i = 0; code && i < text.len; i += 2) {
+        int high = hex_digit(text.at[i]), low = hex_digit(text.at[i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        code[i / 2] = (char)(high << 4 | low);
+    }
+    *out = slice_make(code, code ? text.len / 2 : 0);
+    sketch_init(&sketch);
+    bool sound = code && sketch_merge_code(&sketch, *out);
+    sketch_release(&sketch);
+    return sound;
+}
+
+static enum jsonline_reject read_sketches(const struct parsing *p, struct json list)
+{
+    size_t count = json_count(list), i = 0;
+    struct slice *at = arena_alloc(p->arena, count * sizeof *at);
+    if (json_type(list) == JSON_NONE)
+        return JSONLINE_OK;
+    if (json_type(list) != JSON_ARRAY || p->out->kind != SERIES_SET ||
+        count != p->out->column.count)
+        return refuse(p, JSONLINE_BAD_SKETCH,
+                      "\"sketches\" must be a list as long as the values of a set");
+    for (struct json_iterator it = json_iterate(list); at && json_next(&it);)
+        if (!read_sketch(p->arena, it.value, &at[i++]))
+            return p->arena->exhausted
+                       ? no_memory(p)
+                       : refuse(p, JSONLINE_BAD_SKETCH,
+                                "a sketch must be null or the hexadecimal digits of its code");
+    p->out->column.sketches = at;
+    return at ? JSONLINE_OK : no_memory(p);
+}
+
 enum jsonline_reject jsonline_parse(struct json_parser *parser, struct slice line,
                                     struct arena *arena, struct jsonline *out, struct error *err)
 {
@@ -283,6 +334,8 @@ enum jsonline_reject jsonline_parse(struct json_parser *parser, struct slice lin
         reject = read_kind(&p, json_get(all, "type"), has_histograms);
     if (!reject)
         reject = has_values ? read_values(&p, values) : read_histograms(&p, histograms);
+    if (!reject)
+        reject = read_sketches(&p, json_get(all, "sketches"));
     return reject ? reject : read_times(&p, json_get(all, "timestamps"));
 }
 
@@ -363,6 +416,30 @@ static void print_histogram(const struct histogram *histogram, struct buffer *ou
     buffer_append_char(out, '}');
 }
 
+static void print_sketches(const struct store_column *column, struct buffer *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    buffer_append_string(out, "],\"sketches\":[");
+    for (size_t i = 0; i < column->count; i++) {
+        struct slice code = column->sketches[i];
+        buffer_append_string(out, i ? "," : "");
+        buffer_append_string(out, code.len ? "\"" : "null");
+        for (size_t k = 0; k < code.len; k++) {
+            buffer_append_char(out, digits[(unsigned char)code.at[k] >> 4]);
+            buffer_append_char(out, digits[code.at[k] & 15]);
+        }
+        buffer_append_string(out, code.len ? "\"" : "");
+    }
+}
+
+static bool any_sketch(const struct store_column *column)
+{
+    for (size_t i = 0; column->sketches && i < column->count; i++)
+        if (column->sketches[i].len)
+            return true;
+    return false;
+}
+
 void jsonline_print(const struct jsonline *line, struct buffer *out)
 {
     const struct store_column *column = &line->column;
@@ -378,6 +455,8 @@ void jsonline_print(const struct jsonline *line, struct buffer *out)
         else
             print_value(column->values[i], out);
     }
+    if (any_sketch(column))
+        print_sketches(column, out);
     buffer_append_string(out, "],\"timestamps\":[");
     for (size_t i = 0; i < column->count; i++) {
         if (i)

@@ -14,6 +14,9 @@
  *   {"schema":6,"zero_threshold":1e-128,"zero_count":0,"count":3,"sum":7.5,"min":1,"max":4,
  *    "positive":[[0,2],[128,1]],"negative":[]}          buckets: [index, count]
  *
+ * A set may have "sketches" beside its values: for each of them null, or the hexadecimal digits of the
+ * code of the members it counts (storage/sketch.h).
+ *
  * Pure; a parser belongs to one thread.
  */
 #ifndef SERVER_WIRE_JSONLINE_H
@@ -30,6 +33,7 @@ enum jsonline_reject {
     JSONLINE_BAD_VALUE,
     JSONLINE_BAD_TIME,
     JSONLINE_BAD_HISTOGRAM,
+    JSONLINE_BAD_SKETCH,
     JSONLINE_NO_MEMORY, /* the arena is exhausted */
     JSONLINE_REJECT_COUNT,
 };

@@ -44,6 +44,19 @@ static bool same_value(const struct slot *slot, struct sample sample,
     return same;
 }
 
+static bool same_sketch(const struct slot *slot, struct sample sample,
+                        const struct store_column *column, size_t i)
+{
+    struct buffer want;
+    buffer_init(&want, SKETCH_CODE_MAX);
+    if (slot->kind == SERIES_SET)
+        model_sketch(sample, &want);
+    struct slice got = column->sketches ? column->sketches[i] : SLICE("");
+    bool same = slice_equal(got, buffer_slice(&want));
+    buffer_release(&want);
+    return same;
+}
+
 /* A stale marker behind the last sample of a bucket stands for one that was anywhere after it. */
 static bool is_ended(const struct slot *slot, const struct store_column *column, size_t i)
 {
@@ -95,6 +108,8 @@ static int compare_column(const struct comparison *c, const struct slot *slot,
             break;
         if (!same_value(slot, sample, column, got))
             return differs(c, "wrong", slot, sample.time_ms, "another value than was written");
+        if (!same_sketch(slot, sample, column, got))
+            return differs(c, "wrong", slot, sample.time_ms, "another sketch than was written");
     }
     if (got < column->count)
         return got > first && column->times[got] == column->times[got - 1]
@@ -109,9 +124,10 @@ static int compare_span(struct comparison *c, const struct slot *slot, struct st
 {
     struct store_column column;
     arena_reset(&c->arena);
-    if (store_read(c->reader, span, &c->arena, &column, c->err))
-        return -1;
-    return compare_column(c, slot, &column, span.start_ms, span.end_ms);
+    store_reader_want_sketches(c->reader, slot->kind == SERIES_SET);
+    int status = store_read(c->reader, span, &c->arena, &column, c->err);
+    store_reader_want_sketches(c->reader, false);
+    return status ? -1 : compare_column(c, slot, &column, span.start_ms, span.end_ms);
 }
 
 static int compare_newest(struct comparison *c, const struct slot *slot, uint32_t id)

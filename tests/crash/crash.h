@@ -90,6 +90,8 @@ void model_copy(const struct model *model, struct model *out);
 void model_release(struct model *model);
 /* Makes the histogram that `bits` stands for; release it. Each bucket grows with them. */
 void model_histogram(uint64_t bits, struct histogram *out);
+/* Appends the code of the sketch that a sample of a set has beside its number; nothing when it has none. */
+void model_sketch(struct sample sample, struct buffer *out);
 double bits_double(uint64_t bits);
 uint64_t double_bits_of(double value);
 /* The first sample at or after this time. */

@@ -62,6 +62,18 @@ void line_text(uint32_t serial, char text[128])
 
 /* --- batches --- */
 
+static void add_set(struct store_batch *batch, uint32_t id, struct sample sample)
+{
+    struct buffer code;
+    buffer_init(&code, SKETCH_CODE_MAX);
+    model_sketch(sample, &code);
+    if (code.len)
+        store_batch_set(batch, id, sample.time_ms, bits_double(sample.bits), buffer_slice(&code));
+    else
+        store_batch_value(batch, id, sample.time_ms, bits_double(sample.bits));
+    buffer_release(&code);
+}
+
 static void add_samples(struct store_batch *batch, const struct model *model, const struct op *op)
 {
     uint32_t ids[SLOTS];
@@ -85,6 +97,8 @@ static void add_samples(struct store_batch *batch, const struct model *model, co
             model_histogram(sample.bits, &histogram);
             store_batch_histogram(batch, ids[place], sample.time_ms, &histogram);
             histogram_release(&histogram);
+        } else if (slot.kind == SERIES_SET) {
+            add_set(batch, ids[place], sample);
         } else {
             store_batch_value(batch, ids[place], sample.time_ms, bits_double(sample.bits));
         }

@@ -206,6 +206,19 @@ static void doubt(struct model *model, struct doubt doubt)
     model->doubts[model->doubt_count++] = doubt;
 }
 
+void model_sketch(struct sample sample, struct buffer *out)
+{
+    struct sketch sketch;
+    bool many = sample.time_ms / 1000 % 97 == 0; /* more than are held one by one */
+    if (sample.bits == STALE_NAN_BITS || sample.time_ms / 1000 % 5 == 0)
+        return;
+    sketch_init(&sketch);
+    for (uint64_t i = 0; i < (uint64_t)bits_double(sample.bits) * (many ? 200 : 1); i++)
+        sketch_add_hash(&sketch, ((uint64_t)sample.time_ms + i) * 0x9e3779b97f4a7c15ull);
+    sketch_encode(&sketch, out);
+    sketch_release(&sketch);
+}
+
 static void apply_birth(struct model *model, const struct birth *birth)
 {
     struct slot *slot = &model->slots[birth->slot];

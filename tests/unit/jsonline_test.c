@@ -109,6 +109,17 @@ static void faults_have_names(void **state)
             "\"zero_count\":0,\"zero_threshold\":0,\"min\":1,\"max\":1,"
             "\"positive\":[[2,1],[1,1]]}],\"timestamps\":[1]}",
             JSONLINE_BAD_HISTOGRAM);
+    refuses("{\"metric\":{\"a\":\"b\"},\"values\":[1],\"sketches\":[null],\"timestamps\":[1]}",
+            JSONLINE_BAD_SKETCH); /* of a gauge */
+    refuses("{\"metric\":{\"a\":\"b\"},\"type\":\"set\",\"values\":[1],\"sketches\":[],"
+            "\"timestamps\":[1]}",
+            JSONLINE_BAD_SKETCH);
+    refuses("{\"metric\":{\"a\":\"b\"},\"type\":\"set\",\"values\":[1],\"sketches\":[\"0x\"],"
+            "\"timestamps\":[1]}",
+            JSONLINE_BAD_SKETCH);
+    refuses("{\"metric\":{\"a\":\"b\"},\"type\":\"set\",\"values\":[1],"
+            "\"sketches\":[\"010100\"],\"timestamps\":[1]}",
+            JSONLINE_BAD_SKETCH);
 }
 
 static void json_is_told_from_text(void **state)
@@ -161,6 +172,25 @@ static struct histogram any_histogram(void)
     return h;
 }
 
+/* Of no, few or many members, or none. */
+static struct slice any_sketch(void)
+{
+    static const size_t members[] = {0, 1, 5, 512, 3000};
+    struct sketch sketch;
+    struct buffer code;
+    if (lrand48() % 3 == 0)
+        return SLICE("");
+    sketch_init(&sketch);
+    buffer_init(&code, SKETCH_CODE_MAX);
+    for (size_t n = members[lrand48() % 5]; n--;)
+        sketch_add_hash(&sketch, (uint64_t)lrand48() << 33 | (uint64_t)lrand48() << 3);
+    sketch_encode(&sketch, &code);
+    struct slice out = arena_copy(&arena, buffer_slice(&code));
+    buffer_release(&code);
+    sketch_release(&sketch);
+    return out;
+}
+
 static void assert_same_bits(double a, double b)
 {
     assert_true(double_bits(a) == double_bits(b));
@@ -201,6 +231,8 @@ static void what_is_printed_reads_back_bit_for_bit(void **state)
         int64_t times[20];
         struct histogram made[20];
         const struct histogram *histograms[20];
+        struct slice sketches[20];
+        bool sketched = false;
         arena_reset(&arena);
         in.column.count = 1 + (size_t)lrand48() % 20;
         for (size_t i = 0; i < in.column.count; i++) {
@@ -208,18 +240,23 @@ static void what_is_printed_reads_back_bit_for_bit(void **state)
             values[i] = any_double();
             made[i] = any_histogram();
             histograms[i] = lrand48() % 4 ? &made[i] : NULL;
+            sketches[i] = any_sketch();
+            sketched |= in.kind == SERIES_SET && sketches[i].len;
         }
         in.column.times = times;
         in.column.values = in.kind == SERIES_HISTOGRAM ? NULL : values;
         in.column.histograms = in.kind == SERIES_HISTOGRAM ? histograms : NULL;
+        in.column.sketches = in.kind == SERIES_SET ? sketches : NULL;
         buffer_reset(&text);
         jsonline_print(&in, &text);
         if (jsonline_parse(parser, buffer_slice(&text), &arena, &out, &err))
             fail_msg("%s", err.text);
         assert_true(labels_equal(out.labels, in.labels) && out.kind == in.kind);
         assert_int_equal(out.column.count, in.column.count);
+        assert_true(sketched == (out.column.sketches != NULL));
         for (size_t i = 0; i < in.column.count; i++) {
             assert_true(out.column.times[i] == times[i]);
+            assert_true(!sketched || slice_equal(out.column.sketches[i], sketches[i]));
             if (in.kind != SERIES_HISTOGRAM)
                 assert_same_bits(out.column.values[i], values[i]);
             else if (!histograms[i])
