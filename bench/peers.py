@@ -54,15 +54,20 @@ class Server:
         self.tool_cpu = 0
 
     def request(self, method, path, body=None, kind="application/json"):
-        if not self.connection or self.connection.port != self.port:
+        """Once more when the server has closed the connection since the last one."""
+        reused = self.connection and self.connection.port == self.port
+        if not reused:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             self.connection.request(method, path, body, {"Content-Type": kind} if body else {})
             reply = self.connection.getresponse()
             return reply.status, reply.read()
         except (OSError, http.client.HTTPException):
-            self.connection.close()  # the next request opens another
-            raise
+            self.connection.close()
+            self.connection = None
+            if not reused or self.process.poll() is not None:
+                raise
+        return self.request(method, path, body, kind)
 
     def must(self, method, path, body=None, kind="application/json"):
         status, text = self.request(method, path, body, kind)
