@@ -3,7 +3,7 @@
  *   api\.v1-.*     prefix "api.v1-", then anything
  *   web[0-9]+      prefix "web", then the regex
  *   abc|abd, (a)   no prefix: an alternative may begin otherwise, a group may be anything
- *   colou?r        prefix "colo": a quantifier belongs to the character before it
+ *   colou?r        prefix "colo": a quantifier belongs to the character before it, with all of its bytes
  *
  * A backslash makes punctuation literal; before letters and digits it means something else, and the prefix
  * ends there.
@@ -32,6 +32,12 @@ static bool is_quantified(struct slice rest)
     return rest.len && strchr("?*+{", rest.at[0]);
 }
 
+/* A byte of UTF-8 that is not the first of its character. */
+static bool is_continuation(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
 static enum pattern_rest read_rest(struct slice rest)
 {
     if (rest.len == 0)
@@ -54,6 +60,8 @@ void pattern_read(struct pattern *pattern, struct slice text)
             break;
         if (is_quantified(rest)) {
             rest = before;
+            while (is_continuation(c) && pattern->prefix_len)
+                c = pattern->prefix[--pattern->prefix_len];
             break;
         }
         pattern->prefix[pattern->prefix_len++] = c;

@@ -13,6 +13,11 @@
  *
  * What neither decides counts as no match, and is counted.
  *
+ * RE2 matches characters. For subjects in ASCII that is the same as matching bytes, which is faster; so
+ * a pattern to which it may make a difference is compiled twice, and the code for characters used for
+ * what is UTF-8 but not ASCII (or is matched with a pattern that is not: of e-acute+ the plus repeats
+ * two bytes).
+ *
  * Match data is per thread: one block for REGEX_GROUPS_MAX groups, made at first use.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -44,8 +49,10 @@ static struct metric regex_metrics[] = {
 };
 
 struct regex {
-    pcre2_code *code;
-    size_t group_count; /* without group 0 */
+    pcre2_code *code;       /* for bytes */
+    pcre2_code *characters; /* for UTF-8; NULL where it would be no different */
+    bool ascii;             /* the pattern is, and so for ASCII both codes do the same */
+    size_t group_count;     /* without group 0 */
     bool anchored;
 };
 
@@ -128,6 +135,44 @@ static const char *foreign_construct(struct slice pattern, size_t *at)
     return NULL;
 }
 
+static bool is_ascii(struct slice s)
+{
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= s.len; i += sizeof word) {
+        memcpy(&word, s.at + i, sizeof word);
+        if (word & 0x8080808080808080u)
+            return false;
+    }
+    for (; i < s.len; i++)
+        if ((unsigned char)s.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* Whether the pattern can tell bytes from characters: a dot, a class, an escape, or non-ASCII text,
+ * which may be repeated or be in two cases. */
+static bool knows_characters(struct slice pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++)
+        if (pattern.at[i] && strchr(".[\\", pattern.at[i]))
+            return true;
+    return !is_ascii(pattern);
+}
+
+/* A pattern that is not UTF-8 stays one of bytes. */
+static pcre2_code *compile_characters(struct slice pattern, uint32_t options)
+{
+    int code;
+    PCRE2_SIZE offset;
+    if (!knows_characters(pattern))
+        return NULL;
+    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)pattern.at, pattern.len, options | PCRE2_UTF,
+                                         &code, &offset, NULL);
+    if (compiled)
+        (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
+    return compiled;
+}
+
 int regex_compile(struct slice pattern, unsigned flags, struct regex **out, struct error *err)
 {
     size_t at = 0;
@@ -163,7 +208,8 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     }
     (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* without a JIT it is only slower */
     *out = alloc_zeroed(1, sizeof **out);
-    **out = (struct regex){compiled, groups, (flags & REGEX_ANCHORED) != 0};
+    **out = (struct regex){compiled, compile_characters(pattern, options), is_ascii(pattern),
+                           groups, (flags & REGEX_ANCHORED) != 0};
     return 0;
 }
 
@@ -172,49 +218,86 @@ void regex_free(struct regex *regex)
     if (!regex)
         return;
     pcre2_code_free(regex->code);
+    pcre2_code_free(regex->characters);
     free(regex);
 }
 
-static int match_from(const struct regex *regex, struct slice subject, size_t start,
-                      struct thread_scratch *scratch)
+/* One match: a regex, what it is tried on, and which of its codes fits that. */
+struct match {
+    const pcre2_code *code;
+    struct slice subject;
+    uint32_t options;
+    bool anchored;
+    struct thread_scratch *scratch;
+};
+
+static bool is_utf8(struct slice s)
 {
-    return pcre2_match(regex->code, (PCRE2_SPTR)(subject.len ? subject.at : ""), subject.len, start,
-                       0, scratch->data, scratch->context);
+    while (s.len) {
+        size_t length = slice_utf8_length(s);
+        if (!length)
+            return false;
+        s = slice_skip(s, length);
+    }
+    return true;
 }
 
-static int match_long(const struct regex *regex, struct slice subject,
-                      struct thread_scratch *scratch)
+static struct match match_of(const struct regex *regex, struct slice subject)
+{
+    struct match m = {regex->code, subject, 0, regex->anchored, scratch_get()};
+    if (regex->characters && !(regex->ascii && is_ascii(subject)) && is_utf8(subject)) {
+        m.code = regex->characters;
+        m.options = PCRE2_NO_UTF_CHECK;
+    }
+    return m;
+}
+
+static int match_from(const struct match *m, size_t start)
+{
+    return pcre2_match(m->code, (PCRE2_SPTR)(m->subject.len ? m->subject.at : ""), m->subject.len,
+                       start, m->options, m->scratch->data, m->scratch->context);
+}
+
+/* The place itself, or the next one at which a character begins. */
+static size_t character_start(const struct match *m, size_t at)
+{
+    while (m->options && at < m->subject.len && ((unsigned char)m->subject.at[at] & 0xc0) == 0x80)
+        at++;
+    return at;
+}
+
+static int match_long(const struct match *m)
 {
     int64_t deadline = clock_monotonic_ns() + LONG_SUBJECT_NS;
     int code = PCRE2_ERROR_NOMATCH;
-    for (size_t start = 0; start <= subject.len && code == PCRE2_ERROR_NOMATCH; start += WINDOW) {
-        pcre2_set_offset_limit(scratch->context, start + WINDOW - 1);
-        code = match_from(regex, subject, start, scratch);
+    for (size_t start = 0; start <= m->subject.len && code == PCRE2_ERROR_NOMATCH;
+         start += WINDOW) {
+        pcre2_set_offset_limit(m->scratch->context, start + WINDOW - 1);
+        code = match_from(m, character_start(m, start));
         if (code == PCRE2_ERROR_NOMATCH && clock_monotonic_ns() > deadline)
             code = PCRE2_ERROR_MATCHLIMIT;
     }
-    pcre2_set_offset_limit(scratch->context, PCRE2_UNSET);
+    pcre2_set_offset_limit(m->scratch->context, PCRE2_UNSET);
     return code;
 }
 
 /* A match code of PCRE2: < 0 for no match, be it none or undecided. */
-static int run(const struct regex *regex, struct slice subject, struct thread_scratch *scratch)
+static int run(const struct match *m)
 {
-    return regex->anchored || subject.len < LONG_SUBJECT ? match_from(regex, subject, 0, scratch)
-                                                         : match_long(regex, subject, scratch);
+    return m->anchored || m->subject.len < LONG_SUBJECT ? match_from(m, 0) : match_long(m);
 }
 
 /* Decides without backtracking what `run` could not; false, counted, when this cannot either. */
-static bool match_slowly(const struct regex *regex, struct slice subject,
-                         struct thread_scratch *scratch)
+static bool match_slowly(const struct match *m)
 {
+    struct thread_scratch *scratch = m->scratch;
     int code = PCRE2_ERROR_MATCHLIMIT;
     if (!scratch->workspace)
         scratch->workspace = alloc_zeroed(DFA_WORKSPACE, sizeof *scratch->workspace);
-    if (subject.len <= (regex->anchored ? DFA_ANCHORED_MAX : LONG_SUBJECT))
-        code =
-            pcre2_dfa_match(regex->code, (PCRE2_SPTR)subject.at, subject.len, 0, PCRE2_DFA_SHORTEST,
-                            scratch->data, scratch->context, scratch->workspace, DFA_WORKSPACE);
+    if (m->subject.len <= (m->anchored ? DFA_ANCHORED_MAX : LONG_SUBJECT))
+        code = pcre2_dfa_match(m->code, (PCRE2_SPTR)m->subject.at, m->subject.len, 0,
+                               m->options | PCRE2_DFA_SHORTEST, scratch->data, scratch->context,
+                               scratch->workspace, DFA_WORKSPACE);
     if (code < 0 && code != PCRE2_ERROR_NOMATCH)
         metric_add(&regex_metrics[0], 1);
     return code >= 0;
@@ -222,24 +305,24 @@ static bool match_slowly(const struct regex *regex, struct slice subject,
 
 bool regex_match(const struct regex *regex, struct slice subject)
 {
-    struct thread_scratch *scratch = scratch_get();
-    int code = run(regex, subject, scratch);
+    struct match m = match_of(regex, subject);
+    int code = run(&m);
     if (code >= 0 || code == PCRE2_ERROR_NOMATCH)
         return code >= 0;
-    return match_slowly(regex, subject, scratch);
+    return match_slowly(&m);
 }
 
 size_t regex_search(const struct regex *regex, struct slice subject, struct slice *groups,
                     size_t count)
 {
-    struct thread_scratch *scratch = scratch_get();
-    int matched = run(regex, subject, scratch);
+    struct match m = match_of(regex, subject);
+    int matched = run(&m);
     if (matched < 0) {
         if (matched != PCRE2_ERROR_NOMATCH)
             metric_add(&regex_metrics[0], 1);
         return 0;
     }
-    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(scratch->data);
+    const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(m.scratch->data);
     size_t filled = regex->group_count + 1 < count ? regex->group_count + 1 : count;
     for (size_t i = 0; i < filled; i++) {
         bool set = i < (size_t)matched && ends[2 * i] != PCRE2_UNSET;

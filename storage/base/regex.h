@@ -2,7 +2,7 @@
  *
  * Patterns come from queries and config, so both compile size and match effort are limited, and
  * backreferences and look-around (which RE2, the dialect of our peers, lacks) are refused.
- * '.' matches newlines. A compiled regex is immutable: any number of threads may match with it.
+ * '.' matches newlines, and whole characters of UTF-8; in a subject that is not UTF-8, bytes. A compiled regex is immutable: any number of threads may match with it.
  */
 #ifndef STORAGE_BASE_REGEX_H
 #define STORAGE_BASE_REGEX_H

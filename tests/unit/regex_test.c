@@ -34,6 +34,36 @@ static void test_match(void **state)
     assert_true(matches("\\Qa+++b\\E", 0, "a+++b"));
 }
 
+/* Characters, as RE2 has it; bytes where the subject is not UTF-8. */
+static void test_characters(void **state)
+{
+    (void)state;
+    assert_true(matches("...", REGEX_ANCHORED, "a\xc3\xa9\xe2\x82\xac")); /* aé€ */
+    assert_false(matches("..", REGEX_ANCHORED, "a\xc3\xa9\xe2\x82\xac"));
+    assert_true(matches("[\xc3\xa9x]", REGEX_ANCHORED, "\xc3\xa9"));
+    assert_true(matches("[^x]", REGEX_ANCHORED, "\xc3\xa9"));
+    assert_true(matches("\xc3\xa9{2}", REGEX_ANCHORED, "\xc3\xa9\xc3\xa9"));
+    assert_true(matches("\xc3\xa9*", REGEX_ANCHORED, ""));
+    assert_true(matches("\xc3\x89t\xc3\x89", REGEX_IGNORE_CASE, "\xc3\xa9T\xc3\xa9"));
+    assert_true(matches("..", REGEX_ANCHORED, "a\xff"));
+    assert_true(matches("a\xff", REGEX_ANCHORED, "a\xff"));
+    assert_false(matches("a\xff", REGEX_ANCHORED, "\xc3\xa9"));
+}
+
+/* Long subjects are searched window by window; a window may begin inside a character. */
+static void test_long_characters(void **state)
+{
+    (void)state;
+    char text[6001];
+    for (size_t i = 0; i < 6000; i += 3)
+        memcpy(text + i, "\xe2\x82\xac", 3);
+    text[6000] = 0;
+    assert_false(matches("[^\xe2\x82\xac]", 0, text));
+    memcpy(text + 5100, "abc", 3);
+    assert_true(matches("\xe2\x82\xac.b", 0, text));
+    assert_true(matches("[a-c]{3}.$|c.{299}$", 0, text));
+}
+
 static void refuses(const char *pattern, const char *expected)
 {
     struct regex *regex;
@@ -106,6 +136,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_match),
+        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_long_characters),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_effort_is_limited),
         cmocka_unit_test(test_long_subjects),
