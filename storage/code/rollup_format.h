@@ -16,7 +16,8 @@
 #define TYPE_MAX       31
 #define HEADER_BYTES   6
 #define EXPONENT_RAW   255
-#define BUCKETS_MAX    ((size_t)(PARTITION_MS / STORE_5M_MS)) /* of a day */
+/* Of a day. The first day has one more: what was at 1970-01-01 00:00:00 has no day before it. */
+#define BUCKETS_MAX ((size_t)(PARTITION_MS / STORE_5M_MS) + 1)
 
 enum how {
     HOW_ZERO,

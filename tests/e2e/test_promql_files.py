@@ -94,7 +94,7 @@ def read(path):
                 elif cases or not series:
                     groups.append((milliseconds(rest), list(series), []))
                 loading = groups[-1][1]
-            else:
+            elif word == "eval":
                 case = read_eval(f"{path.name}:{number}", rest)
                 cases.append(case)
         elif loading is not None:

@@ -454,11 +454,15 @@ static void read_statement(struct reader *r, struct slice line)
         read_load(r, line);
     } else if (cut_word(&line, "eval")) {
         read_eval(r, line);
+    } else if (cut_word(&line, "settle")) {
+        struct error err;
+        if (store_compact(r->fixture->store, &err) != 0)
+            broken(r, err.text);
     } else if (cut_word(&line, "clear")) {
         fixture_free(r->fixture);
         r->fixture = fixture_new();
     } else {
-        broken(r, "expected load, eval or clear at the beginning of a line");
+        broken(r, "expected load, eval, settle or clear at the beginning of a line");
     }
 }
 
