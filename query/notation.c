@@ -227,7 +227,7 @@ static int add(struct notation *n, const struct notation_sample *sample)
 {
     struct notation_samples *out = n->out;
     if (out->count == NOTATION_SAMPLES_MAX)
-        return refuse(n, "by then there are too many samples");
+        return refuse(n, "where there are too many samples already");
     if (out->count == out->capacity) {
         size_t capacity = out->capacity ? 2 * out->capacity : 64;
         struct notation_sample *at = arena_alloc(n->arena, capacity * sizeof *at);
@@ -286,11 +286,18 @@ static int advance(struct notation *n, struct notation_sample *sample,
     return sample->histogram ? 0 : lex_fail(n->text, 0, n->err, "the series values are too large");
 }
 
+/* "x5" behind an item, if it is there. */
 static int cut_times(struct notation *n, uint64_t *out)
 {
+    struct slice before = n->rest;
     if (!cut(n, "x"))
         return 0;
-    return cut_count(n, out) ? 0 : refuse(n, "expected how many times");
+    if (!cut_count(n, out))
+        return refuse(n, "expected how many times");
+    if (*out < NOTATION_SAMPLES_MAX - n->out->count)
+        return 0;
+    n->rest = before;
+    return refuse(n, "which makes too many samples");
 }
 
 static int cut_gaps(struct notation *n)

@@ -110,7 +110,8 @@ static void refusals(void **state)
     refuses("stalex", "how many times");
     refuses("1+{{}}x2", "expected the like");
     refuses("{{}}+1x2", "expected the like");
-    refuses("0x1000000", "too many samples");
+    refuses("0x1000000", "makes too many samples");
+    refuses("_x1000000 1", "makes too many samples");
     refuses("_x99999999999999999999", "how many times");
     refuses("{{schema:9}}", "between -4 and 8");
     refuses("{{schema:0.5}}", "between -4 and 8");
