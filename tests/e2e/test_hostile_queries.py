@@ -255,7 +255,8 @@ def test_many_at_once_delay_no_tick(server):
           f"\nat rest     {rest}\nwith them   {lateness}\nafterwards  {after}"
           f"\nmemory {memory} MiB, {peak} MiB at most, {resident_mib(server)} MiB afterwards")
     assert lateness.ticks > 5
-    # A busy machine is late by itself: what is asserted is far from what is printed on a quiet one.
-    assert lateness.beyond(0.05) <= max(0.3, 2 * max(rest.beyond(0.05), after.beyond(0.05)))
+    # Generous: a busy machine is late by itself.
+    quiet = max(rest.beyond(0.025), after.beyond(0.025)) < 0.1
+    assert lateness.beyond(0.05) <= 0.3 if quiet else lateness.beyond(0.25) <= 0.75
     workers = 4
     assert peak < memory + (workers + 2) * 2 * MEMORY_MIB
