@@ -35,8 +35,6 @@ enum {
     NOTICE_TIME,
     NOTICE_TAGS,
     NOTICE_STORE,
-    NOTICE_DATED_BUSY,
-    NOTICE_DATED_TAGS,
     NOTICE_METRIC_COUNT,
 };
 
@@ -45,12 +43,6 @@ enum {
              .labels = "reason=\"" text "\"",                                                      \
              .help = "Records of events and service checks that were dropped; their series stay."}
 
-/* One name with the rows of registry_dated.c. */
-#define DATED_DROP_ROW(row, text)                                                                  \
-    [row] = {.name = "lapwing_statsd_dated_dropped_total",                                         \
-             .labels = "reason=\"" text "\"",                                                      \
-             .help = "Samples with a time of their own that were dropped."}
-
 static struct metric notice_metrics[NOTICE_METRIC_COUNT] = {
     [NOTICE_RECORDS] = {.name = "lapwing_statsd_records_total",
                         .help = "Records of events and service checks stored."},
@@ -58,8 +50,6 @@ static struct metric notice_metrics[NOTICE_METRIC_COUNT] = {
     DROP_ROW(NOTICE_TIME, "time"),
     DROP_ROW(NOTICE_TAGS, "too_many_tags"),
     DROP_ROW(NOTICE_STORE, "store_failed"),
-    DATED_DROP_ROW(NOTICE_DATED_BUSY, "writer_busy"),
-    DATED_DROP_ROW(NOTICE_DATED_TAGS, "too_many_tags"),
 };
 
 struct batch {
@@ -163,7 +153,7 @@ void notices_submit(struct notices *notices)
     if (writer_try_submit(notices->writer, &batch->job) == 0)
         return;
     metric_add(&notice_metrics[NOTICE_BUSY], (int64_t)batch->count);
-    metric_add(&notice_metrics[NOTICE_DATED_BUSY], (int64_t)batch->dated_count);
+    registry_dated_drop(DATED_BUSY, batch->dated_count);
     begin(notices, batch);
 }
 
@@ -377,7 +367,7 @@ void notices_take_dated(struct notices *notices, struct statsd_metric *metric)
     do {
         struct batch *batch = current_batch(notices);
         if (!batch) {
-            metric_add(&notice_metrics[NOTICE_DATED_BUSY], 1);
+            registry_dated_drop(DATED_BUSY, 1);
             continue;
         }
         bool counter = metric->type == STATSD_COUNTER;
@@ -386,7 +376,7 @@ void notices_take_dated(struct notices *notices, struct statsd_metric *metric)
         if (counter && metric->value < 0)
             name.suffix = STATSD_DECREMENTS;
         if (!statsd_labels(name, metric->tags, &batch->arena, &sample->labels)) {
-            metric_add(&notice_metrics[NOTICE_DATED_TAGS], 1);
+            registry_dated_drop(DATED_TAGS, 1);
             continue;
         }
         sample->labels = labels_copy(&batch->arena, sample->labels);
@@ -396,6 +386,6 @@ void notices_take_dated(struct notices *notices, struct statsd_metric *metric)
         if (sample->labels.at)
             batch->dated_count++;
         else
-            metric_add(&notice_metrics[NOTICE_DATED_BUSY], 1);
+            registry_dated_drop(DATED_BUSY, 1);
     } while (statsd_cut_value(metric));
 }

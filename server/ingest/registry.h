@@ -57,6 +57,9 @@ void registry_set_at(struct registry *registry, struct registry_ref ref,
  * flushed: registry_dated_write in a batch of its own, then registry_dated_done. */
 void registry_dated(struct registry *registry, struct labels labels, enum series_kind kind,
                     int64_t time_ms, double value);
+/* Counts one that did not even get there. Any thread. */
+enum dated_drop { DATED_BUSY, DATED_TAGS, DATED_FULL, DATED_TIME, DATED_SERIES, DATED_DROP_COUNT };
+void registry_dated_drop(enum dated_drop reason, size_t count);
 /* Adds those that are due to the batch; `last`: also says goodbye to those of the future. */
 void registry_dated_write(struct registry *registry, struct store_batch *batch, bool last);
 /* Whether the batch of the last write was stored; otherwise it comes again. */

@@ -24,7 +24,7 @@
 #define LOOK_BACK_MS ((int64_t)3600 * 1000)
 #define AHEAD_MS     ((int64_t)600 * 1000) /* a sender's clock may be wrong by this */
 
-enum { DATED_SAMPLES, DATED_FULL, DATED_TIME, DATED_SERIES, DATED_METRIC_COUNT };
+enum { DATED_SAMPLES = DATED_DROP_COUNT, DATED_METRIC_COUNT };
 
 #define DROP_ROW(row, text)                                                                        \
     [row] = {.name = "lapwing_statsd_dated_dropped_total",                                         \
@@ -34,6 +34,8 @@ enum { DATED_SAMPLES, DATED_FULL, DATED_TIME, DATED_SERIES, DATED_METRIC_COUNT }
 static struct metric dated_metrics[DATED_METRIC_COUNT] = {
     [DATED_SAMPLES] = {.name = "lapwing_statsd_dated_total",
                        .help = "Samples with a time of their own that were stored."},
+    DROP_ROW(DATED_BUSY, "writer_busy"),
+    DROP_ROW(DATED_TAGS, "too_many_tags"),
     DROP_ROW(DATED_FULL, "limit"),
     DROP_ROW(DATED_TIME, "time"),
     DROP_ROW(DATED_SERIES, "series"),
@@ -53,9 +55,9 @@ void registry_dated_init(void)
     metric_register(dated_metrics, DATED_METRIC_COUNT);
 }
 
-static void count(int row)
+void registry_dated_drop(enum dated_drop reason, size_t count)
 {
-    metric_add(&dated_metrics[row], 1);
+    metric_add(&dated_metrics[reason], (int64_t)count);
 }
 
 void registry_dated(struct registry *registry, struct labels labels, enum series_kind kind,
@@ -63,12 +65,12 @@ void registry_dated(struct registry *registry, struct labels labels, enum series
 {
     assert(kind == SERIES_COUNTER || kind == SERIES_GAUGE);
     if (registry->dated_count == DATED_MAX) {
-        count(DATED_FULL);
+        registry_dated_drop(DATED_FULL, 1);
         return;
     }
     struct registry_ref ref = registry_lookup(registry, labels, kind);
     if (!registry_holds(registry, ref)) {
-        count(DATED_SERIES);
+        registry_dated_drop(DATED_SERIES, 1);
         return;
     }
     struct series *series = &registry->slots[ref.slot];
@@ -185,13 +187,13 @@ static void sift(struct registry *registry, bool last)
     for (size_t i = 0; i < registry->dated_count; i++) {
         struct dated dated = registry->dated[i];
         if (!registry_holds(registry, dated.ref)) {
-            count(DATED_SERIES);
+            registry_dated_drop(DATED_SERIES, 1);
             continue;
         }
         int64_t oldest_ms = store_oldest_taken(registry->store, registry->slots[dated.ref.slot].id);
         bool future = dated.time_ms > registry->last_tick_ms + (last ? 0 : AHEAD_MS);
         if (dated.time_ms < oldest_ms || future) {
-            count(DATED_TIME);
+            registry_dated_drop(DATED_TIME, 1);
             continue;
         }
         registry->dated[kept++] = dated;
@@ -233,7 +235,7 @@ void registry_dated_done(struct registry *registry, bool stored)
             registry->dated[kept++] = dated;
             continue;
         }
-        count(DATED_SAMPLES);
+        metric_add(&dated_metrics[DATED_SAMPLES], 1);
         if (series->kind == SERIES_COUNTER && registry_holds(registry, dated.ref))
             registry_add_finite(&series->value, dated.value);
     }
