@@ -5,8 +5,7 @@
  *   negative buckets, last to first | the zero bucket | positive buckets, first to last
  *
  * Within a bucket observations are taken to lie evenly on a logarithmic scale, in the zero bucket
- * on a linear one. Subtraction walks the two bucket lists of a side twice, first to count what is
- * left: the differences of a window are then stored without slack.
+ * on a linear one.
  */
 #include "query/histogram_math.h"
 
@@ -45,16 +44,13 @@ static size_t pair_combine_same(const struct side_pair *pair, struct histogram_b
             sum = (a++)->count;
         if (b_index == index)
             sum += pair->sign * (b++)->count;
-        if (sum == 0)
-            continue;
-        if (out)
-            out[count] = (struct histogram_bucket){index, sum};
-        count++;
+        if (sum != 0)
+            out[count++] = (struct histogram_bucket){index, sum};
     }
     return count;
 }
 
-/* Returns the number of buckets; writes them when `out` is given. */
+/* Returns the number of buckets. */
 static size_t pair_combine(const struct side_pair *pair, struct histogram_bucket *out)
 {
     size_t i = 0, j = 0, count = 0;
@@ -70,11 +66,8 @@ static size_t pair_combine(const struct side_pair *pair, struct histogram_bucket
         int32_t index = a_index < b_index ? a_index : b_index;
         double sum = side_take(pair->a, &i, pair->a_steps, index);
         sum += pair->sign * side_take(pair->b, &j, pair->b_steps, index);
-        if (sum == 0)
-            continue;
-        if (out)
-            out[count] = (struct histogram_bucket){index, sum};
-        count++;
+        if (sum != 0)
+            out[count++] = (struct histogram_bucket){index, sum};
     }
     return count;
 }
@@ -82,11 +75,12 @@ static size_t pair_combine(const struct side_pair *pair, struct histogram_bucket
 static bool pair_store(struct arena *arena, const struct side_pair *pair,
                        struct histogram_side *out)
 {
-    size_t count = pair_combine(pair, NULL);
-    struct histogram_bucket *at = arena_alloc(arena, count * sizeof *at);
+    size_t room = (pair->a->count + pair->b->count) * sizeof(struct histogram_bucket);
+    struct histogram_bucket *at = arena_alloc(arena, room);
     if (!at)
         return false;
-    pair_combine(pair, at);
+    size_t count = pair_combine(pair, at);
+    arena_shrink(arena, at, room, count * sizeof *at);
     *out = (struct histogram_side){.at = at, .count = count};
     return true;
 }

@@ -173,17 +173,35 @@ void histogram_add(struct histogram *histogram, double value, double weight)
         histogram_fit(histogram);
 }
 
-/* Merges b's buckets, `steps` schemas coarser, into a: one pass from the back, in place. */
+/* Adds b's buckets to those of a as far as a has them. Returns how many were. */
+static size_t side_add_known(struct histogram_side *a, const struct histogram_side *b, int steps)
+{
+    size_t next = 0, place = 0;
+    for (; next < b->count; next++) {
+        int32_t index = histogram_coarser_index(b->at[next].index, steps);
+        while (place < a->count && a->at[place].index < index)
+            place++;
+        if (place == a->count || a->at[place].index != index)
+            break;
+        a->at[place].count += b->at[next].count;
+    }
+    return next;
+}
+
+/* Merges b's buckets, `steps` schemas coarser, into a: nearly always a has all of them; what is left
+ * goes in one pass from the back, in place. */
 static void side_merge(struct histogram_side *a, const struct histogram_side *b, int steps)
 {
-    size_t total = a->count + b->count;
-    if (b->count == 0)
+    side_reserve(a, a->count);
+    size_t known = side_add_known(a, b, steps), total = a->count + b->count - known;
+    if (known == b->count)
         return;
     side_reserve(a, total);
     size_t left = a->count, right = b->count, to = total;
-    while (left || right) {
-        int32_t right_index = right ? histogram_coarser_index(b->at[right - 1].index, steps) : 0;
-        bool take_left = left && (!right || a->at[left - 1].index > right_index);
+    while (left || right > known) {
+        bool more = right > known;
+        int32_t right_index = more ? histogram_coarser_index(b->at[right - 1].index, steps) : 0;
+        bool take_left = left && (!more || a->at[left - 1].index > right_index);
         struct histogram_bucket next =
             take_left ? a->at[--left]
                       : (struct histogram_bucket){right_index, b->at[--right].count};

@@ -72,13 +72,19 @@ static void arena_grow(struct arena *arena, size_t need)
     arena->left = size;
 }
 
+/* What an allocation takes. */
+static size_t padded(size_t size)
+{
+    return size ? (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     if (size > arena->limit || arena->used > arena->limit - size) {
         arena->exhausted = true;
         return NULL;
     }
-    size = size ? (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
+    size = padded(size);
     if (size > arena->left)
         arena_grow(arena, size);
     void *at = arena->next;
@@ -86,6 +92,16 @@ void *arena_alloc(struct arena *arena, size_t size)
     arena->left -= size;
     arena->used += size;
     return at;
+}
+
+void arena_shrink(struct arena *arena, void *at, size_t size, size_t kept)
+{
+    assert(kept <= size);
+    assert((char *)at + padded(size) == arena->next);
+    size_t spare = padded(size) - padded(kept);
+    arena->next -= spare;
+    arena->left += spare;
+    arena->used -= spare;
 }
 
 void *arena_zeroed(struct arena *arena, size_t count, size_t size)

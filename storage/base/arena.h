@@ -32,6 +32,8 @@ static inline size_t arena_left(const struct arena *arena)
 }
 /* 16-byte aligned, not zeroed; NULL once the limit is reached. */
 MUST_USE void *arena_alloc(struct arena *arena, size_t size);
+/* Gives back what the newest allocation, `size` bytes at `at`, does not need beyond `kept`. */
+void arena_shrink(struct arena *arena, void *at, size_t size, size_t kept);
 /* count * size bytes, zeroed; NULL once the limit is reached. */
 MUST_USE void *arena_zeroed(struct arena *arena, size_t count, size_t size);
 /* A copy that lives as long as the arena; {NULL, 0} once the limit is reached. */

@@ -126,6 +126,23 @@ static void test_limits_hold(void **state)
     arena_release(&arena);
 }
 
+/* What is given back is handed out next, and counts as free. */
+static void test_arena_shrink(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 10000);
+    char *at = arena_alloc(&arena, 9000);
+    assert_non_null(at);
+    arena_shrink(&arena, at, 9000, 100);
+    assert_int_equal(arena.used, 112);
+    assert_ptr_equal(arena_alloc(&arena, 8000), at + 112);
+    at = arena_alloc(&arena, 0);
+    arena_shrink(&arena, at, 0, 0);
+    assert_ptr_equal(arena_alloc(&arena, 1), at + 16);
+    arena_release(&arena);
+}
+
 /* Random inserts and removes against an array of flags. */
 static void test_table_against_model(void **state)
 {
@@ -205,13 +222,10 @@ static void test_error_wraps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_buffer_codecs),
-        cmocka_unit_test(test_limits_hold),
-        cmocka_unit_test(test_table_against_model),
-        cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_error_wraps),
+        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_buffer_codecs), cmocka_unit_test(test_limits_hold),
+        cmocka_unit_test(test_arena_shrink),  cmocka_unit_test(test_table_against_model),
+        cmocka_unit_test(test_queue),         cmocka_unit_test(test_error_wraps),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
