@@ -78,7 +78,9 @@ static int take_instant(struct reading *reading, struct labels labels,
         int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
         while (next < column->count && column->times[next] <= now)
             next++;
-        int64_t lookback = coarse_lookback(&reading->coarse, now, reading->range.range_ms);
+        int64_t lookback = reading->range.range_ms;
+        if (reading->coarse.width_ms)
+            lookback = coarse_lookback(&reading->coarse, now, lookback);
         if (next == 0 || column->times[next - 1] <= now - lookback)
             continue;
         if (!reading->sample_time)
@@ -134,9 +136,25 @@ int selector_rows(struct eval *eval, const struct plan *plan, const struct grid 
 
 /* --- range selectors --- */
 
+/* Whether a number among the values is none: a marker, NaN or an infinity. Four at a time, since a
+ * sum waits for the one before. */
+static bool has_oddities(const double *values, size_t count)
+{
+    double odd[4] = {0}; /* stays 0 */
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (size_t k = 0; k < 4; k++)
+            odd[k] += values[i + k] - values[i + k];
+    for (; i < count; i++)
+        odd[0] += values[i] - values[i];
+    return odd[0] + odd[1] + odd[2] + odd[3] != 0;
+}
+
 static size_t count_markers(const struct store_column *column)
 {
     size_t markers = 0;
+    if (!column->histograms && !has_oddities(column->values, column->count))
+        return 0;
     for (size_t i = 0; i < column->count; i++)
         markers += column_is_marker(column, i);
     return markers;

@@ -158,3 +158,11 @@ double ranking_quantile(struct ranking *ranking, double q)
     double next = lower + 1 < count ? ranking->sorted[next_place(ranking, place)] : value;
     return quantile_between(value, next, rank - (double)lower);
 }
+
+void ranking_values(const struct ranking *ranking, double *out)
+{
+    size_t left = ranking->end - ranking->first;
+    for (size_t at = 0; left; at++)
+        for (uint64_t word = ranking->present[at]; word; word &= word - 1, left--)
+            *out++ = ranking->sorted[at * WORD_BITS + (size_t)__builtin_ctzll(word)];
+}

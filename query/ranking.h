@@ -30,5 +30,7 @@ MUST_USE bool ranking_make(struct arena *arena, const double *values, size_t cou
 void ranking_move(struct ranking *ranking, size_t first, size_t end);
 /* As quantile_of: the same bits. The window is not empty, 0 <= q <= 1. */
 double ranking_quantile(struct ranking *ranking, double q);
+/* The values of the window in order, NaN first: end - first of them. */
+void ranking_values(const struct ranking *ranking, double *out);
 
 #endif

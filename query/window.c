@@ -238,12 +238,35 @@ bool window_quantile(const struct window *window, struct point *out)
     return quantile(window, window->params[0], &out->value);
 }
 
+/* The median of how far sorted values lie from `median`, which is among them: to both sides the
+ * distances grow, so they are taken in order from the middle outwards. */
+static double median_distance(const double *sorted, size_t count, double median)
+{
+    size_t left = count / 2, right = left, lower = (count - 1) / 2;
+    double distance = 0, before = 0;
+    for (size_t rank = 0; rank <= count / 2; rank++) {
+        before = distance;
+        bool down = left > 0 && (right == count ||
+                                 fabs(sorted[left - 1] - median) < fabs(sorted[right] - median));
+        distance = fabs(sorted[down ? --left : right++] - median);
+    }
+    return count / 2 == lower ? distance : quantile_between(before, distance, 0.5);
+}
+
 /* The median distance from the median. */
 bool window_mad(const struct window *window, struct point *out)
 {
     double median, *work = slide_work(window->slide);
+    struct ranking *ranking;
     if (!quantile(window, 0.5, &median))
         return false;
+    if ((ranking = slide_ranking(window)) && isfinite(median)) {
+        ranking_values(ranking, work);
+        if (!isnan(work[0])) {
+            out->value = median_distance(work, window->count, median);
+            return true;
+        }
+    }
     for (size_t i = 0; i < window->count; i++)
         work[i] = fabs(window->values[i] - median);
     out->value = quantile_of(0.5, work, window->count);
