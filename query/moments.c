@@ -14,9 +14,10 @@
  * absolute values) tells when that is not enough: where it is 2^30 times the sum, or the sum not
  * finite, the caller adds up the window itself, in order.
  *
- * The variance comes from sums of the distances from a sample of the front, and of their squares,
- * which is exact enough as long as that sample is not far from the mean and the values not nearly
- * equal; the same refusal else.
+ * What is added up are terms of each sample: its value; or its distance from a value of the front and
+ * the square of that, for the variance; or time, value and their products, for a line. The latter
+ * two are differences in the end, and exact enough as long as little cancels out there; the same
+ * refusal else.
  */
 #include "query/slide.h"
 
@@ -27,20 +28,28 @@
 #define CANCELLED_MAX   0x1p30 /* of the magnitude to the sum */
 #define OFF_CENTRE_MAX  1e3    /* of the squared distances to the variance */
 #define DEVIATION_SHARE 1e-4   /* of the value: less is a matter of its last digits */
+#define COVARIANCE_MIN  1e-3   /* of the sum of products */
+#define FINITE_MAX      1e280  /* beyond, it depends on the origin what overflows */
+#define TERMS_MAX       4
+
+enum kind {
+    VALUES,  /* value */
+    SQUARES, /* distance, its square */
+    LINE,    /* seconds, value, seconds * value, seconds * seconds */
+};
+
+static const size_t terms_of_kind[] = {[VALUES] = 1, [SQUARES] = 2, [LINE] = 4};
 
 struct tally {
     double sum, rest, magnitude;
 };
 
-struct pair {
-    struct tally values, squares;
-};
-
 struct moments {
-    struct tally *front;   /* or NULL */
-    struct pair *distance; /* the same where squares are asked for */
-    struct pair back;
+    enum kind kind;
+    struct tally *front; /* terms_of_kind for each sample */
+    struct tally back[TERMS_MAX];
     double origin; /* of distances */
+    int64_t origin_ms;
     size_t base, mid, end;
 };
 
@@ -54,111 +63,157 @@ static inline void tally_add(struct tally *tally, double value)
     tally->magnitude += fabs(value);
 }
 
-static struct tally tally_both(const struct tally *a, const struct tally *b)
+/* The terms of sample i, added to `tallies`. The kind is a constant where this is called. */
+static inline void add_terms(const struct moments *moments, const struct samples *series, size_t i,
+                             enum kind kind, struct tally tallies[TERMS_MAX])
 {
-    struct tally both = *a;
-    tally_add(&both, b->sum);
-    both.rest += b->rest;
-    both.magnitude = a->magnitude + b->magnitude;
-    return both;
-}
-
-static inline void pair_add(struct pair *pair, double distance)
-{
-    tally_add(&pair->values, distance);
-    tally_add(&pair->squares, distance * distance);
+    double value = series->values[i];
+    if (kind == VALUES) {
+        tally_add(&tallies[0], value);
+    } else if (kind == SQUARES) {
+        double distance = value - moments->origin;
+        tally_add(&tallies[0], distance);
+        tally_add(&tallies[1], distance * distance);
+    } else {
+        double seconds = (double)(series->times[i] - moments->origin_ms) / 1000;
+        tally_add(&tallies[0], seconds);
+        tally_add(&tallies[1], value);
+        tally_add(&tallies[2], seconds * value);
+        tally_add(&tallies[3], seconds * seconds);
+    }
 }
 
 /* --- moving --- */
 
-static struct moments *moments_of(struct slide *slide, bool squares)
+static struct moments *moments_of(struct slide *slide, enum kind kind)
 {
     struct moments *moments = slide->moments;
-    size_t count = slide->series->count;
     if (moments)
         return moments;
     moments = arena_zeroed(slide->arena, 1, sizeof *moments);
     if (!moments)
         return NULL;
-    if (squares)
-        moments->distance = arena_alloc(slide->arena, count * sizeof *moments->distance);
-    else
-        moments->front = arena_alloc(slide->arena, count * sizeof *moments->front);
-    if (!moments->distance && !moments->front)
-        return NULL;
-    return slide->moments = moments;
+    moments->kind = kind;
+    moments->front = arena_alloc(slide->arena, slide->series->count * terms_of_kind[kind] *
+                                                   sizeof *moments->front);
+    return moments->front ? slide->moments = moments : NULL;
+}
+
+static inline void fill_front(struct moments *moments, const struct samples *series, enum kind kind)
+{
+    struct tally sums[TERMS_MAX] = {{0}};
+    size_t terms = terms_of_kind[kind];
+    for (size_t i = moments->end; i-- > moments->base;) {
+        add_terms(moments, series, i, kind, sums);
+        memcpy(&moments->front[(i - moments->base) * terms], sums, terms * sizeof *sums);
+    }
 }
 
 /* All of the window becomes the front. */
-static void turn(struct moments *moments, const double *all, size_t first, size_t end)
+static void turn(struct moments *moments, const struct samples *series, size_t first, size_t end)
 {
-    struct pair sum = {0};
     moments->base = first;
     moments->mid = moments->end = end;
-    moments->back = sum;
-    moments->origin = all[first];
-    for (size_t i = end; i-- > first;) {
-        if (moments->front) {
-            tally_add(&sum.values, all[i]);
-            moments->front[i - first] = sum.values;
-        } else {
-            pair_add(&sum, all[i] - moments->origin);
-            moments->distance[i - first] = sum;
-        }
-    }
+    memset(moments->back, 0, sizeof moments->back);
+    moments->origin = series->values[first];
+    moments->origin_ms = series->times[first];
+    if (moments->kind == VALUES)
+        fill_front(moments, series, VALUES);
+    else if (moments->kind == SQUARES)
+        fill_front(moments, series, SQUARES);
+    else
+        fill_front(moments, series, LINE);
 }
 
-/* The window lies in front and back then, and begins in front. */
-static void move(struct moments *moments, const double *all, size_t first, size_t end)
+static inline void extend_back(struct moments *moments, const struct samples *series, size_t end,
+                               enum kind kind)
 {
-    if (first >= moments->mid) {
-        turn(moments, all, first, end);
-        return;
-    }
-    for (size_t i = moments->end; i < end; i++) {
-        if (moments->front)
-            tally_add(&moments->back.values, all[i]);
-        else
-            pair_add(&moments->back, all[i] - moments->origin);
-    }
+    struct tally sums[TERMS_MAX];
+    memcpy(sums, moments->back, sizeof sums);
+    for (size_t i = moments->end; i < end; i++)
+        add_terms(moments, series, i, kind, sums);
+    memcpy(moments->back, sums, sizeof sums);
     moments->end = end;
 }
 
-static struct moments *moments_at(const struct window *window, bool squares)
+/* The window begins in the front and ends in front or back then. */
+static void move(struct moments *moments, const struct samples *series, size_t first, size_t end)
+{
+    if (first >= moments->mid)
+        turn(moments, series, first, end);
+    else if (moments->kind == VALUES)
+        extend_back(moments, series, end, VALUES);
+    else if (moments->kind == SQUARES)
+        extend_back(moments, series, end, SQUARES);
+    else
+        extend_back(moments, series, end, LINE);
+}
+
+/* The sums over the window; NULL where adding them up is cheaper. */
+static const struct moments *moments_at(const struct window *window, enum kind kind,
+                                        struct tally sums[TERMS_MAX])
 {
     struct slide *slide = window->slide;
     if (slide->overlap < OVERLAP_MIN)
         return NULL;
-    struct moments *moments = moments_of(slide, squares);
-    if (moments)
-        move(moments, slide->series->values, window->first, window->first + window->count);
+    struct moments *moments = moments_of(slide, kind);
+    if (!moments)
+        return NULL;
+    size_t terms = terms_of_kind[kind];
+    move(moments, slide->series, window->first, window->first + window->count);
+    memcpy(sums, &moments->front[(window->first - moments->base) * terms], terms * sizeof *sums);
+    for (size_t i = 0; i < terms; i++) {
+        const struct tally *back = &moments->back[i];
+        double magnitude = sums[i].magnitude + back->magnitude;
+        tally_add(&sums[i], back->sum);
+        sums[i].rest += back->rest;
+        sums[i].magnitude = magnitude;
+    }
     return moments;
 }
 
 /* --- answers --- */
 
+static double settled(const struct tally *tally)
+{
+    return tally->sum + tally->rest;
+}
+
 bool slide_sum(const struct window *window, double *out)
 {
-    const struct moments *moments = moments_at(window, false);
-    if (!moments)
+    struct tally sum[TERMS_MAX];
+    if (!moments_at(window, VALUES, sum))
         return false;
-    struct tally sum =
-        tally_both(&moments->front[window->first - moments->base], &moments->back.values);
-    *out = sum.sum + sum.rest;
-    return fabs(*out) * CANCELLED_MAX >= sum.magnitude;
+    *out = settled(sum);
+    return fabs(*out) * CANCELLED_MAX >= sum->magnitude;
 }
 
 bool slide_squares(const struct window *window, double *out)
 {
-    const struct moments *moments = moments_at(window, true);
+    struct tally sums[TERMS_MAX];
+    const struct moments *moments = moments_at(window, SQUARES, sums);
     if (!moments)
         return false;
-    const struct pair *front = &moments->distance[window->first - moments->base];
-    struct tally values = tally_both(&front->values, &moments->back.values);
-    struct tally squares = tally_both(&front->squares, &moments->back.squares);
-    double sum = values.sum + values.rest, all = squares.sum + squares.rest;
-    double count = (double)window->count, least = moments->origin * DEVIATION_SHARE;
+    double sum = settled(&sums[0]), all = settled(&sums[1]), count = (double)window->count;
+    double least = moments->origin * DEVIATION_SHARE;
     *out = all - sum * sum / count;
     return all <= DBL_MAX &&
            (all == 0 || (*out * OFF_CENTRE_MAX >= all && *out >= count * least * least));
+}
+
+bool slide_line(const struct window *window, int64_t origin_ms, struct line *out)
+{
+    struct tally sums[TERMS_MAX];
+    const struct moments *moments = moments_at(window, LINE, sums);
+    if (!moments)
+        return false;
+    double n = (double)window->count, x = settled(&sums[0]), y = settled(&sums[1]);
+    double covariance = settled(&sums[2]) - x * y / n, variance = settled(&sums[3]) - x * x / n;
+    double shift = (double)(origin_ms - moments->origin_ms) / 1000;
+    out->slope = covariance / variance;
+    out->at_origin = y / n - out->slope * (x / n - shift);
+    bool sound = sums[1].magnitude <= FINITE_MAX && sums[2].magnitude <= FINITE_MAX;
+    return sound && sums[2].magnitude > 0 &&
+           fabs(covariance) >= COVARIANCE_MIN * sums[2].magnitude &&
+           variance >= COVARIANCE_MIN * sums[3].magnitude;
 }

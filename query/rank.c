@@ -16,6 +16,9 @@
 #include "query/ranking.h"
 #include "storage/base/number.h"
 
+#define SELECT_REST   16
+#define SELECT_ROUNDS 64 /* a third is left after each, as a rule */
+
 struct group {
     struct labels labels;
     uint32_t *members; /* indexes of rows */
@@ -245,9 +248,19 @@ static int rank_top(struct rank *self)
 
 /* --- quantile --- */
 
-/* Small runs that selection leaves over. */
-static void sort_few(double *values, size_t low, size_t high)
+static int compare_numbers(const void *a, const void *b)
 {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* What selection leaves over: a few, or what was laid out to make it slow. */
+static void sort_rest(double *values, size_t low, size_t high)
+{
+    if (high - low > SELECT_REST) {
+        qsort(values + low, high - low + 1, sizeof *values, compare_numbers);
+        return;
+    }
     for (size_t i = low + 1; i <= high; i++) {
         double value = values[i];
         size_t at = i;
@@ -261,7 +274,7 @@ static void sort_few(double *values, size_t low, size_t high)
 static void select_rank(double *values, size_t count, size_t k)
 {
     size_t low = 0, high = count - 1;
-    while (high > low + 16) {
+    for (int round = 0; round < SELECT_ROUNDS && high - low > SELECT_REST; round++) {
         double pivot = values[low + (high - low) / 2];
         size_t i = low, j = high;
         for (;;) {
@@ -280,7 +293,7 @@ static void select_rank(double *values, size_t count, size_t k)
         else
             low = j + 1;
     }
-    sort_few(values, low, high);
+    sort_rest(values, low, high);
 }
 
 /* Moves NaN to the front. Answers how many there are. */

@@ -49,5 +49,10 @@ struct ranking *slide_ranking(const struct window *window);
  * NaN, sums that nearly cancel out. */
 bool slide_sum(const struct window *window, double *out);
 bool slide_squares(const struct window *window, double *out);
+/* The line of least squares, its origin of time at `origin_ms`; the same (1e-11). */
+struct line {
+    double slope, at_origin;
+};
+bool slide_line(const struct window *window, int64_t origin_ms, struct line *out);
 
 #endif

@@ -294,10 +294,6 @@ bool window_present(const struct window *window, struct point *out)
 
 /* --- regression --- */
 
-struct line {
-    double slope, at_origin;
-};
-
 static double settled(const double pair[2])
 {
     return pair[0] + pair[1];
@@ -309,6 +305,9 @@ static struct line fit(const struct window *window, int64_t origin_ms)
     double n = (double)window->count;
     double x_sum[2] = {0}, y_sum[2] = {0}, xy_sum[2] = {0}, xx_sum[2] = {0};
     bool flat = true;
+    struct line line;
+    if (slide_line(window, origin_ms, &line))
+        return line;
     for (size_t i = 0; i < window->count; i++) {
         double x = (double)(window->times[i] - origin_ms) / 1000, y = window->values[i];
         flat = flat && (i == 0 || y == window->values[0]);

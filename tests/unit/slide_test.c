@@ -165,6 +165,15 @@ static bool same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
+/* What nearly cancels out in a line shows in its slope. */
+static bool lines_agree(const struct window *window, double got, double wanted)
+{
+    double largest = fabs(wanted);
+    for (size_t i = 0; i < window->count; i++)
+        largest = fmax(largest, fabs(window->values[i]));
+    return same(got, wanted) || fabs(got - wanted) <= 1e-10 * largest;
+}
+
 static bool close_to(double a, double b, double relative)
 {
     return same(a, b) || fabs(a - b) <= relative * fabs(b);
@@ -236,6 +245,48 @@ static const struct question questions[] = {
     {"resets", window_resets, model_resets, 0},
     {"increase", increase, model_increase, 0},
 };
+
+/* Against the same function where windows share nothing. */
+static void check_line(window_function *function, const struct window *window, enum shape shape)
+{
+    struct slide alone = *window->slide;
+    struct window anew = *window;
+    struct point got = {0}, wanted = {0};
+    alone.overlap = 1;
+    alone.moments = NULL;
+    anew.slide = &alone;
+    bool any = function(window, &got);
+    assert_int_equal(any, function(&anew, &wanted));
+    if (function == window_deriv)
+        check("deriv", close_to(got.value, wanted.value, 1e-11), shape, window);
+    else
+        check("predict", lines_agree(window, got.value, wanted.value), shape, window);
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    static struct series series;
+    for (int round = 0; round < 200; round++) {
+        enum shape shape = (enum shape)(round % SHAPES);
+        struct arena arena;
+        arena_init(&arena, 1 << 26);
+        series_make(&series, shape);
+        for (int predict = 0; predict < 2; predict++) {
+            struct slide slide = {.series = &series.samples, .arena = &arena, .overlap = 100};
+            struct window window = {.slide = &slide, .arena = &arena, .params = {60}};
+            for (size_t end = 1; end <= series.samples.count; end += 1 + chance(9)) {
+                window.first = end > 120 ? end - 120 : 0;
+                window.count = end - window.first;
+                window.times = series.times + window.first;
+                window.values = series.values + window.first;
+                window.now_ms = window.times[window.count - 1] + 1000;
+                check_line(predict ? window_predict_linear : window_deriv, &window, shape);
+            }
+        }
+        arena_release(&arena);
+    }
+}
 
 /* Windows of one length in time, moved on by one step, as the walk does. */
 static void walk(const struct question *question, const struct series *series, enum shape shape,
@@ -353,6 +404,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sliding_is_looking_anew),
         cmocka_unit_test(test_any_quantile),
+        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
