@@ -207,6 +207,7 @@ static int parse_grouped_arguments(struct parser *parser, struct grouping *group
                                    struct argument_list *list)
 {
     *grouping = (struct grouping){0};
+    list->count = 0;
     if (parse_grouping(parser, grouping) < 0)
         return -1;
     if (!parser_accept(parser, TOKEN_LEFT_PAREN))

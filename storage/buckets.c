@@ -289,9 +289,10 @@ static void thin_push(struct thin *thin, int64_t time_ms, double value,
     if (thin->to.sketches)
         thin->to.sketches[thin->count] = sketch;
     if (thin->to.histograms)
-        thin->to.histograms[thin->count++] = histogram;
-    else
-        thin->to.values[thin->count++] = value;
+        thin->to.histograms[thin->count] = histogram;
+    if (thin->to.values)
+        thin->to.values[thin->count] = value;
+    thin->count++;
 }
 
 /* Of a set the last sample stands for the members of all. */

@@ -254,15 +254,16 @@ bool head_has_sketches(const struct head *head, uint32_t id)
     return find_sketches(head, id);
 }
 
-bool head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
-                        struct arena *arena, struct slice *out)
+struct slice *head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
+                                 struct arena *arena)
 {
+    struct slice *out = arena_alloc(arena, count * sizeof *out);
     const struct head_sketches *sketches = find_sketches(head, id);
     struct slice rest = sketches ? buffer_slice(&sketches->codes) : SLICE(""), code;
     uint64_t gap;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; out && i < count; i++)
         out[i] = SLICE("");
-    for (size_t i = 0; rest.len; i++) {
+    for (size_t i = 0; out && rest.len; i++) {
         bool sound = bytes_cut_varint(&rest, &gap) && bytes_cut_prefixed(&rest, &code);
         assert(sound);
         i += (size_t)gap;
@@ -272,9 +273,9 @@ bool head_read_sketches(const struct head *head, uint32_t id, size_t from, size_
             continue;
         out[i - from] = arena_copy(arena, code);
         if (!out[i - from].at)
-            return false;
+            return NULL;
     }
-    return true;
+    return out;
 }
 
 bool head_read_histograms(const struct head_series *series, size_t from, size_t count,

@@ -92,10 +92,10 @@ void head_values(const struct head_series *series, size_t from, size_t count, do
 double head_last_value(const struct head_series *series);
 /* True when some open sample of the series has a sketch. */
 bool head_has_sketches(const struct head *head, uint32_t id);
-/* Copies of the codes of [from, from + count), empty where there is none. False when the arena is
+/* Copies of the codes of [from, from + count), empty where there is none. NULL when the arena is
  * exhausted. */
-MUST_USE bool head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
-                                 struct arena *arena, struct slice *out);
+struct slice *head_read_sketches(const struct head *head, uint32_t id, size_t from, size_t count,
+                                 struct arena *arena);
 /* Histograms [from, from + count); NULL = stale marker. False when the arena is exhausted. */
 MUST_USE bool head_read_histograms(const struct head_series *series, size_t from, size_t count,
                                    struct arena *arena, const struct histogram **out);

@@ -38,9 +38,8 @@ bool reader_open_sketches(const struct store_reader *reader, uint32_t id, size_t
     const struct head *head = &reader->store->head;
     if (!reader->sketched || !head_has_sketches(head, id))
         return true;
-    struct slice *sketches = arena_alloc(arena, open->count * sizeof *sketches);
-    open->sketches = sketches;
-    return sketches && head_read_sketches(head, id, from, open->count, arena, sketches);
+    open->sketches = head_read_sketches(head, id, from, open->count, arena);
+    return open->sketches;
 }
 
 bool reader_join_sketches(const struct store_reader *reader, const struct store_column *open,

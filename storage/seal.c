@@ -84,12 +84,11 @@ static void put_chunk(struct seal *seal, uint32_t id, const int64_t *times, size
 /* Those of the samples that the next chunks may have, or NULL. */
 static struct slice *open_sketches(struct seal *seal, uint32_t id, size_t from, size_t count)
 {
-    struct slice *at = NULL;
     if (!head_has_sketches(&seal->store->head, id))
         return NULL;
     arena_reset(&seal->arena);
-    at = arena_alloc(&seal->arena, count * sizeof *at);
-    if (!at || !head_read_sketches(&seal->store->head, id, from, count, &seal->arena, at))
+    struct slice *at = head_read_sketches(&seal->store->head, id, from, count, &seal->arena);
+    if (!at)
         abort(); /* the arena holds what the head can */
     return at;
 }

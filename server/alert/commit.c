@@ -185,10 +185,9 @@ static void write_change(struct job *job, const struct alert_change *change)
         write_alert_sample(job, change, alert_phase_name(before), stale_nan());
     if (is)
         write_alert_sample(job, change, alert_phase_name(after), 1);
-    if (is)
-        write_alert_sample(job, change, NULL, (double)(change->after.active_at_ms / 1000));
-    else if (was)
-        write_alert_sample(job, change, NULL, stale_nan());
+    int64_t since_s = change->after.active_at_ms / 1000;
+    if (is || was)
+        write_alert_sample(job, change, NULL, is ? (double)since_s : stale_nan());
 }
 
 static int compare_series(const void *a, const void *b)

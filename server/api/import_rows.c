@@ -142,7 +142,7 @@ static void write_run(struct import_rows *rows, struct store_batch *batch, uint3
         rows->samples++;
         if (column->histograms && column->histograms[i])
             store_batch_histogram(batch, id, column->times[i], column->histograms[i]);
-        else if (column->sketches && column->sketches[i].len)
+        else if (column->sketches && column->values && column->sketches[i].len)
             store_batch_set(batch, id, column->times[i], column->values[i], column->sketches[i]);
         else
             store_batch_value(batch, id, column->times[i],
