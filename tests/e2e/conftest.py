@@ -26,7 +26,7 @@ BUILD = ROOT / "build"
 DAEMON = os.environ.get("LAPWINGD", str(BUILD / "lapwingd"))
 COMMAND = os.environ.get("LAPWING", str(BUILD / "lapwing"))
 NODE_MODULES = BUILD / "npm" / "node_modules"
-START_SECONDS = 30
+START_SECONDS = 60  # all waits are those of a busy machine
 
 DEFAULTS = """
 http: {listen: "127.0.0.1:0"}
@@ -35,7 +35,7 @@ logs: {json_tcp: "127.0.0.1:0"}
 """
 
 
-def await_(predicate, seconds=20, what="the condition"):
+def await_(predicate, seconds=60, what="the condition"):
     """Polls until predicate() is truthy and returns what it gave; fails after `seconds`."""
     end = time.monotonic() + seconds
     while True:
@@ -105,7 +105,7 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def terminate(self, seconds=30):
+    def terminate(self, seconds=60):
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
@@ -123,7 +123,7 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.ports['http']}"
 
-    def http(self, path, data=None, headers=None, method=None, timeout=30):
+    def http(self, path, data=None, headers=None, method=None, timeout=60):
         """Any status is an answer, not an exception."""
         if isinstance(data, str):
             data = data.encode()
@@ -215,7 +215,7 @@ def node():
     """node(script, env) runs a script that may require() the npm clients; returns its output."""
     assert NODE_MODULES.is_dir(), "run tests/npm.sh first"
 
-    def run(script, timeout=60, **env):
+    def run(script, timeout=120, **env):
         done = subprocess.run(["node", "-e", script], cwd=NODE_MODULES.parent, timeout=timeout,
                               env={**os.environ, "NODE_PATH": str(NODE_MODULES), **env},
                               capture_output=True, text=True)
@@ -225,7 +225,7 @@ def node():
     return run
 
 
-def run_command(*arguments, timeout=60, **options):
+def run_command(*arguments, timeout=120, **options):
     """Runs a program that must exist and returns the finished process, output captured."""
     assert shutil.which(arguments[0]), f"{arguments[0]} is not installed"
     return subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, **options)

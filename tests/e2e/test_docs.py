@@ -45,7 +45,8 @@ def data():
         for route in ("/buy", "/list"):
             for code, step in (("200", 100), ("503", 5)):
                 yield counter("http.requests", step, week, host=host, route=route, code=code)
-                yield counter("http.requests", step, [NOW - 4 * MINUTE + i * 30 for i in range(9)],
+                # Ten minutes, so that two samples lie before a border of five minutes at any time.
+                yield counter("http.requests", step, range(NOW - 10 * MINUTE, NOW + 1, 30),
                               host=host, route=route, code=code, fresh="yes")
             yield timer("api.latency", day, host=host, route=route)
         yield counter("heartbeat", 0, day, host=host)

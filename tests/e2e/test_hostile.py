@@ -44,7 +44,7 @@ def form(body):
 
 NOISE = [b":", b"a", b"a:", b"a:1", b"a:1|", b"a:1|x", b"a:|c", b":1|c", b"a:b|c", b"a:1|c|@",
          b"a:1|c|@0", b"a:1|c|@2", b"a:1|c|@nan", b"a:nan|g", b"a:inf|g", b"a:-inf|ms",
-         b"a:1e309|g", b"a:-1|c", b"a:0x10|c", b"a: 1|c", b"_e{5,4}:title|text", b"_sc|x|0",
+         b"a:1e309|g", b"a:--1|c", b"a:0x10|c", b"a: 1|c", b"_e{5,5}:title|text", b"_sc|x|9",
          b"n" * 600 + b":1|c", b"a:1|c|#" + b"v" * 5000, b"\0\0\0", b"\xff\xfe", b"||||", b"::::",
          b"a:1e308:1e308|c|@0.0000001", b"a:1|ms|@1e-320", b"a:1,2|c"]
 
