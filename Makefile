@@ -36,9 +36,10 @@ BENCH_BIN  := $(filter-out $(BENCH_OBJ:.o=),$(patsubst bench/%.c,$(BUILD)/bench/
 
 .DEFAULT_GOAL := help
 include tests/targets.mk
+include clients/c/targets.mk
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install what building and running need
 	@tests/deps.sh build
@@ -77,6 +78,7 @@ bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
 	@tests/deps.sh test
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
 	@$(PYTHON) bench/run_statsd.py
+	@$(BUILD)/bench/client_bench
 	@$(BUILD)/bench/query_bench
 	@$(BUILD)/bench/render_bench
 	@$(BUILD)/bench/store_bench
@@ -92,7 +94,7 @@ bench-query: ## queries beside VictoriaMetrics and Prometheus, cold and warm
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
 	@$(PYTHON) bench/run_query.py
 
-install: binaries ## install to PREFIX (default /usr/local)
+install: binaries install-client ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd
 	install -D $(BUILD)/lapwing $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwing
 
