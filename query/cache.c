@@ -2,7 +2,7 @@
  *
  *   table: key -> entry            newest <-> ... <-> oldest, which is the next to go
  *
- * An entry lies in an arena of its own. Series of full rows share one array of times, in the entry and
+ * An entry lies in an arena of its own, but for its text, which comes later. Series of full rows share one array of times, in the entry and
  * in every copy of it.
  */
 #include "query/cache.h"
@@ -26,7 +26,7 @@ enum {
 #define OUTCOME_ROW(outcome)                                                                       \
     {                                                                                              \
         "lapwing_query_cache_queries_total", METRIC_COUNTER, "result=\"" outcome "\"",             \
-            "Range queries by what the results cache had of them.", 0, 0                           \
+            "Queries by what the results cache had of them.", 0, 0                                 \
     }
 
 static struct metric cache_metrics[METRIC_ROWS] = {
@@ -47,6 +47,8 @@ struct entry {
     struct slice key;
     struct cached_facts facts;
     struct promql_result result;
+    char *text; /* NULL: none */
+    size_t text_bytes;
     size_t bytes;
 };
 
@@ -166,6 +168,7 @@ static bool copy_result(struct copying *copying, const struct promql_result *fro
 static void entry_free(struct entry *entry)
 {
     arena_release(&entry->arena);
+    free(entry->text);
     free(entry);
 }
 
@@ -179,6 +182,7 @@ static struct entry *entry_new(struct slice key, const struct cached_facts *fact
         .arena = &entry->arena, .first_ms = facts->first_ms, .last_ms = facts->last_ms};
     entry->facts = *facts;
     entry->facts.noted = result->info_count > 0;
+    entry->facts.has_text = false;
     entry->key = arena_copy(&entry->arena, key);
     if (!copy_result(&copying, result, &entry->result) || !entry->key.at) {
         entry_free(entry);
@@ -226,6 +230,14 @@ static void drop(struct result_cache *cache, struct entry *entry)
     entry_free(entry);
 }
 
+static void make_room(struct result_cache *cache)
+{
+    while (cache->bytes > cache->bytes_max) {
+        drop(cache, cache->oldest);
+        metric_add(&cache_metrics[METRIC_EVICTED], 1);
+    }
+}
+
 static void keep(struct result_cache *cache, struct entry *entry)
 {
     bool fresh;
@@ -238,10 +250,26 @@ static void keep(struct result_cache *cache, struct entry *entry)
     entry->facts.id = ++cache->last_id;
     cache->bytes += entry->bytes;
     link_newest(cache, entry);
-    while (cache->bytes > cache->bytes_max) {
-        drop(cache, cache->oldest);
-        metric_add(&cache_metrics[METRIC_EVICTED], 1);
-    }
+    make_room(cache);
+}
+
+static void touch(struct result_cache *cache, struct entry *entry)
+{
+    unlink_entry(cache, entry);
+    link_newest(cache, entry);
+}
+
+/* The entry, unless another has taken its place. */
+static struct entry *find_same(struct result_cache *cache, struct slice key, uint64_t id)
+{
+    struct entry *entry = find(cache, key);
+    return entry && entry->facts.id == id ? entry : NULL;
+}
+
+static void show_size(const struct result_cache *cache)
+{
+    metric_set(&cache_metrics[METRIC_BYTES], (int64_t)cache->bytes);
+    metric_set(&cache_metrics[METRIC_ENTRIES], (int64_t)cache->table.count);
 }
 
 /* --- the cache --- */
@@ -288,13 +316,10 @@ bool result_cache_copy(struct result_cache *cache, struct slice key,
     struct copying copying = {
         .arena = arena, .first_ms = facts->first_ms, .last_ms = facts->last_ms};
     pthread_mutex_lock(&cache->mutex);
-    struct entry *entry = find(cache, key);
-    bool copied =
-        entry && entry->facts.id == facts->id && copy_result(&copying, &entry->result, out);
-    if (copied) {
-        unlink_entry(cache, entry);
-        link_newest(cache, entry);
-    }
+    struct entry *entry = find_same(cache, key, facts->id);
+    bool copied = entry && copy_result(&copying, &entry->result, out);
+    if (copied)
+        touch(cache, entry);
     pthread_mutex_unlock(&cache->mutex);
     return copied;
 }
@@ -311,7 +336,39 @@ void result_cache_put(struct result_cache *cache, struct slice key,
         drop(cache, before);
     if (entry)
         keep(cache, entry);
-    metric_set(&cache_metrics[METRIC_BYTES], (int64_t)cache->bytes);
-    metric_set(&cache_metrics[METRIC_ENTRIES], (int64_t)cache->table.count);
+    show_size(cache);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+bool result_cache_copy_text(struct result_cache *cache, struct slice key, uint64_t id,
+                            struct buffer *out)
+{
+    pthread_mutex_lock(&cache->mutex);
+    struct entry *entry = find_same(cache, key, id);
+    bool found = entry && entry->facts.has_text;
+    if (found) {
+        buffer_append(out, entry->text, entry->text_bytes);
+        touch(cache, entry);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return found;
+}
+
+void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_t id,
+                           struct slice text)
+{
+    pthread_mutex_lock(&cache->mutex);
+    struct entry *entry = find_same(cache, key, id);
+    if (entry && !entry->facts.has_text && text.len + entry->bytes <= cache->bytes_max / 4) {
+        entry->text = alloc_resize(NULL, text.len, 1);
+        memcpy(entry->text, text.at, text.len);
+        entry->text_bytes = text.len;
+        entry->facts.has_text = true;
+        entry->bytes += text.len;
+        cache->bytes += text.len;
+        touch(cache, entry);
+        make_room(cache);
+        show_size(cache);
+    }
     pthread_mutex_unlock(&cache->mutex);
 }

@@ -1,14 +1,16 @@
-/* cache: answers of range queries, kept so that a dashboard that asks again computes only what is new.
+/* cache: answers of queries, kept so that a dashboard that asks again computes only what is new.
  *
  * An entry is the result of one key (the query's text and what else decides each step) at all steps of
  * a contiguous range. Whether its steps are still right is for query/cached.h to say: this file knows
- * neither plans nor the store. Bounded in bytes; what was not used for longest goes first.
- * Any thread: one mutex. Results are copied in and out.
+ * neither plans nor the store. Beside the result there may be the text of a whole reply with it.
+ * Bounded in bytes; what was not used for longest goes first.
+ * Any thread: one mutex. Results and texts are copied in and out.
  */
 #ifndef QUERY_CACHE_H
 #define QUERY_CACHE_H
 
 #include "query/promql.h"
+#include "storage/base/buffer.h"
 
 struct result_cache;
 
@@ -16,8 +18,12 @@ struct result_cache;
 struct cached_facts {
     uint64_t change;           /* the newest change of the store that it knows of */
     int64_t first_ms, last_ms; /* the steps; both included */
-    uint64_t id;               /* of the entry; private */
-    bool noted;                /* it has infos */
+    /* The latest sample times that it was read from: after each step, and whatever the step; INT64_MIN:
+     * none. */
+    int64_t ahead_ms, fixed_ms;
+    uint64_t id; /* of the entry; never 0 */
+    bool noted;  /* it has infos */
+    bool has_text;
 };
 
 /* NULL when bytes_max is 0; all functions take that for an empty one. */
@@ -33,6 +39,14 @@ MUST_USE bool result_cache_copy(struct result_cache *cache, struct slice key,
 /* Takes the place of what the key had. What alone would fill a quarter of the cache is not kept. */
 void result_cache_put(struct result_cache *cache, struct slice key,
                       const struct cached_facts *facts, const struct promql_result *result);
+
+/* Appends the text of the entry; false when there is none, or another entry has come since it was found. */
+MUST_USE bool result_cache_copy_text(struct result_cache *cache, struct slice key, uint64_t id,
+                                     struct buffer *out);
+/* Beside the result of that entry; unless it has gone, or the two together would fill a quarter of the
+ * cache. */
+void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_t id,
+                           struct slice text);
 
 /* For the figures: what became of a query. */
 enum cache_outcome { CACHE_HIT, CACHE_PART, CACHE_MISS, CACHE_OUTCOME_COUNT };

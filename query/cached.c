@@ -10,6 +10,9 @@
  * the query be computed whole. That covers most answers which are approximate where samples have left:
  * they depend on the whole range, and say so in infos. Which tiers were read is not an info here, but
  * the union of all parts.
+ *
+ * Texts are of whole replies; like infos they are for the very range of their entry. To know one again takes
+ * no plan: what the plan reads stands in the entry.
  */
 #include "query/cached.h"
 
@@ -41,11 +44,15 @@ static int64_t minus(int64_t a, int64_t b)
     return out > TIME_FAR_MS ? TIME_FAR_MS : out < -TIME_FAR_MS ? -TIME_FAR_MS : out;
 }
 
-/* The anchor after the @ and the offset of a selector or subquery. */
+/* The anchor after the @ and the offset of a selector or subquery. Both ends of an instant query are its
+ * one step; what they are of a range does not matter, as it is not kept. */
 static struct anchor anchor_of(const struct plan *plan, struct anchor outer, struct reach *reach)
 {
-    struct anchor anchor = plan->at == AT_TIME ? (struct anchor){plan->at_ms, true} : outer;
-    reach->grid |= plan->at == AT_START || plan->at == AT_END;
+    bool ends = plan->at == AT_START || plan->at == AT_END;
+    struct anchor anchor = plan->at == AT_TIME ? (struct anchor){plan->at_ms, true}
+                           : ends              ? (struct anchor){0, false}
+                                               : outer;
+    reach->grid |= ends;
     anchor.ms = minus(anchor.ms, plan->offset_ms);
     return anchor;
 }
@@ -100,40 +107,46 @@ struct cached {
     struct arena *arena;
     struct error *err;
     struct reach reach;
-    struct slice key;
+    struct buffer key;
     int64_t first_ms, last_ms; /* the steps asked for */
     size_t steps;
     const int64_t *grid_times;
     struct cached_facts facts; /* of the entry; then of the part of it that is used */
+    bool all;                  /* the entry is just what was asked for, and all of it is right */
     uint64_t change;           /* what the answer knows of, at least */
 };
 
-/* What decides the value at a step: the query, and the grid but for its ends. */
-static void put_key(const struct cached *cached, struct buffer *out)
+/* What decides the value at a step: the query, and the grid but for its ends. The query as it was asked:
+ * infos say where in the text they belong, and a text that is known need not be parsed. */
+static void put_key(const struct promql_request *request, struct buffer *out)
 {
-    const struct promql_request *request = cached->request;
     int64_t lookback = request->lookback_ms ? request->lookback_ms : PROMQL_LOOKBACK_MS;
-    int64_t phase = request->start_ms % request->step_ms;
+    int64_t phase = request->step_ms ? request->start_ms % request->step_ms : 0;
     buffer_append_varint_signed(out, request->step_ms);
     buffer_append_varint_signed(out, lookback);
     buffer_append_varint_signed(out, phase < 0 ? phase + request->step_ms : phase);
-    plan_print(request->plan, out);
+    buffer_append_slice(out, request->text);
 }
 
 /* The last step that reads only what lies before `low_ms`; whole steps of the entry. */
 static int64_t last_untouched(const struct cached *cached, int64_t low_ms)
 {
     int64_t last = cached->facts.last_ms, step = cached->request->step_ms;
-    if (cached->reach.fixed_ms >= low_ms)
+    if (cached->facts.fixed_ms >= low_ms)
         return INT64_MIN;
-    if (cached->reach.ahead_ms == INT64_MIN || low_ms > TIME_FAR_MS)
+    if (cached->facts.ahead_ms == INT64_MIN || low_ms > TIME_FAR_MS)
         return last;
-    int64_t end = minus(low_ms, cached->reach.ahead_ms); /* steps before this time */
+    int64_t end = minus(low_ms, cached->facts.ahead_ms); /* steps before this time */
     if (last < end)
         return last;
     if (end <= cached->facts.first_ms)
         return INT64_MIN;
     return cached->facts.first_ms + (end - 1 - cached->facts.first_ms) / step * step;
+}
+
+static bool is_whole(const struct cached *cached)
+{
+    return cached->facts.first_ms == cached->first_ms && cached->facts.last_ms == cached->last_ms;
 }
 
 /* Narrows the facts to the steps that are right and asked for. False: there are none. */
@@ -146,9 +159,9 @@ static bool choose_steps(struct cached *cached, int64_t low_ms)
         facts->last_ms = cached->last_ms;
     if (facts->first_ms < cached->first_ms)
         facts->first_ms = cached->first_ms;
-    bool same = had.first_ms == cached->first_ms && had.last_ms == cached->last_ms &&
-                facts->last_ms == had.last_ms;
-    return facts->first_ms <= facts->last_ms && (!had.noted || same);
+    cached->all =
+        is_whole(cached) && facts->first_ms == had.first_ms && facts->last_ms == had.last_ms;
+    return facts->first_ms <= facts->last_ms && (!had.noted || cached->all);
 }
 
 /* --- joining parts --- */
@@ -287,10 +300,11 @@ static int run_around(struct cached *cached, struct promql_result *out)
     int64_t step = cached->request->step_ms;
     struct promql_result had;
     struct parts parts = {.count = 0};
-    if (!result_cache_copy(cached->cache, cached->key, facts, cached->arena, &had))
+    if (!result_cache_copy(cached->cache, buffer_slice(&cached->key), facts, cached->arena, &had))
         return 0;
-    if (facts->first_ms == cached->first_ms && facts->last_ms == cached->last_ms) {
+    if (is_whole(cached)) {
         *out = had;
+        out->cached = cached->all ? facts->id : 0;
         return 1;
     }
     if (add_part(cached, cached->first_ms, facts->first_ms - step, &parts) != 0)
@@ -319,24 +333,33 @@ static bool is_worth_keeping(const struct cached *cached, const struct cached_fa
 
 static void keep(const struct cached *cached, const struct promql_result *result)
 {
-    struct cached_facts facts = {
-        .change = cached->change, .first_ms = cached->first_ms, .last_ms = cached->last_ms};
+    struct cached_facts facts = {.change = cached->change,
+                                 .first_ms = cached->first_ms,
+                                 .last_ms = cached->last_ms,
+                                 .ahead_ms = cached->reach.ahead_ms,
+                                 .fixed_ms = cached->reach.fixed_ms};
     if (result->warning_count == 0)
-        result_cache_put(cached->cache, cached->key, &facts, result);
+        result_cache_put(cached->cache, buffer_slice(&cached->key), &facts, result);
+}
+
+/* Whether the cache has steps that are right. The entry as it is goes to *had. */
+static bool look_up(struct cached *cached, struct cached_facts *had)
+{
+    bool found = result_cache_find(cached->cache, buffer_slice(&cached->key), &cached->facts);
+    *had = cached->facts;
+    cached->change = found ? had->change : 0;
+    int64_t low_ms = store_changed_since(cached->store, &cached->change);
+    return found && choose_steps(cached, low_ms);
 }
 
 static int run(struct cached *cached, struct promql_result *out)
 {
-    bool found = result_cache_find(cached->cache, cached->key, &cached->facts);
-    struct cached_facts had = cached->facts;
-    cached->change = found ? had.change : 0;
-    int64_t low_ms = store_changed_since(cached->store, &cached->change);
-    bool usable = found && choose_steps(cached, low_ms);
+    struct cached_facts had;
+    bool usable = look_up(cached, &had);
     int status = usable ? run_around(cached, out) : 0;
     if (status < 0)
         return -1;
-    bool whole =
-        cached->facts.first_ms == cached->first_ms && cached->facts.last_ms == cached->last_ms;
+    bool whole = is_whole(cached);
     result_cache_count(status == 0 ? CACHE_MISS : whole ? CACHE_HIT : CACHE_PART);
     if (status == 0 && run_steps(cached, cached->first_ms, cached->last_ms, out) != 0)
         return -1;
@@ -346,39 +369,81 @@ static int run(struct cached *cached, struct promql_result *out)
     return 0;
 }
 
-/* Range queries that make sense, and whose steps do not depend on each other. */
+/* Requests that make sense, as far as that shows without the plan. */
+static bool is_sensible(const struct promql_request *request)
+{
+    int64_t start = request->start_ms, end = request->end_ms, step = request->step_ms;
+    return request->cache && request->text.len && start > -TIME_FAR_MS && end < TIME_FAR_MS &&
+           (step == 0 ? start == end
+                      : step > 0 && start <= end && (end - start) / step < PROMQL_POINTS_MAX);
+}
+
+/* Plans whose steps do not depend on each other, and make rows. An instant query that reads nothing is not
+ * worth a place. */
 static bool is_cacheable(const struct promql_request *request, struct reach *reach)
 {
     *reach = (struct reach){.ahead_ms = INT64_MIN, .fixed_ms = INT64_MIN};
     add_reach(request->plan, (struct anchor){0, false}, reach);
-    return request->step_ms > 0 && request->start_ms <= request->end_ms && !reach->grid &&
-           request->start_ms > -TIME_FAR_MS && request->end_ms < TIME_FAR_MS &&
-           (request->end_ms - request->start_ms) / request->step_ms < PROMQL_POINTS_MAX &&
-           (request->plan->type == VALUE_SCALAR || request->plan->type == VALUE_VECTOR);
+    bool reads = reach->ahead_ms != INT64_MIN || reach->fixed_ms != INT64_MIN;
+    return (request->plan->type == VALUE_SCALAR || request->plan->type == VALUE_VECTOR) &&
+           (request->step_ms ? !reach->grid : reads);
+}
+
+/* Of a sensible request. The key is to be released. */
+static struct cached open_cached(struct store *store, const struct promql_request *request)
+{
+    int64_t start = request->start_ms, step = request->step_ms;
+    int64_t steps = step ? (request->end_ms - start) / step + 1 : 1;
+    struct cached cached = {.cache = request->cache,
+                            .store = store,
+                            .request = request,
+                            .first_ms = start,
+                            .last_ms = start + (steps - 1) * step,
+                            .steps = (size_t)steps};
+    buffer_init(&cached.key, KEY_BYTES_MAX);
+    put_key(request, &cached.key);
+    return cached;
 }
 
 int cached_run(struct store *store, const struct promql_request *request, struct arena *arena,
                struct promql_result *out, struct error *err)
 {
     struct error ignored;
-    struct buffer key;
-    struct cached cached = {.cache = request->cache,
-                            .store = store,
-                            .request = request,
-                            .arena = arena,
-                            .err = err ? err : &ignored,
-                            .first_ms = request->start_ms};
-    if (!request->cache || !is_cacheable(request, &cached.reach))
+    struct reach reach;
+    if (!is_sensible(request) || !is_cacheable(request, &reach))
         return promql_run(store, request, arena, out, err);
-    cached.steps = (size_t)((request->end_ms - request->start_ms) / request->step_ms) + 1;
-    cached.last_ms = request->start_ms + (int64_t)(cached.steps - 1) * request->step_ms;
-    buffer_init(&key, KEY_BYTES_MAX);
-    put_key(&cached, &key);
-    cached.key = buffer_slice(&key);
-    int status =
-        key.overflow ? promql_evaluate(store, request, arena, out, cached.err) : run(&cached, out);
-    buffer_release(&key);
+    struct cached cached = open_cached(store, request);
+    cached.arena = arena;
+    cached.err = err ? err : &ignored;
+    cached.reach = reach;
+    int status = cached.key.overflow ? promql_evaluate(store, request, arena, out, cached.err)
+                                     : run(&cached, out);
+    buffer_release(&cached.key);
     if (status == 0)
         promql_note_tiers(out, arena);
     return status;
+}
+
+bool cached_text(struct store *store, const struct promql_request *request, struct buffer *out)
+{
+    if (!is_sensible(request))
+        return false;
+    struct cached_facts had;
+    struct cached cached = open_cached(store, request);
+    bool taken = !cached.key.overflow && look_up(&cached, &had) && cached.all && had.has_text &&
+                 result_cache_copy_text(cached.cache, buffer_slice(&cached.key), had.id, out);
+    buffer_release(&cached.key);
+    if (taken)
+        result_cache_count(CACHE_HIT);
+    return taken;
+}
+
+void cached_keep_text(const struct promql_request *request, const struct promql_result *result,
+                      struct slice text)
+{
+    if (!result->cached)
+        return;
+    struct cached cached = open_cached(NULL, request);
+    result_cache_put_text(request->cache, buffer_slice(&cached.key), result->cached, text);
+    buffer_release(&cached.key);
 }

@@ -36,15 +36,15 @@ void promql_share_return(struct promql_share *share);
 
 struct promql_request {
     const struct plan *plan;
-    struct slice text;        /* what the plan was parsed from, for positions in notes; or empty */
-    int64_t start_ms, end_ms; /* equal for an instant query */
-    int64_t step_ms;          /* 0 = instant query */
-    int64_t lookback_ms;      /* 0 = PROMQL_LOOKBACK_MS */
-    int64_t subquery_step_ms; /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
-    int64_t samples_max;      /* samples read from the store; 0 = no limit */
-    int64_t deadline_ns;      /* clock_monotonic_ns; 0 = none */
-    struct result_cache *cache;    /* for cached_run; NULL = none */
-    struct promql_share *share;    /* of the memory for all queries; NULL = none */
+    struct slice text;          /* what the plan was parsed from; or empty: then nothing is kept */
+    int64_t start_ms, end_ms;   /* equal for an instant query */
+    int64_t step_ms;            /* 0 = instant query */
+    int64_t lookback_ms;        /* 0 = PROMQL_LOOKBACK_MS */
+    int64_t subquery_step_ms;   /* of subqueries without one; 0 = PROMQL_DEFAULT_STEP_MS */
+    int64_t samples_max;        /* samples read from the store; 0 = no limit */
+    int64_t deadline_ns;        /* clock_monotonic_ns; 0 = none */
+    struct result_cache *cache; /* for cached_run; NULL = none */
+    struct promql_share *share; /* of the memory for all queries; NULL = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
     struct fan *fan;               /* threads that help with many series; NULL = none */
 };
@@ -69,7 +69,8 @@ struct promql_result {
     struct slice *infos;
     size_t info_count;
     int64_t samples_read;
-    unsigned tiers; /* 1 << store_tier of all that was read */
+    unsigned tiers;  /* 1 << store_tier of all that was read */
+    uint64_t cached; /* by cached_run: the entry that this is a copy of, as a whole; 0: of none */
 };
 
 /* The result lives in the arena, whose limit bounds memory. Errors: ERROR_BAD_DATA (the request),

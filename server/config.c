@@ -365,9 +365,8 @@ const struct option config_options[] = {
         .fallback = "64MiB",
         .min = 0,
         .max = 64 * GIB,
-        .help = "Memory for results of range queries, from which a dashboard that asks again gets "
-                "what is "
-                "still right; 0 keeps none.",
+        .help = "Memory for results of queries, from which a dashboard that asks again gets what "
+                "is still right; 0 keeps none.",
     },
     {
         .path = "limits.query_concurrency",

@@ -34,17 +34,22 @@ struct query_work {
     struct promql_share share;
     struct promql_result result;
     struct render render;
-    int64_t took_ns; /* evaluating it */
-    size_t limit;    /* series in the answer, 0 = all */
-    bool stats;      /* asked for */
+    struct buffer printed; /* all that was, of an answer whose text is to be kept */
+    unsigned waits;        /* calls of wait_sent */
+    int64_t took_ns;       /* evaluating it */
+    size_t limit;          /* series in the answer, 0 = all */
+    bool stats;            /* asked for */
 };
 
 static struct query_work *work_new(const struct http_request *request)
 {
     struct query_work *work = alloc_zeroed(1, sizeof *work);
     *work = (struct query_work){.api = request->context, .asked = request, .text = SLICE("")};
+    http_get_param(request, "query", &work->text);
+    work->request.text = work->text;
     work->share.pool = work->api->memory;
     arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
+    buffer_init(&work->printed, (size_t)work->api->config->limits.query_cache_bytes);
     return work;
 }
 
@@ -52,17 +57,15 @@ static void work_free(void *arg)
 {
     struct query_work *work = arg;
     render_release(&work->render);
+    buffer_release(&work->printed);
     promql_share_return(&work->share);
     plan_release(work->plan);
     arena_release(&work->arena);
     free(work);
 }
 
-static int read_query(const struct http_request *request, struct query_work *work,
-                      struct error *err)
+static int read_query(struct query_work *work, struct error *err)
 {
-    http_get_param(request, "query", &work->text);
-    work->request.text = work->text;
     if (parse_promql(work->text, &work->arena, &work->plan, err) < 0)
         return error_wrap(err, "invalid parameter \"query\"");
     work->request.plan = work->plan;
@@ -92,7 +95,7 @@ static int read_common(const struct http_request *request, struct query_work *wo
     work->request.fan = work->api->fan;
     work->request.deadline_ns = clock_monotonic_ns() + timeout_ms * 1000000;
     work->request.samples_max = work->api->config->limits.query_samples;
-    return read_query(request, work, err);
+    return 0;
 }
 
 static void put_notes(const char *key, const struct slice *at, size_t count, struct buffer *out)
@@ -137,11 +140,9 @@ static void put_stats(const struct query_work *work, struct buffer *out)
                          (long long)work->result.samples_read);
 }
 
-/* The next piece of an answer that api_begin has opened; 1: more follow. Large ones are sent while they
- * are printed, so that there is never more of one than a piece. */
-static int put_piece(void *arg, struct buffer *out)
+/* 1: more follow. */
+static int print_piece(struct query_work *work, struct buffer *out)
 {
-    struct query_work *work = arg;
     const struct promql_result *result = &work->result;
     if (render_some(&work->render, PIECE_BYTES, out))
         return 1;
@@ -151,6 +152,37 @@ static int put_piece(void *arg, struct buffer *out)
     put_notes("infos", result->infos, result->info_count, out);
     buffer_append_char(out, '}');
     return 0;
+}
+
+/* Whether the text of the answer is the same whenever the query is. */
+static bool is_plain(const struct query_work *work)
+{
+    return work->limit == 0 && !work->stats;
+}
+
+/* Keeps the whole text once its last piece is there: asked for a second time, it may be for a third. */
+static void keep_piece(struct query_work *work, struct slice piece, bool last)
+{
+    if (!is_plain(work) || !work->result.cached)
+        return;
+    buffer_append_slice(&work->printed, piece);
+    int64_t held = (int64_t)work->arena.used + (int64_t)work->printed.len;
+    if (work->printed.overflow || !promql_share_raise(&work->share, held))
+        work->result.cached = 0; /* no room for it */
+    else if (last)
+        cached_keep_text(&work->request, &work->result, buffer_slice(&work->printed));
+}
+
+/* The next piece of an answer that api_begin has opened; 1: more follow. Large ones are sent while they
+ * are printed, so that there is never more of one than a piece. */
+static int put_piece(void *arg, struct buffer *out)
+{
+    struct query_work *work = arg;
+    size_t from = work->render.begun ? out->len : 0; /* the first is what api_begin wrote, too */
+    int more = print_piece(work, out);
+    if (!out->overflow)
+        keep_piece(work, slice_skip(buffer_slice(out), from), !more);
+    return more;
 }
 
 static int run_query(struct query_work *work, struct http_reply *reply, struct error *err)
@@ -178,15 +210,46 @@ static int run_query(struct query_work *work, struct http_reply *reply, struct e
     return 0;
 }
 
-static int instant_query(const struct http_request *request, struct http_reply *reply,
-                         struct query_work *work, struct error *err)
+/* The first call comes at once, the second when all has left: until then the text counts as memory of the
+ * query. */
+static int wait_sent(void *arg, struct buffer *out)
 {
+    struct query_work *work = arg;
+    (void)out;
+    return work->waits++ == 0;
+}
+
+/* With the very words of the last time. */
+static bool is_answered(struct query_work *work, struct http_reply *reply)
+{
+    struct buffer *body = &reply->body;
+    if (!is_plain(work) || !cached_text(work->api->store, &work->request, body))
+        return false;
+    if (body->len <= PIECE_BYTES)
+        return true;
+    if (body->overflow || !promql_share_raise(&work->share, (int64_t)body->len)) {
+        promql_share_return(&work->share);
+        buffer_reset(body);
+        return false;
+    }
+    reply->stream = (struct http_stream){wait_sent, work_free, work};
+    return true;
+}
+
+static int instant_query(struct query_work *work, struct http_reply *reply, struct error *err)
+{
+    const struct http_request *request = work->asked;
+    struct slice time;
     work->request.start_ms = clock_now_ms();
     if (api_optional_time(request, "time", &work->request.start_ms, err) < 0 ||
         read_common(request, work, err) < 0)
         return -1;
     work->request.end_ms = work->request.start_ms;
-    return run_query(work, reply, err);
+    if (!http_get_param(request, "time", &time))
+        work->request.cache = NULL; /* nobody asks for this moment again */
+    if (is_answered(work, reply))
+        return 0;
+    return read_query(work, err) < 0 ? -1 : run_query(work, reply, err);
 }
 
 static int check_range(const struct promql_request *range, struct error *err)
@@ -205,9 +268,9 @@ static int check_range(const struct promql_request *range, struct error *err)
     return 0;
 }
 
-static int range_query(const struct http_request *request, struct http_reply *reply,
-                       struct query_work *work, struct error *err)
+static int range_query(struct query_work *work, struct http_reply *reply, struct error *err)
 {
+    const struct http_request *request = work->asked;
     struct promql_request *range = &work->request;
     if (api_required_time(request, "start", &range->start_ms, err) < 0 ||
         api_required_time(request, "end", &range->end_ms, err) < 0)
@@ -217,6 +280,10 @@ static int range_query(const struct http_request *request, struct http_reply *re
     if (api_duration(request, "step", true, &range->step_ms, err) < 0 ||
         check_range(range, err) < 0 || read_common(request, work, err) < 0)
         return -1;
+    if (is_answered(work, reply))
+        return 0;
+    if (read_query(work, err) < 0)
+        return -1;
     if (work->plan->type != VALUE_SCALAR && work->plan->type != VALUE_VECTOR)
         return error_set(err, ERROR_BAD_DATA,
                          "invalid parameter \"query\": invalid expression type \"%s\" for range "
@@ -225,11 +292,10 @@ static int range_query(const struct http_request *request, struct http_reply *re
     return run_query(work, reply, err);
 }
 
-static int format_query(const struct http_request *request, struct http_reply *reply,
-                        struct query_work *work, struct error *err)
+static int format_query(struct query_work *work, struct http_reply *reply, struct error *err)
 {
     struct buffer text;
-    if (read_query(request, work, err) < 0)
+    if (read_query(work, err) < 0)
         return -1;
     buffer_init(&text, (size_t)16 * QUERY_TEXT_MAX);
     plan_print_pretty(work->plan, &text);
@@ -240,10 +306,9 @@ static int format_query(const struct http_request *request, struct http_reply *r
     return 0;
 }
 
-static int parse_query(const struct http_request *request, struct http_reply *reply,
-                       struct query_work *work, struct error *err)
+static int parse_query(struct query_work *work, struct http_reply *reply, struct error *err)
 {
-    if (read_query(request, work, err) < 0)
+    if (read_query(work, err) < 0)
         return -1;
     api_begin(reply);
     plan_print_tree(work->plan, &reply->body);
@@ -252,10 +317,9 @@ static int parse_query(const struct http_request *request, struct http_reply *re
 }
 
 /* Exemplars are not kept; the query must still be one. */
-static int exemplars_query(const struct http_request *request, struct http_reply *reply,
-                           struct query_work *work, struct error *err)
+static int exemplars_query(struct query_work *work, struct http_reply *reply, struct error *err)
 {
-    if (read_query(request, work, err) < 0)
+    if (read_query(work, err) < 0)
         return -1;
     api_begin(reply);
     buffer_append_string(&reply->body, "[]");
@@ -264,12 +328,11 @@ static int exemplars_query(const struct http_request *request, struct http_reply
 }
 
 static void with_work(const struct http_request *request, struct http_reply *reply,
-                      int (*run)(const struct http_request *, struct http_reply *,
-                                 struct query_work *, struct error *))
+                      int (*run)(struct query_work *, struct http_reply *, struct error *))
 {
     struct query_work *work = work_new(request);
     struct error err;
-    if (run(request, reply, work, &err) < 0)
+    if (run(work, reply, &err) < 0)
         api_refuse(reply, &err);
     if (reply->stream.arg != work) /* which owns it then */
         work_free(work);

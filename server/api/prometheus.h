@@ -21,7 +21,7 @@ struct prometheus_api {
     struct active_queries *active;
     struct fan *fan;             /* helps with queries */
     struct promql_pool *memory;  /* of all running queries */
-    struct result_cache *cache;  /* of range queries; NULL: none */
+    struct result_cache *cache;  /* of queries; NULL: none */
     const struct config *config; /* limits.query_*, and what status/config shows */
     int64_t start_ms;            /* when the server started */
 };

@@ -45,6 +45,37 @@ def test_a_repeated_question_is_answered_from_memory_until_something_changes(lap
     assert changed.text == server.get("/api/v1/query_range", nocache=1, **ask).text
 
 
+def test_a_moment_asked_for_again_is_answered_from_memory_until_something_changes(lapwing):
+    server = lapwing()
+    assert server.http("/api/v1/import", counter("c", 400)).status == 200
+    ask = dict(query="sum(rate(c_total[5m]))", time=START + 3000)
+    answers = [server.get("/api/v1/query", **ask).text for _ in range(4)]
+    assert answers == [server.get("/api/v1/query", nocache=1, **ask).text] * 4
+    assert outcomes(server) == {"hit": 3, "part": 0, "miss": 1}
+    assert json.loads(answers[3])["data"]["resultType"] == "vector"
+    assert "stats" in server.get("/api/v1/query", stats="all", **ask).json()["data"]
+    assert "warnings" not in server.get("/api/v1/query", limit=1, **ask).json()
+    server.get("/api/v1/query", **{**ask, "time": START + 3001})
+    assert outcomes(server) == {"hit": 5, "part": 0, "miss": 2}
+    assert server.get("/api/v1/query", **ask).text == answers[0]
+
+    assert server.http("/api/v1/import", f"c_total 1 {(START + 2991) * 1000}").status == 200
+    changed = server.get("/api/v1/query", **ask).text
+    assert changed != answers[0]
+    assert changed == server.get("/api/v1/query", nocache=1, **ask).text
+
+
+def test_infos_point_into_the_query_as_it_was_asked(lapwing):
+    server = lapwing()
+    gauge = "\n".join(f"g {i} {(START + i * 15) * 1000}" for i in range(40))
+    assert server.http("/api/v1/import", gauge).status == 200
+    for query, place in (("sum(rate(g[5m]))", "(1:10)"), ("sum(  rate(  g[5m]  )  )", "(1:14)")):
+        ask = dict(query=query, start=START, end=START + 600, step=60)
+        without = server.get("/api/v1/query_range", nocache=1, **ask).text
+        assert place in without, without
+        assert [server.get("/api/v1/query_range", **ask).text for _ in range(3)] == [without] * 3
+
+
 def test_no_cache_when_told(lapwing):
     server = lapwing("limits: { query_cache: 0 }")
     assert server.http("/api/v1/import", counter("c", 40)).status == 200
@@ -156,6 +187,20 @@ def test_large_answers_come_in_parts(lapwing, many_points, headers):
     assert all(len(series["values"]) == 301 for series in data["result"])
     assert data["stats"]["samples"]["totalQueryableSamples"] > 0
     assert body.index(b"resultType") < body.index(b'"result":')
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}])
+def test_large_answers_are_the_same_when_asked_for_again(lapwing, many_points, headers):
+    server = lapwing()
+    assert server.http("/api/v1/import", many_points).status == 200
+    path = f"/api/v1/query_range?query=m&start={START}&end={START + 300}&step=1"
+    bodies = [server.http(path, headers=headers).body for _ in range(4)]
+    if headers:
+        bodies = [gzip.decompress(body) for body in bodies]
+    assert len(bodies[0]) > 1 << 20 and bodies == bodies[:1] * 4
+    assert outcomes(server) == {"hit": 3, "part": 0, "miss": 1}
+    assert server.metric("lapwing_query_cache_bytes") > len(bodies[0])  # its text, too
+    assert server.get("/api/v1/query", query="1").status == 200
 
 
 def test_a_reader_that_stops_holds_no_worker(lapwing, many_points):
