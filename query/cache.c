@@ -359,7 +359,8 @@ void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_
 {
     pthread_mutex_lock(&cache->mutex);
     struct entry *entry = find_same(cache, key, id);
-    if (entry && !entry->facts.has_text && text.len + entry->bytes <= cache->bytes_max / 4) {
+    bool fits = entry && text.len + entry->bytes <= cache->bytes_max / 4;
+    if (fits && !entry->facts.has_text && text.len) {
         entry->text = alloc_resize(NULL, text.len, 1);
         memcpy(entry->text, text.at, text.len);
         entry->text_bytes = text.len;

@@ -43,8 +43,8 @@ void result_cache_put(struct result_cache *cache, struct slice key,
 /* Appends the text of the entry; false when there is none, or another entry has come since it was found. */
 MUST_USE bool result_cache_copy_text(struct result_cache *cache, struct slice key, uint64_t id,
                                      struct buffer *out);
-/* Beside the result of that entry; unless it has gone, or the two together would fill a quarter of the
- * cache. */
+/* Beside the result of that entry; unless the text is empty, the entry has gone, or the two together would
+ * fill a quarter of the cache. */
 void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_t id,
                            struct slice text);
 
