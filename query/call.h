@@ -65,10 +65,8 @@ struct rise {
     bool counter;
     double first, total; /* for counters: the first value, and the rise */
 };
-struct rise_times; /* slide.h */
-/* How far it stands for the whole window: the factor of rate, increase and delta. `times` is what the
- * window before left, zeros for the first. */
-double rise_extrapolation(const struct rise *rise, struct rise_times *times);
+/* How far it stands for the whole window: the factor of rate, increase and delta. */
+double rise_extrapolation(const struct rise *rise);
 
 /* --- window_histogram.c: the same with at least one histogram sample and no float --- */
 bool window_histogram_avg(const struct window *window, struct point *out);

@@ -278,7 +278,6 @@ struct bucket_window {
     int64_t base_ms;                /* as of a window */
     int64_t start_ms, end_ms;
     double param;
-    struct rise_times *rise_times; /* slide.h */
     struct arena *arena;
 };
 

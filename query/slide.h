@@ -13,13 +13,6 @@
 struct moments;
 struct ranking;
 
-/* What the times of a window say of a rise in it; most often the window before said the same. */
-struct rise_times {
-    size_t count; /* 0: nothing is known */
-    int64_t sampled_ms, to_start_ms, to_end_ms;
-    double sampled, to_start, to_end; /* in seconds; of the borders what counts */
-};
-
 struct slide {
     const struct samples *series;
     struct arena *arena;
@@ -31,7 +24,6 @@ struct slide {
     struct moments *moments;
     const uint32_t *falls, *histogram_falls, *changes;
     const uint32_t *fall_places;
-    struct rise_times rise_times;
 };
 
 /* Room for the values of any window. */

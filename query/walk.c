@@ -149,8 +149,7 @@ static int window_take(struct samples_sink *sink, struct labels labels,
         for (int k = 0; k < 2; k++)
             window.params[k] = self->params[k] ? self->params[k][i] : 0;
         span_move(&floats, samples->times, samples->count, bounds);
-        if (samples->histogram_count)
-            span_move(&histograms, samples->histogram_times, samples->histogram_count, bounds);
+        span_move(&histograms, samples->histogram_times, samples->histogram_count, bounds);
         window_place(&window, samples, &floats, &histograms);
         if (window_apply(self, &window, &point) && put_point(self, &point, i, &row) != 0)
             return -1;
@@ -174,14 +173,12 @@ static int window_take_buckets(struct samples_sink *sink, struct labels labels,
     struct window_sink *self = (struct window_sink *)sink;
     struct arena *arena = &self->scratch.arena;
     struct span span = {0, 0};
-    struct rise_times rise_times = {0};
     struct bucket_window window;
     struct row row;
     scratch_clear(self->eval, &self->scratch);
     if (!bucket_window_make(arena, buckets, &window) || !row_make(arena, self->grid, &row))
         return eval_fail_memory(self->eval);
     window.base_ms = self->base_ms;
-    window.rise_times = &rise_times;
     bool (*apply)(const struct bucket_window *, struct point *) =
         buckets->first_histogram ? sink->buckets->histogram : sink->buckets->number;
     for (size_t i = 0; i < self->grid->steps; i++) {

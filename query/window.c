@@ -22,40 +22,24 @@ static double last_value(const struct window *window)
 
 /* --- rises --- */
 
-/* Divisions are most of what a rate costs: they are made anew only where the times differ. */
-static void measure_times(const struct rise *rise, struct rise_times *times)
+double rise_extrapolation(const struct rise *rise)
 {
-    int64_t sampled_ms = rise->last_ms - rise->first_ms;
-    int64_t to_start_ms = rise->first_ms - rise->start_ms, to_end_ms = rise->end_ms - rise->last_ms;
-    if (times->count == rise->count && times->sampled_ms == sampled_ms &&
-        times->to_start_ms == to_start_ms && times->to_end_ms == to_end_ms)
-        return;
-    double sampled = (double)sampled_ms / 1000;
+    double sampled = (double)(rise->last_ms - rise->first_ms) / 1000;
     double average = sampled / (double)(rise->count - 1);
     double threshold = average * 1.1;
-    double to_start = (double)to_start_ms / 1000, to_end = (double)to_end_ms / 1000;
+    double to_start = (double)(rise->first_ms - rise->start_ms) / 1000;
+    double to_end = (double)(rise->end_ms - rise->last_ms) / 1000;
     /* A series that ends or begins inside the window does so half an interval further on. */
-    *times = (struct rise_times){
-        .count = rise->count,
-        .sampled_ms = sampled_ms,
-        .to_start_ms = to_start_ms,
-        .to_end_ms = to_end_ms,
-        .sampled = sampled,
-        .to_start = to_start >= threshold ? average / 2 : to_start,
-        .to_end = to_end >= threshold ? average / 2 : to_end,
-    };
-}
-
-double rise_extrapolation(const struct rise *rise, struct rise_times *times)
-{
-    measure_times(rise, times);
-    double sampled = times->sampled, to_start = times->to_start;
+    if (to_start >= threshold)
+        to_start = average / 2;
     if (rise->counter && rise->total > 0 && rise->first >= 0) {
         double to_zero = sampled * (rise->first / rise->total);
         if (to_zero < to_start) /* a counter was never below zero */
             to_start = to_zero;
     }
-    return (sampled + to_start + times->to_end) / sampled;
+    if (to_end >= threshold)
+        to_end = average / 2;
+    return (sampled + to_start + to_end) / sampled;
 }
 
 /* The rise over the window, for counters with resets healed. False when memory is out. */
@@ -63,14 +47,14 @@ static bool total_rise(const struct window *window, bool counter, double *out)
 {
     const uint32_t *falls = counter ? slide_falls(window) : NULL;
     *out = last_value(window) - first_value(window);
-    if (falls && falls[0] != falls[window->count - 1])
+    if (falls)
         *out = slide_heal(window, falls[0], falls[window->count - 1], *out);
     return falls || !counter;
 }
 
 static double extrapolation(const struct window *window, bool counter, double total)
 {
-    struct rise rise = {
+    return rise_extrapolation(&(struct rise){
         .start_ms = window->start_ms,
         .end_ms = window->end_ms,
         .first_ms = window->times[0],
@@ -79,8 +63,7 @@ static double extrapolation(const struct window *window, bool counter, double to
         .counter = counter,
         .first = first_value(window),
         .total = total,
-    };
-    return rise_extrapolation(&rise, &window->slide->rise_times);
+    });
 }
 
 static bool extrapolated(const struct window *window, bool counter, struct point *out)

@@ -229,7 +229,7 @@ static bool extrapolated(const struct bucket_window *window, bool counter, doubl
         return false;
     rise.first = window->buckets.first[window->first];
     rise.total = rise_of(window, counter);
-    out->value = rise.total * (rise_extrapolation(&rise, window->rise_times) / divisor);
+    out->value = rise.total * (rise_extrapolation(&rise) / divisor);
     return true;
 }
 
@@ -335,7 +335,7 @@ static bool histogram_extrapolated(const struct bucket_window *window, bool coun
         return false; /* the caller sees it in the arena */
     rise.first = window->buckets.first_histogram[window->first]->count;
     rise.total = total->count;
-    histogram_multiply(total, rise_extrapolation(&rise, window->rise_times) / divisor);
+    histogram_multiply(total, rise_extrapolation(&rise) / divisor);
     out->histogram = total;
     return true;
 }

@@ -71,7 +71,7 @@ static bool extrapolated(const struct window *window, bool counter, double divis
         .first = first_sample(window)->count,
         .total = total->count,
     };
-    histogram_multiply(total, rise_extrapolation(&rise, &window->slide->rise_times) / divisor);
+    histogram_multiply(total, rise_extrapolation(&rise) / divisor);
     return answer(total, out);
 }
 

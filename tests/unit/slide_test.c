@@ -288,46 +288,6 @@ static void test_lines(void **state)
     }
 }
 
-/* A rate at its first look at a window, and after others: most of them on times as even as these. */
-static void check_rate(window_function *function, struct window *window, enum shape shape)
-{
-    struct slide alone = *window->slide;
-    struct window anew = *window;
-    struct point got = {0}, wanted = {0};
-    int64_t before = chance(3) ? 1 : 1 + chance(30000), after = chance(3) ? 0 : chance(30000);
-    alone.rise_times = (struct rise_times){0};
-    anew.slide = &alone;
-    anew.start_ms = window->start_ms = window->times[0] - before;
-    anew.end_ms = window->end_ms = window->times[window->count - 1] + after;
-    assert_int_equal(function(window, &got), function(&anew, &wanted));
-    check("rate", same(got.value, wanted.value), shape, window);
-}
-
-static void test_rates(void **state)
-{
-    (void)state;
-    static struct series series;
-    static window_function *const rates[] = {window_rate, window_increase, window_delta};
-    for (int round = 0; round < 60; round++) {
-        enum shape shape = (enum shape)(round % SHAPES);
-        struct arena arena;
-        arena_init(&arena, 1 << 24);
-        series_make(&series, shape);
-        for (size_t i = 0; i < series.samples.count; i++)
-            series.times[i] = (int64_t)i * 10000 + (chance(20) ? 0 : chance(9000));
-        struct slide slide = {.series = &series.samples, .arena = &arena, .overlap = 100};
-        struct window window = {.slide = &slide, .arena = &arena};
-        for (size_t end = 1; end <= series.samples.count; end++) {
-            window.first = end > 30 ? end - 30 : 0;
-            window.count = end - window.first;
-            window.times = series.times + window.first;
-            window.values = series.values + window.first;
-            check_rate(rates[round % 3], &window, shape);
-        }
-        arena_release(&arena);
-    }
-}
-
 /* Windows of one length in time, moved on by one step, as the walk does. */
 static void walk(const struct question *question, const struct series *series, enum shape shape,
                  double overlap)
@@ -445,7 +405,6 @@ int main(void)
         cmocka_unit_test(test_sliding_is_looking_anew),
         cmocka_unit_test(test_any_quantile),
         cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_rates),
         cmocka_unit_test(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
