@@ -268,6 +268,15 @@ const struct option config_options[] = {
         .help = "The dialect over the unix sockets; by default `statsd.profile`.",
     },
     {
+        .path = "statsd.mapping_file",
+        .type = OPTION_STRING,
+        .offset = AT(statsd.mapping_file),
+        .fallback = "",
+        .help =
+            "Rules that give names labels, as statsd_exporter has them; see STATSD.md. Relative "
+            "to the directory of this file.",
+    },
+    {
         .path = "statsd.receive_buffer",
         .type = OPTION_BYTES,
         .offset = AT(statsd.receive_buffer_bytes),

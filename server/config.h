@@ -42,6 +42,7 @@ struct config {
         int64_t gauge_sign; /* enum gauge_sign */
         int64_t profile;    /* enum statsd_dialect */
         int64_t udp_profile, tcp_profile, unix_profile;
+        const char *mapping_file; /* relative ones start at the file's directory */
         int64_t receive_buffer_bytes;
         int64_t connection_max; /* TCP */
     } statsd;

@@ -63,20 +63,23 @@ int config_parse(struct slice text, const char *name, struct arena *arena, struc
     return config_check(out, name, err);
 }
 
-/* Patterns in a file are relative to that file, so that it can be used from any directory. */
-static int resolve_rule_files(const char *path, struct arena *arena, struct config *config)
+static int resolve(const char *path, struct arena *arena, const char **named)
 {
     const char *slash = strrchr(path, '/');
     int dir = slash ? (int)(slash - path) + 1 : 0;
-    for (size_t i = 0; i < config->rule_files.count; i++) {
-        const char *pattern = config->rule_files.at[i];
-        if (*pattern == '/')
-            continue;
-        config->rule_files.at[i] = arena_format(arena, "%.*s%s", dir, path, pattern).at;
-        if (!config->rule_files.at[i])
+    if (**named == '/' || !**named)
+        return 0;
+    *named = arena_format(arena, "%.*s%s", dir, path, *named).at;
+    return *named ? 0 : -1;
+}
+
+/* What a file names is relative to that file, so that it can be used from any directory. */
+static int resolve_files(const char *path, struct arena *arena, struct config *config)
+{
+    for (size_t i = 0; i < config->rule_files.count; i++)
+        if (resolve(path, arena, &config->rule_files.at[i]) != 0)
             return -1;
-    }
-    return 0;
+    return resolve(path, arena, &config->statsd.mapping_file);
 }
 
 int config_load(const char *path, struct arena *arena, struct config *out, struct error *err)
@@ -88,7 +91,7 @@ int config_load(const char *path, struct arena *arena, struct config *out, struc
         return error_wrap(err, "configuration");
     if (config_parse(text, path, arena, out, err) != 0)
         return -1;
-    if (resolve_rule_files(path, arena, out) != 0)
+    if (resolve_files(path, arena, out) != 0)
         return error_set(err, ERROR_TOO_LARGE, "%s is too large", path);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "server/alert/manager.h"
+#include "server/ingest/ingest.h"
 #include "server/offline.h"
 #include "server/ruletest/run.h"
 #include "server/server.h"
@@ -47,7 +48,7 @@ static const struct flag flags[] = {
     {"--config", "FILE", SERVE, "read the configuration from FILE (default: none, all defaults)"},
     {"--data", "DIR", SERVE, "keep the data in DIR (default: data_dir, which is ./data)"},
     {"--check-config", NULL, CHECK_CONFIG,
-     "read the configuration and the rules, and say what is wrong"},
+     "read the configuration, the rules and the mapping file, and say what is wrong"},
     {"--print-config", NULL, PRINT_CONFIG, "print the configuration with all defaults filled in"},
     {"--document-config", NULL, DOCUMENT_CONFIG, "print docs/CONFIG.md"},
     {"--check-data", NULL, CHECK_DATA,
@@ -164,6 +165,8 @@ static int show_config(const struct server_options *options, enum action action)
     int status = server_configure(options, &arena, &config, &err);
     if (status == 0 && action == CHECK_CONFIG)
         status = alerts_check(&config, &err);
+    if (status == 0 && action == CHECK_CONFIG)
+        status = ingest_check(&config, &err);
     if (status != 0)
         status = report(&err);
     else if (action == CHECK_CONFIG)

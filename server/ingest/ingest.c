@@ -89,7 +89,8 @@ struct ingest {
     struct queue *control; /* only ever closed: ends the flusher */
     pthread_t flusher;
     int64_t last_tick_ms;
-    bool flush_failed; /* the last one; written between two flushes */
+    struct mapping *mapping; /* NULL = none */
+    bool flush_failed;       /* the last one; written between two flushes */
     int udp_port, tcp_port;
 };
 
@@ -310,7 +311,8 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .connection_max = config->statsd.connection_max,
             .intake = {.entries_max = (size_t)config->limits.series,
                        .key_bytes_max = KEY_BYTES_MAX,
-                       .sketch_bytes_max = SKETCH_BYTES_MAX},
+                       .sketch_bytes_max = SKETCH_BYTES_MAX,
+                       .mapping = ingest->mapping},
             .writer = ingest->parts.writer,
             .registry = ingest->parts.registry,
             .retention_logs_ms = config->retention.logs_ms,
@@ -333,14 +335,57 @@ static int open_workers(struct ingest *ingest, struct error *err)
     return status;
 }
 
+/* --- the mapping file --- */
+
+static int load_mapping(const struct config *config, struct mapping **out, struct error *err)
+{
+    *out = NULL;
+    if (!*config->statsd.mapping_file)
+        return 0;
+    return mapping_load(config->statsd.mapping_file, out, err) == 0
+               ? 0
+               : error_wrap(err, "statsd.mapping_file");
+}
+
+int ingest_check(const struct config *config, struct error *err)
+{
+    struct mapping *mapping;
+    int status = load_mapping(config, &mapping, err);
+    mapping_free(mapping);
+    return status;
+}
+
+static void log_mapping(const struct config *config, const struct mapping *mapping)
+{
+    struct buffer unused;
+    buffer_init(&unused, 256);
+    for (size_t i = 0; i < MAPPING_UNUSED_COUNT; i++)
+        if (mapping->unused >> i & 1)
+            buffer_append_format(&unused, "%s%s", unused.len ? ", " : "", mapping_unused_names[i]);
+    log_info("mapping", "file=\"%s\" rules=%u", config->statsd.mapping_file, mapping->count);
+    if (unused.len)
+        log_info("mapping",
+                 "ignored=\"%.*s\" reason=\"every timer is a histogram that needs no buckets and "
+                 "answers any quantile, and metrics have no descriptions\"",
+                 (int)unused.len, unused.at);
+    buffer_release(&unused);
+}
+
 int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct error *err)
 {
     metric_register(flush_metrics, FLUSH_METRIC_COUNT);
+    struct mapping *mapping;
+    if (load_mapping(parts->config, &mapping, err))
+        return -1;
     struct ingest *ingest = alloc_zeroed(1, sizeof *ingest);
     ingest->parts = *parts;
+    ingest->mapping = mapping;
+    if (mapping)
+        log_mapping(parts->config, mapping);
     ingest->udp_port = ingest->tcp_port = -1;
     if (open_workers(ingest, err)) {
         queue_free(ingest->replies);
+        mapping_free(mapping);
         free(ingest);
         return -1;
     }
@@ -404,5 +449,6 @@ void ingest_close(struct ingest *ingest)
         unlink(ingest->parts.config->statsd.unix_stream_path);
     queue_free(ingest->replies);
     queue_free(ingest->control);
+    mapping_free(ingest->mapping);
     free(ingest);
 }

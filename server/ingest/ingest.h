@@ -23,6 +23,8 @@ struct ingest_parts {
     void *arg;
 };
 
+/* Whether statsd.mapping_file can be read. */
+MUST_USE int ingest_check(const struct config *config, struct error *err);
 /* Binds the sockets and starts the threads. The error says which address is to blame. */
 MUST_USE int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct error *err);
 /* The ports in use (for port 0); -1 = off. */

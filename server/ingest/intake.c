@@ -1,8 +1,8 @@
 /* intake: an open-addressed index over entries that never move.
  *
  *   slots   [ hash entry* | hash entry* | ... ]        16 bytes each, at most 3/4 full
- *   entry   [ ref cell[0] cell[1] last name_len tags_len type dialect touched[2] assigned[2] |
- *             ^-------------------------------- 38 bytes -----------------------------------^
+ *   entry   [ ref cell[0] cell[1] last name_len tags_len rule type dialect touched[2] assigned[2] |
+ *             ^----------------------------------- 40 bytes -------------------------------------^
  *             name tags [reading] ]                                     the last one of a total
  *   cell    counter: sum      gauge: value      timer: histogram*      set: sketch*
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
@@ -93,6 +93,7 @@ struct entry {
     uint32_t last_swap; /* when it was touched last */
     uint16_t name_len;
     uint16_t tags_len;
+    uint16_t rule; /* of the mapping */
     uint8_t type;
     uint8_t dialect;
     bool touched[2];
@@ -130,6 +131,7 @@ struct intake {
 struct intake *intake_new(const struct intake_options *options)
 {
     metric_register(intake_metrics, INTAKE_METRIC_COUNT);
+    mapped_init();
     struct intake *intake = alloc_zeroed(1, sizeof *intake);
     intake->options = *options;
     intake->capacity = CAPACITY_MIN;
@@ -246,6 +248,7 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
     struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
     entry->name_len = (uint16_t)metric->name.len;
     entry->tags_len = (uint16_t)metric->tags.len;
+    entry->rule = mapped_rule(intake->options.mapping, metric);
     entry->type = (uint8_t)metric->type;
     entry->dialect = (uint8_t)metric->dialect;
     memcpy(entry->key + key_len, &reading, extra);
@@ -383,13 +386,17 @@ static void add_value(struct intake *intake, struct entry *entry,
     }
 }
 
-/* Where the metric belongs, marked as touched; NULL when there is no room. */
+/* Where the metric belongs, marked as touched; NULL when there is no room or a rule drops it. */
 static struct entry *entry_of(struct intake *intake, const struct statsd_metric *metric,
                               uint64_t hash)
 {
     struct entry *entry = find_or_make(intake, metric, hash);
     if (!entry)
         entry = find_or_make_overflow(intake, metric);
+    if (entry && entry->rule && mapped_drops(intake->options.mapping, entry->rule)) {
+        entry->last_swap = intake->swaps;
+        return NULL;
+    }
     if (entry && !entry->touched[intake->active])
         touch(intake, entry);
     return entry;
@@ -416,6 +423,8 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
     if (!entry)
         return;
     do {
+        if (entry->rule && !mapped_scale(intake->options.mapping, entry->rule, metric))
+            continue;
         if (metric->type == STATSD_COUNTER && metric->value < 0)
             add_decrement(intake, metric);
         else
@@ -554,12 +563,18 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
     arena_reset(&intake->arena);
     if (entry->type == STATSD_DECREMENT)
         name.suffix = STATSD_DECREMENTS;
-    if (statsd_labels(name, overflow ? SLICE("") : tags, &intake->arena, &labels))
-        return overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)),
-                                                   kinds[entry->type])
-                        : registry_lookup(registry, labels, kinds[entry->type]);
-    metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
-    return (struct registry_ref){0};
+    const struct mapping_rule *rule = mapped_at(intake->options.mapping, entry->rule);
+    if (!mapped_labels(rule, name, overflow ? SLICE("") : tags, &intake->arena, &labels)) {
+        metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
+        return (struct registry_ref){0};
+    }
+    enum series_kind kind = kinds[entry->type];
+    struct registry_ref ref =
+        overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)), kind)
+                 : registry_lookup(registry, labels, kind);
+    if (rule && rule->ttl_ms)
+        registry_set_ttl(registry, ref, rule->ttl_ms);
+    return ref;
 }
 
 void intake_fold(struct intake *intake, struct registry *registry)

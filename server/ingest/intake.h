@@ -11,17 +11,18 @@
 #ifndef SERVER_INGEST_INTAKE_H
 #define SERVER_INGEST_INTAKE_H
 
+#include "server/ingest/mapped.h"
 #include "server/ingest/registry.h"
-#include "server/wire/statsd.h"
 
 #define INTAKE_BATCH_MAX 64
 
 struct intake;
 
 struct intake_options {
-    size_t entries_max;      /* series in the table */
-    size_t key_bytes_max;    /* of all entries */
-    size_t sketch_bytes_max; /* histograms and sets */
+    size_t entries_max;            /* series in the table */
+    size_t key_bytes_max;          /* of all entries */
+    size_t sketch_bytes_max;       /* histograms and sets */
+    const struct mapping *mapping; /* outlives the intake; NULL = none */
 };
 
 struct intake *intake_new(const struct intake_options *options);

@@ -70,6 +70,7 @@ struct batch {
 struct notices {
     struct writer *writer;
     struct registry *registry; /* the writer thread's */
+    const struct mapping *mapping;
     int64_t retention_ms;
     struct queue *idle; /* of struct batch */
     struct batch batches[BATCHES];
@@ -120,6 +121,11 @@ struct notices *notices_new(struct writer *writer, struct registry *registry, in
             abort();
     }
     return notices;
+}
+
+void notices_set_mapping(struct notices *notices, const struct mapping *mapping)
+{
+    notices->mapping = mapping;
 }
 
 void notices_free(struct notices *notices)
@@ -364,18 +370,24 @@ void notices_take_check(struct notices *notices, const struct statsd_notice *che
 
 void notices_take_dated(struct notices *notices, struct statsd_metric *metric)
 {
+    uint16_t rule = mapped_rule(notices->mapping, metric);
+    if (mapped_drops(notices->mapping, rule))
+        return;
     do {
         struct batch *batch = current_batch(notices);
         if (!batch) {
             registry_dated_drop(DATED_BUSY, 1);
             continue;
         }
+        if (!mapped_scale(notices->mapping, rule, metric))
+            continue;
         bool counter = metric->type == STATSD_COUNTER;
         struct dated_sample *sample = &batch->dated[batch->dated_count];
         struct statsd_name name = statsd_split_name(metric->dialect, metric->name);
         if (counter && metric->value < 0)
             name.suffix = STATSD_DECREMENTS;
-        if (!statsd_labels(name, metric->tags, &batch->arena, &sample->labels)) {
+        if (!mapped_labels(mapped_at(notices->mapping, rule), name, metric->tags, &batch->arena,
+                           &sample->labels)) {
             registry_dated_drop(DATED_TAGS, 1);
             continue;
         }

@@ -12,6 +12,7 @@
 #ifndef SERVER_INGEST_NOTICE_H
 #define SERVER_INGEST_NOTICE_H
 
+#include "server/ingest/mapped.h"
 #include "server/ingest/registry.h"
 #include "server/wire/statsd_notice.h"
 #include "server/writer.h"
@@ -20,6 +21,8 @@ struct notices;
 
 /* retention_ms: of log records; 0 = for ever. */
 struct notices *notices_new(struct writer *writer, struct registry *registry, int64_t retention_ms);
+/* Rules for samples with a time; they outlive the notices. */
+void notices_set_mapping(struct notices *notices, const struct mapping *mapping);
 /* Waits for the writer to be done with what was submitted. */
 void notices_free(struct notices *notices);
 /* Gathers the record and makes the metric that counts it; the metric borrows memory until the next

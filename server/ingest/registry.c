@@ -69,6 +69,7 @@ struct registry *registry_new(struct store *store, const struct registry_options
     struct registry *registry = alloc_zeroed(1, sizeof *registry);
     registry->store = store;
     registry->options = *options;
+    registry->ttls_ms[registry->ttl_count++] = options->idle_timeout_ms;
     size_t series_max = (size_t)options->series_max + OVERFLOW_SERIES_MAX;
     table_init(&registry->groups, series_max);
     registry->slot_count = 1;
@@ -344,6 +345,20 @@ struct registry_ref registry_lookup(struct registry *registry, struct labels lab
     if (other)
         return lookup_clash(registry, labels, kind);
     return slot ? ref_of(registry, slot) : make(registry, labels, kind);
+}
+
+void registry_set_ttl(struct registry *registry, struct registry_ref ref, int64_t ttl_ms)
+{
+    uint8_t row = 0;
+    if (!registry_holds(registry, ref))
+        return;
+    while (row < registry->ttl_count && registry->ttls_ms[row] != ttl_ms)
+        row++;
+    if (row == TTLS_MAX)
+        return;
+    if (row == registry->ttl_count)
+        registry->ttls_ms[registry->ttl_count++] = ttl_ms;
+    registry->slots[ref.slot].ttl = row;
 }
 
 /* --- changes --- */

@@ -148,7 +148,7 @@ static void flush_series(struct flush *flush, uint32_t slot)
     if (series->touched)
         series->touched_ms = flush->tick_ms;
     series->touched = false;
-    if (flush->tick_ms - series->touched_ms < flush->registry->options.idle_timeout_ms) {
+    if (flush->tick_ms - series->touched_ms < flush->registry->ttls_ms[series->ttl]) {
         write_sample(flush, series);
         return;
     }

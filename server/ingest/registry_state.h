@@ -24,6 +24,8 @@ enum {
 
 extern struct metric registry_metrics[REGISTRY_METRIC_COUNT];
 
+#define TTLS_MAX 255 /* different ones */
+
 /* All series of one metric name. */
 struct group {
     struct slice name; /* owned by groups */
@@ -43,6 +45,7 @@ struct series {
     uint32_t generation; /* 0 = free slot */
     uint32_t id;         /* in the store, which has the labels */
     uint8_t kind;        /* enum series_kind */
+    uint8_t ttl;         /* which of the registry's ttls_ms */
     bool fresh;          /* to be admitted by the next flush */
     bool joined;         /* what the store remembered is in the value */
     bool touched;
@@ -54,6 +57,8 @@ struct series {
 struct registry {
     struct store *store;
     struct registry_options options;
+    int64_t ttls_ms[TTLS_MAX]; /* [0] is the idle timeout */
+    uint8_t ttl_count;
     uint32_t *slot_of; /* by id of the store; 0 = none */
     uint32_t id_capacity;
     struct table groups;

@@ -386,6 +386,7 @@ struct worker *worker_start(const struct worker_options *options)
     worker->options = *options;
     worker->intake = intake_new(&options->intake);
     worker->notices = notices_new(options->writer, options->registry, options->retention_logs_ms);
+    notices_set_mapping(worker->notices, options->intake.mapping);
     worker->receiver = udp_receiver_new();
     worker->base = base_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

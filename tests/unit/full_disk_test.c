@@ -43,6 +43,7 @@ static void open_server(struct server *server)
                                                 .tcp = "",
                                                 .unix_path = "",
                                                 .unix_stream_path = "",
+                                                .mapping_file = "",
                                                 .flush_interval_ms = 100},
                               .config.limits.query_memory_bytes = 64 << 20};
     clock_set_ms(0);

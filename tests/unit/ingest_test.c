@@ -74,6 +74,7 @@ static int set_up(void **state)
     fixture->config.statsd.tcp = "127.0.0.1:0";
     fixture->config.statsd.unix_path = fixture->unix_path;
     fixture->config.statsd.unix_stream_path = "";
+    fixture->config.statsd.mapping_file = "";
     fixture->config.statsd.workers = 3;
     fixture->config.statsd.connection_max = 100;
     fixture->config.statsd.flush_interval_ms = 3600000;

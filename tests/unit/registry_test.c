@@ -58,6 +58,36 @@ static void idle_series_end_and_come_back(void **state)
     assert_string_equal(samples(fixture, "a", "x", ""), "0:0 1:3 2:3 3:3 4:end 8:3 9:7");
 }
 
+static void series_may_have_an_idle_timeout_of_their_own(void **state)
+{
+    struct fixture *fixture = *state;
+    struct registry *registry = fixture->registry;
+    static const int64_t ttls_ms[] = {2 * TICK, 5 * TICK, 2 * TICK};
+    char name[] = "a";
+    for (int i = 0; i < 3; i++, name[0]++) {
+        struct named at;
+        struct registry_ref ref =
+            registry_lookup(registry, named(&at, name, NULL, NULL), SERIES_GAUGE);
+        registry_gauge_at(registry, ref, i);
+        registry_set_ttl(registry, ref, ttls_ms[i]);
+    }
+    registry_set_ttl(registry, (struct registry_ref){0}, TICK);
+    assert_int_equal(registry->ttl_count, 3); /* the idle timeout is the first */
+    move_gauge(fixture, named(&(struct named){0}, "d", NULL, NULL), 3);
+    for (int tick = 1; tick <= 7; tick++)
+        flush(fixture, T0 + tick * TICK);
+    assert_string_equal(samples(fixture, "a", "x", ""), "1:0 2:0 3:end");
+    assert_string_equal(samples(fixture, "b", "x", ""), "1:1 2:1 3:1 4:1 5:1 6:end");
+    assert_string_equal(samples(fixture, "c", "x", ""), "1:2 2:2 3:end");
+    assert_string_equal(samples(fixture, "d", "x", ""), "1:3 2:3 3:3 4:end");
+    for (int64_t ttl_ms = 1; ttl_ms <= 2 * TTLS_MAX; ttl_ms++)
+        registry_set_ttl(
+            registry,
+            registry_lookup(registry, named(&(struct named){0}, "e", NULL, NULL), SERIES_GAUGE),
+            ttl_ms);
+    assert_int_equal(registry->ttl_count, TTLS_MAX);
+}
+
 static void totals_survive_a_restart(void **state)
 {
     struct fixture *fixture = *state;
@@ -316,6 +346,7 @@ int main(void)
         CASE(counters_begin_at_zero_and_repeat),
         CASE(a_lost_flush_is_made_up_for),
         CASE(idle_series_end_and_come_back),
+        CASE(series_may_have_an_idle_timeout_of_their_own),
         CASE(totals_survive_a_restart),
         CASE(histograms_are_cumulative),
         CASE(gauges_set_and_move),
