@@ -13,6 +13,7 @@
 #include "storage/base/number.h"
 
 #define NOTE_BYTES_MAX 512
+#define SEEN_MIN       16
 
 bool promql_share_raise(struct promql_share *share, int64_t bytes)
 {
@@ -116,6 +117,52 @@ static size_t note_position(struct slice query, const struct plan *at, char *tex
     return len + (size_t)more < NOTE_BYTES_MAX ? len + (size_t)more : len;
 }
 
+/* The place of the hash, or the empty one where it belongs. */
+static uint64_t *seen_place(const struct notes *notes, uint64_t hash)
+{
+    size_t at = hash % notes->seen_capacity;
+    while (notes->seen[at] && notes->seen[at] != hash)
+        at = (at + 1) % notes->seen_capacity;
+    return &notes->seen[at];
+}
+
+static bool seen_grow(struct arena *arena, struct notes *notes)
+{
+    struct notes old = *notes;
+    if (2 * notes->seen_count < notes->seen_capacity)
+        return true;
+    size_t capacity = old.seen_capacity ? 2 * old.seen_capacity : SEEN_MIN;
+    uint64_t *seen = arena_zeroed(arena, capacity, sizeof *seen);
+    if (!seen)
+        return false;
+    notes->seen = seen;
+    notes->seen_capacity = capacity;
+    for (size_t i = 0; i < old.seen_capacity; i++)
+        if (old.seen[i])
+            *seen_place(notes, old.seen[i]) = old.seen[i];
+    return true;
+}
+
+/* False when it was there already; it is not when memory is out, which ends the query. */
+static bool seen_add(struct arena *arena, struct notes *notes, uint64_t hash)
+{
+    if (!seen_grow(arena, notes))
+        return false;
+    uint64_t *place = seen_place(notes, hash);
+    if (*place)
+        return false;
+    *place = hash;
+    notes->seen_count++;
+    return true;
+}
+
+void notes_count(struct eval *eval, struct notes *notes, const struct notes *more)
+{
+    for (size_t i = 0; i < more->seen_capacity; i++)
+        if (more->seen[i])
+            seen_add(eval->arena, notes, more->seen[i]);
+}
+
 static void note(struct eval *eval, struct notes *notes, const struct plan *at, const char *format,
                  va_list args)
 {
@@ -125,10 +172,7 @@ static void note(struct eval *eval, struct notes *notes, const struct plan *at, 
         return;
     size_t len = (size_t)written < sizeof text ? (size_t)written : sizeof text - 1;
     struct slice s = slice_make(text, note_position(eval->request->text, at, text, len));
-    for (size_t i = 0; i < notes->count; i++)
-        if (slice_equal(notes->at[i], s))
-            return;
-    if (notes->count < sizeof notes->at / sizeof *notes->at)
+    if (seen_add(eval->arena, notes, slice_hash(s) | 1) && notes->count < NOTES_MAX)
         notes->at[notes->count++] = arena_copy(eval->arena, s);
 }
 

@@ -2,7 +2,7 @@
  *
  * A row has exactly one of four shapes: `math` or `map` (a number from a number), `summary` (a
  * number from a histogram), `window` (a point from the samples of a window, with
- * `window_histogram` for histogram samples, and `buckets` where buckets of the store give
+ * `window_histogram` for histogram samples, `window_mixed` for both at once, and `buckets` where buckets of the store give
  * the same answer as their samples), `stream` or `scalar` (the call does it all itself).
  */
 #ifndef QUERY_CALL_H
@@ -84,6 +84,14 @@ bool window_histogram_quantile(const struct window *window, struct point *out);
 bool window_histogram_rate(const struct window *window, struct point *out);
 bool window_histogram_resets(const struct window *window, struct point *out);
 bool window_histogram_sum(const struct window *window, struct point *out);
+/* Of two samples of one series, one after the other. */
+bool histograms_differ(const struct histogram *before, const struct histogram *now);
+
+/* --- window_mixed.c: the same with samples of both kinds --- */
+bool window_mixed_changes(const struct window *window, struct point *out);
+bool window_mixed_count(const struct window *window, struct point *out);
+bool window_mixed_last(const struct window *window, struct point *out);
+bool window_mixed_resets(const struct window *window, struct point *out);
 
 /* --- window_buckets.c --- */
 /* A function over buckets: the same answer as over their samples. */

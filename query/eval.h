@@ -67,9 +67,13 @@ struct sink {
     int (*take)(struct sink *self, struct row *row);
 };
 
+#define NOTES_MAX 10 /* shown, as in Prometheus */
+
 struct notes {
-    struct slice at[16];
+    struct slice at[NOTES_MAX];
     size_t count;
+    uint64_t *seen; /* hashes of all texts, those beyond NOTES_MAX too: a table in the arena */
+    size_t seen_count, seen_capacity;
 };
 
 /* A second arena for what is needed only until the row has been taken. */
@@ -115,7 +119,9 @@ MUST_USE int eval_count_samples(struct eval *eval, size_t count);
 void scratch_open(struct eval *eval, struct scratch *scratch);
 void scratch_clear(struct eval *eval, struct scratch *scratch);
 void scratch_close(struct eval *eval, struct scratch *scratch);
-/* Each distinct text once; beyond 16 they are dropped. */
+/* Each distinct text once; those beyond NOTES_MAX are counted. */
+/* Counts what a thread that helped has seen; what it shows has been told already. */
+void notes_count(struct eval *eval, struct notes *notes, const struct notes *more);
 void eval_warn(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void eval_info(struct eval *eval, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same with " (line:column)" of where the part of the query begins that it is about. */
@@ -145,6 +151,8 @@ MUST_USE int rows_append(struct eval *eval, struct rows *rows, const struct row 
 MUST_USE int rows_collect(struct eval *eval, const struct plan *plan, const struct grid *grid,
                           struct rows *out);
 MUST_USE int rows_push(struct rows *rows, struct sink *sink);
+/* In the order of labels. */
+void rows_sort(struct rows *rows);
 /* {} when memory is out. */
 struct labels labels_without_name(struct arena *arena, struct labels labels);
 bool names_contain(const struct plan_names *names, struct slice name);

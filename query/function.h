@@ -34,6 +34,8 @@ struct query_function {
     double (*summary)(const struct histogram *histogram);
     bool (*window)(const struct window *window, struct point *out);
     bool (*window_histogram)(const struct window *window, struct point *out);
+    /* Of windows with both kinds of samples; NULL: see walk.c. */
+    bool (*window_mixed)(const struct window *window, struct point *out);
     const struct bucket_function
         *buckets; /* the same from buckets; NULL when it takes the samples */
     int (*stream)(struct eval *eval, const struct plan *plan, const struct grid *grid,

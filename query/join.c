@@ -140,12 +140,13 @@ static int fail_duplicate(struct join *join, const struct row *a, const struct r
     struct arena *arena = join->eval->arena;
     struct buffer text;
     buffer_init(&text, sizeof join->eval->err->text);
-    labels_print(labels_project(arena, a->labels, &plan->binary.matching, plan->binary.on), &text);
+    labels_print_pairs(labels_project(arena, a->labels, &plan->binary.matching, plan->binary.on),
+                       &text);
     buffer_append_format(&text, " on the %s hand-side of the operation: [",
                          plan->binary.cardinality == MATCH_ONE_TO_MANY ? "left" : "right");
-    labels_print(a->labels, &text);
+    labels_print_pairs(a->labels, &text);
     buffer_append_string(&text, ", ");
-    labels_print(b->labels, &text);
+    labels_print_pairs(b->labels, &text);
     error_set(join->eval->err, ERROR_EXECUTION,
               "found duplicate series for the match group " SLICE_FMT
               "];many-to-many matching not allowed: matching labels must be unique on one side",

@@ -1,8 +1,8 @@
 /* limit: limitk and limit_ratio, a sample of the series instead of all of them.
  *
- * A sink that passes rows on at once, blanking the points that are not chosen:
+ * A sink that passes rows on, blanking the points that are not chosen:
  *
- *   limitk(k, v)        the first k points of each group and step, in the order they come
+ *   limitk(k, v)        the first k points of each group and step, in the order of labels
  *   limit_ratio(r, v)   the series whose place on [0, 1), a hash of the labels, is below r; for
  *                       r < 0 those at or above 1 + r, so that r and r - 1 together give all
  *
@@ -67,6 +67,19 @@ static int limitk_take(struct sink *sink, struct row *row)
     return any ? self->out->take(self->out, row) : 0;
 }
 
+/* Series of a selector come in the order of labels; others have to be collected for that. */
+static int limitk_run(struct limit *self)
+{
+    const struct plan *child = eval_unwrap(self->plan->aggregate.child);
+    struct rows rows;
+    if (child->kind == PLAN_SELECTOR)
+        return eval_rows(self->eval, child, self->grid, &self->sink);
+    if (rows_collect(self->eval, child, self->grid, &rows) != 0)
+        return -1;
+    rows_sort(&rows);
+    return rows_push(&rows, &self->sink);
+}
+
 /* --- limit_ratio --- */
 
 /* Where the series stands on [0, 1). */
@@ -122,7 +135,8 @@ int limit_rows(struct eval *eval, const struct plan *plan, const struct grid *gr
         return -1;
     table_init(&self.index, SIZE_MAX);
     buffer_init(&self.key, SIZE_MAX);
-    int result = eval_rows(eval, plan->aggregate.child, grid, &self.sink);
+    int result =
+        ratio ? eval_rows(eval, plan->aggregate.child, grid, &self.sink) : limitk_run(&self);
     buffer_release(&self.key);
     table_release(&self.index);
     return result;

@@ -99,7 +99,7 @@ static void make_batch(void *arg, size_t seat_number, size_t slot_number, size_t
     slot->failed = false;
     seat->slot = slot;
     eval->arena = &slot->arena;
-    eval->warnings.count = eval->infos.count = 0;
+    eval->warnings = eval->infos = (struct notes){.count = 0};
     eval->samples_read = 0;
     eval->tiers = 0;
     for (seat->series = batch * parallel->batch_size; seat->series < end && !slot->failed;
@@ -161,6 +161,8 @@ static int take_rows(struct parallel *parallel, struct slot *slot)
             return -1;
     }
     tell(eval, slot, slot->warnings.count, slot->infos.count, &told);
+    notes_count(eval, &eval->warnings, &slot->warnings);
+    notes_count(eval, &eval->infos, &slot->infos);
     return 0;
 }
 

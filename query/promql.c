@@ -214,15 +214,18 @@ static int run_type(struct answer *answer, const struct plan *plan)
     return -1;
 }
 
-static void take_notes(struct arena *arena, const struct notes *notes, struct slice **at,
-                       size_t *count)
+static void take_notes(struct arena *arena, const struct notes *notes, const char *kind,
+                       struct slice **at, size_t *count)
 {
-    *at = arena_alloc(arena, notes->count * sizeof **at);
+    *at = arena_alloc(arena, (notes->count + 1) * sizeof **at);
     if (!*at)
         return;
     if (notes->count)
         memcpy(*at, notes->at, notes->count * sizeof **at);
     *count = notes->count;
+    if (notes->seen_count > notes->count)
+        (*at)[(*count)++] = arena_format(arena, "%zu more %s annotations omitted",
+                                         notes->seen_count - notes->count, kind);
 }
 
 static int run(struct eval *eval, const struct grid *grid, struct promql_result *out)
@@ -236,8 +239,8 @@ static int run(struct eval *eval, const struct grid *grid, struct promql_result 
     answer.grid_times = times;
     if (run_type(&answer, eval->request->plan) != 0)
         return -1;
-    take_notes(eval->arena, &eval->warnings, &out->warnings, &out->warning_count);
-    take_notes(eval->arena, &eval->infos, &out->infos, &out->info_count);
+    take_notes(eval->arena, &eval->warnings, "warning", &out->warnings, &out->warning_count);
+    take_notes(eval->arena, &eval->infos, "info", &out->infos, &out->info_count);
     out->samples_read = eval->samples_read;
     out->tiers = eval->tiers;
     /* Small things on the way check nothing: this is their check. */

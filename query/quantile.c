@@ -22,6 +22,7 @@ struct bound_row {
     double bound;
     uint32_t group;
     struct row row;
+    struct slice metric; /* its name */
 };
 
 struct quantile {
@@ -118,14 +119,17 @@ static double classic_fraction(double lower, double upper, const struct bucket *
     return (classic_rank(upper, buckets, count) - classic_rank(lower, buckets, count)) / total;
 }
 
-static void note_monotony(struct quantile *self)
+static void note_monotony(struct quantile *self, struct slice metric)
 {
     eval_info_at(self->eval, self->vector,
-                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity");
+                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity"
+                 "%s" SLICE_FMT "%s",
+                 metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
+                 metric.len ? "\"" : "");
 }
 
 static double classic_answer(struct quantile *self, size_t step, struct bucket *buckets,
-                             size_t count)
+                             size_t count, struct slice metric)
 {
     if (self->q && !(self->q[step] >= 0 && self->q[step] <= 1))
         return quantile_out_of_range(self->q[step]);
@@ -133,7 +137,7 @@ static double classic_answer(struct quantile *self, size_t step, struct bucket *
         return NAN;
     count = merge_equal_bounds(buckets, count);
     if (lift(buckets, count))
-        note_monotony(self);
+        note_monotony(self, metric);
     if (self->q)
         return classic_quantile(self->q[step], buckets, count);
     return classic_fraction(self->lower[step], self->upper[step], buckets, count);
@@ -172,7 +176,7 @@ static int set_aside(struct quantile *self, const struct row *row)
     static const struct plan_names only_le = {&le, 1};
     struct arena *arena = self->eval->arena;
     struct bound_row bound = {.row.labels = labels_project(arena, row->labels, &only_le, false)};
-    struct slice metric = labels_get(row->labels, SLICE(LABEL_NAME));
+    struct slice metric = bound.metric = labels_get(row->labels, SLICE(LABEL_NAME));
     bool fresh;
     if (!parse_bound(labels_get(row->labels, SLICE("le")), &bound.bound)) {
         eval_warn_at(self->eval, self->vector,
@@ -246,7 +250,7 @@ static int settle(struct quantile *self, const struct bound_row *rows, size_t co
             if (!point_is_absent(rows[i].row.values[step]))
                 buckets[present++] = (struct bucket){rows[i].bound, rows[i].row.values[step]};
         if (present)
-            row.values[step] = classic_answer(self, step, buckets, present);
+            row.values[step] = classic_answer(self, step, buckets, present, rows[0].metric);
     }
     return eval_check(self->eval) != 0 ? -1 : self->out->take(self->out, &row);
 }

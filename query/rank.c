@@ -3,7 +3,7 @@
  *
  * All rows are collected and put into groups; then each step is settled for each group. topk and
  * bottomk keep rows as they are, and blank the points that were not chosen: a heap of k entries
- * holds the best so far, with the worst of them on top. For a single step the rows come out in the
+ * holds the best so far, with the worst of them on top; of equals the first in the order of labels. For a single step the rows come out in the
  * order of their values.
  */
 #include "query/eval.h"
@@ -16,8 +16,9 @@
 #include "query/ranking.h"
 #include "storage/base/number.h"
 
-#define SELECT_REST   16
-#define SELECT_ROUNDS 64 /* a third is left after each, as a rule */
+#define VALUE_TEXT_MAX ((size_t)1 << 16) /* of a histogram; longer ones are cut off */
+#define SELECT_REST    16
+#define SELECT_ROUNDS  64 /* a third is left after each, as a rule */
 
 struct group {
     struct labels labels;
@@ -103,15 +104,17 @@ static int make_groups(struct rank *self)
 
 struct candidate {
     double value;
-    uint32_t row;
+    uint32_t row; /* rows are in the order of labels */
 };
 
-/* a should leave before b. NaN is the worst either way. */
-static bool worse(bool top, double a, double b)
+/* a should leave before b: NaN is the worst either way, and of equals the later one. */
+static bool worse(bool top, const struct candidate *a, const struct candidate *b)
 {
-    if (isnan(a) || isnan(b))
-        return isnan(a) && !isnan(b);
-    return top ? a < b : a > b;
+    if (isnan(a->value) != isnan(b->value))
+        return isnan(a->value);
+    if (a->value < b->value || a->value > b->value)
+        return top == (a->value < b->value);
+    return a->row > b->row;
 }
 
 static void heap_sift(struct candidate *heap, size_t count, size_t at, bool top)
@@ -120,9 +123,9 @@ static void heap_sift(struct candidate *heap, size_t count, size_t at, bool top)
         size_t child = 2 * at + 1;
         if (child >= count)
             return;
-        if (child + 1 < count && worse(top, heap[child + 1].value, heap[child].value))
+        if (child + 1 < count && worse(top, &heap[child + 1], &heap[child]))
             child++;
-        if (!worse(top, heap[child].value, heap[at].value))
+        if (!worse(top, &heap[child], &heap[at]))
             return;
         struct candidate moved = heap[at];
         heap[at] = heap[child];
@@ -150,12 +153,13 @@ static size_t heap_fill(const struct rank *self, const struct group *group, size
         pass_histogram(self, &self->rows.at[row], step);
         if (point_is_absent(value))
             continue;
+        struct candidate candidate = {value, row};
         if (count < k) {
-            heap[count++] = (struct candidate){value, row};
+            heap[count++] = candidate;
             for (size_t at = count / 2; count == k && at-- > 0;)
                 heap_sift(heap, count, at, top);
-        } else if (worse(top, heap[0].value, value)) {
-            heap[0] = (struct candidate){value, row};
+        } else if (worse(top, &heap[0], &candidate)) {
+            heap[0] = candidate;
             heap_sift(heap, count, 0, top);
         }
     }
@@ -164,14 +168,12 @@ static size_t heap_fill(const struct rank *self, const struct group *group, size
 
 static int compare_best_first_top(const void *a, const void *b)
 {
-    double x = ((const struct candidate *)a)->value, y = ((const struct candidate *)b)->value;
-    return worse(true, x, y) - worse(true, y, x);
+    return worse(true, a, b) - worse(true, b, a);
 }
 
 static int compare_best_first_bottom(const void *a, const void *b)
 {
-    double x = ((const struct candidate *)a)->value, y = ((const struct candidate *)b)->value;
-    return worse(false, x, y) - worse(false, y, x);
+    return worse(false, a, b) - worse(false, b, a);
 }
 
 /* Blanks what was not chosen. */
@@ -364,14 +366,57 @@ static void warn_quantile(struct rank *self)
 
 /* --- count_values --- */
 
+static void print_part(const char *before, double number, struct buffer *out)
+{
+    buffer_append_string(out, before);
+    number_print(number, NUMBER_TEXT, out);
+}
+
+/* ", (1,2]:5"; brackets "[]" where both bounds belong to it. */
+static void print_bucket(const char brackets[2], double lower, double upper, double count,
+                         struct buffer *out)
+{
+    if (count == 0)
+        return;
+    buffer_append_format(out, ", %c", brackets[0]);
+    print_part("", lower, out);
+    print_part(",", upper, out);
+    buffer_append_char(out, brackets[1]);
+    print_part(":", count, out);
+}
+
+/* Prometheus' text of a histogram: {count:4, sum:5, (0.5,1]:1, (1,2]:3} */
+static void print_histogram(const struct histogram *histogram, struct buffer *out)
+{
+    int schema = histogram->schema;
+    print_part("{count:", histogram->count, out);
+    print_part(", sum:", histogram->sum, out);
+    for (size_t i = histogram->negative.count; i-- > 0;) {
+        const struct histogram_bucket *bucket = &histogram->negative.at[i];
+        print_bucket("[)", -histogram_bound(schema, bucket->index),
+                     -histogram_bound(schema, bucket->index - 1), bucket->count, out);
+    }
+    print_bucket("[]", -histogram->zero_threshold, histogram->zero_threshold, histogram->zero_count,
+                 out);
+    for (size_t i = 0; i < histogram->positive.count; i++) {
+        const struct histogram_bucket *bucket = &histogram->positive.at[i];
+        print_bucket("(]", histogram_bound(schema, bucket->index - 1),
+                     histogram_bound(schema, bucket->index), bucket->count, out);
+    }
+    buffer_append_char(out, '}');
+}
+
 static int count_value(struct rank *self, struct rowset *out, const struct group *group,
                        const struct row *row, size_t step)
 {
     struct arena *arena = self->eval->arena;
     struct labels labels = group->labels;
     struct buffer text;
-    buffer_init(&text, NUMBER_TEXT_MAX);
-    number_print(row->values[step], NUMBER_PLAIN, &text);
+    buffer_init(&text, VALUE_TEXT_MAX);
+    if (row_histogram(row, step))
+        print_histogram(row->histograms[step], &text);
+    else
+        number_print(row->values[step], NUMBER_PLAIN, &text);
     struct slice value = arena_copy(arena, buffer_slice(&text));
     buffer_release(&text);
     if (!labels_set(arena, &labels, eval_string(self->plan->aggregate.param), value))
@@ -388,8 +433,7 @@ static int count_group(struct rank *self, struct rowset *out, const struct group
     for (size_t member = 0; member < group->count; member++) {
         const struct row *row = &self->rows.at[group->members[member]];
         for (size_t step = 0; step < self->grid->steps; step++)
-            if (!point_is_absent(row->values[step]) &&
-                count_value(self, out, group, row, step) != 0)
+            if (row_has(row, step) && count_value(self, out, group, row, step) != 0)
                 return -1;
         if (eval_check(self->eval) != 0)
             return -1;
@@ -418,7 +462,10 @@ int rank_rows(struct eval *eval, const struct plan *plan, const struct grid *gri
     if (op != AGGREGATE_COUNT_VALUES &&
         !(self.param = eval_scalar_new(eval, plan->aggregate.param, grid)))
         return -1;
-    if (rows_collect(eval, plan->aggregate.child, grid, &self.rows) != 0 || make_groups(&self) != 0)
+    if (rows_collect(eval, plan->aggregate.child, grid, &self.rows) != 0)
+        return -1;
+    rows_sort(&self.rows);
+    if (make_groups(&self) != 0)
         return -1;
     if (op == AGGREGATE_COUNT_VALUES)
         return rank_count_values(&self);

@@ -7,6 +7,7 @@
 #include "query/eval.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #define ROWS_CAPACITY_MIN 16
 
@@ -107,6 +108,21 @@ int rows_push(struct rows *rows, struct sink *sink)
         if (sink->take(sink, &rows->at[i]) != 0)
             return -1;
     return 0;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return labels_compare(((const struct row *)a)->labels, ((const struct row *)b)->labels);
+}
+
+/* Most are in order as they come: those of selectors. */
+void rows_sort(struct rows *rows)
+{
+    for (size_t i = 1; i < rows->count; i++)
+        if (compare_rows(&rows->at[i - 1], &rows->at[i]) > 0) {
+            qsort(rows->at, rows->count, sizeof *rows->at, compare_rows);
+            return;
+        }
 }
 
 bool names_contain(const struct plan_names *names, struct slice name)

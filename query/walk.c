@@ -3,7 +3,7 @@
  * Two indexes move forward over the samples of a series as the window does, so finding the windows
  * of a grid is linear. What comes in are samples, or buckets where the store has summaries that
  * give the same answer (source.c decides); a function then has a second version, in window.c. A
- * window that holds both floats and histograms yields nothing, and a warning.
+ * window that holds both floats and histograms yields nothing, and a warning; but for functions that count samples of any kind.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -96,6 +96,8 @@ static bool window_apply(const struct window_sink *self, const struct window *wi
     const struct query_function *function = self->function;
     if (window->histogram_count == 0)
         return window->count && function->window(window, out);
+    if (window->count && function->window_mixed)
+        return function->window_mixed(window, out);
     struct slice metric = labels_get(self->labels, SLICE(LABEL_NAME));
     if (window->count && function->window_histogram) {
         eval_warn_at(self->eval, self->arg,

@@ -129,14 +129,17 @@ bool window_histogram_resets(const struct window *window, struct point *out)
     return falls != NULL;
 }
 
+bool histograms_differ(const struct histogram *before, const struct histogram *now)
+{
+    return now->count != before->count || now->sum != before->sum || histogram_fell(before, now);
+}
+
 bool window_histogram_changes(const struct window *window, struct point *out)
 {
     out->value = 0;
-    for (size_t i = 1; i < window->histogram_count; i++) {
-        const struct histogram *now = window->histograms[i], *before = window->histograms[i - 1];
-        if (now->count != before->count || now->sum != before->sum || histogram_fell(before, now))
+    for (size_t i = 1; i < window->histogram_count; i++)
+        if (histograms_differ(window->histograms[i - 1], window->histograms[i]))
             out->value++;
-    }
     return true;
 }
 

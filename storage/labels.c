@@ -84,13 +84,12 @@ struct labels labels_copy(struct arena *arena, struct labels labels)
     return (struct labels){at, labels.count};
 }
 
-void labels_print(struct labels labels, struct buffer *out)
+static void print_pairs(struct labels labels, bool with_name, struct buffer *out)
 {
     bool first = true;
-    buffer_append_slice(out, labels_get(labels, SLICE(LABEL_NAME)));
     buffer_append_char(out, '{');
     for (size_t i = 0; i < labels.count; i++) {
-        if (slice_equal(labels.at[i].name, SLICE(LABEL_NAME)))
+        if (!with_name && slice_equal(labels.at[i].name, SLICE(LABEL_NAME)))
             continue;
         if (!first)
             buffer_append_string(out, ", ");
@@ -100,6 +99,17 @@ void labels_print(struct labels labels, struct buffer *out)
         json_append_quoted(out, labels.at[i].value);
     }
     buffer_append_char(out, '}');
+}
+
+void labels_print(struct labels labels, struct buffer *out)
+{
+    buffer_append_slice(out, labels_get(labels, SLICE(LABEL_NAME)));
+    print_pairs(labels, false, out);
+}
+
+void labels_print_pairs(struct labels labels, struct buffer *out)
+{
+    print_pairs(labels, true, out);
 }
 
 void labels_put_json(struct labels labels, struct json_writer *writer)

@@ -40,6 +40,8 @@ MUST_USE bool labels_decode(struct slice bytes, struct arena *arena, struct labe
 struct labels labels_copy(struct arena *arena, struct labels labels);
 /* name{a="b",c="d"} for people; values escaped as in PromQL. */
 void labels_print(struct labels labels, struct buffer *out);
+/* {__name__="name", a="b"}, as Prometheus' errors have it. */
+void labels_print_pairs(struct labels labels, struct buffer *out);
 /* {"a":"b","c":"d"}, as a value of the writer. */
 void labels_put_json(struct labels labels, struct json_writer *writer);
 void labels_print_json(struct labels labels, struct buffer *out);

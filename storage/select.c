@@ -228,33 +228,35 @@ static int compare_text(const void *a, const void *b)
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* label NULL: the label names. */
+/* label NULL: the label names. Matchers let the writer in; what goes through the values does not. */
 static int list(struct store *store, const struct store_query *query, const struct slice *label,
-                struct listing *listing)
+                struct listing *listing, struct error *err)
 {
     struct selecting selecting = {.store = store, .query = query};
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
     if (query->matcher_count)
         ids = select_ids(&selecting);
-    if (label)
+    if (label && !selecting.stopped)
         postings_values(&store->postings, *label, ids, list_text, listing);
-    else
+    else if (!selecting.stopped)
         postings_names(&store->postings, ids, list_text, listing);
     pthread_rwlock_unlock(&store->lock);
     if (ids)
         roaring_bitmap_free(ids);
     if (listing->count)
         qsort(listing->at, listing->count, sizeof *listing->at, compare_text);
-    return listing->failed ? -1 : 0;
+    if (selecting.stopped)
+        return -1;
+    return listing->failed ? too_large(err) : 0;
 }
 
 int store_label_names(struct store *store, const struct store_query *query, struct arena *arena,
                       struct slice_list *out, struct error *err)
 {
     struct listing listing = {.arena = arena};
-    if (list(store, query, NULL, &listing))
-        return too_large(err);
+    if (list(store, query, NULL, &listing, err))
+        return -1;
     *out = (struct slice_list){listing.at, listing.count};
     return 0;
 }
@@ -263,8 +265,8 @@ int store_label_values(struct store *store, const struct store_query *query, str
                        struct slice_list *out, struct error *err)
 {
     struct listing listing = {.arena = arena};
-    if (list(store, query, &query->label, &listing))
-        return too_large(err);
+    if (list(store, query, &query->label, &listing, err))
+        return -1;
     *out = (struct slice_list){listing.at, listing.count};
     return 0;
 }

@@ -182,7 +182,7 @@ struct store_query {
     const struct matcher *matchers;
     size_t matcher_count;
     int64_t start_ms, end_ms; /* store_select: with samples there */
-    /* store_select asks it now and then: true ends it with -1, the error being its matter. */
+    /* Asked now and then: true ends it with -1, the error being its matter. */
     bool (*stop)(void *arg);
     void *stop_arg;
     struct slice label; /* store_label_values: of this label */

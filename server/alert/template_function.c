@@ -4,8 +4,7 @@
  *   humanize1024        2048     -> 2ki           humanizeDuration    3725   -> 1h 2m 5s
  *   humanizeTimestamp   0        -> 1970-01-01 00:00:00 +0000 UTC
  *
- * A number printed as it is keeps its plain digits up to 1e21, where Go changes to 1.2e+06 already
- * at seven digits: people read these texts. printf takes Go's verbs v s d f e g q x with width, precision and the flags - + 0. Each verb has
+ * A number printed as it is looks as Go prints it: 5e+06, so that promtool's tests hold. printf takes Go's verbs v s d f e g q x with width, precision and the flags - + 0. Each verb has
  * a C format of its own here: a format from a rule file is never handed to libc.
  */
 #include "server/alert/template_function.h"

@@ -145,7 +145,7 @@ static int federate(struct federation *self, struct error *err)
 {
     struct store_selection series;
     struct api_selection selection = {&self->selectors, self->now_ms - PROMQL_LOOKBACK_MS,
-                                      self->now_ms};
+                                      self->now_ms, api_deadline_ns(self->api)};
     if (api_select(self->api->store, &selection, &self->arena, &series, err) != 0)
         return -1;
     if (series.count)

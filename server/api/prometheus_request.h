@@ -41,7 +41,11 @@ void api_selectors_release(struct api_selectors *selectors);
 struct api_selection {
     const struct api_selectors *selectors; /* none: ERROR_BAD_DATA */
     int64_t start_ms, end_ms;
+    int64_t deadline_ns; /* on the monotonic clock */
 };
+
+/* When a request that begins now has had limits.query_timeout. */
+int64_t api_deadline_ns(const struct prometheus_api *api);
 
 /* The series that any of the selectors means, with samples in the range; each once, by labels. */
 MUST_USE int api_select(struct store *store, const struct api_selection *selection,

@@ -11,22 +11,51 @@
  */
 #include "query/render.h"
 #include "server/api/prometheus_request.h"
+#include "storage/base/clock.h"
 #include "storage/base/json.h"
 
+#define NS_PER_MS ((int64_t)1000000)
 #define TRUNCATED "results truncated due to limit"
 
 struct listing {
     const struct prometheus_api *api;
+    int64_t deadline_ns;
     struct arena arena;
     struct api_selectors selectors;
     size_t limit;
 };
 
+/* --- time --- */
+
+int64_t api_deadline_ns(const struct prometheus_api *api)
+{
+    return clock_monotonic_ns() + api->config->limits.query_timeout_ms * NS_PER_MS;
+}
+
+struct deadline {
+    int64_t at_ns;
+    struct error *err;
+};
+
+/* For store_query.stop. */
+static bool is_late(void *arg)
+{
+    const struct deadline *deadline = arg;
+    if (clock_monotonic_ns() < deadline->at_ns)
+        return false;
+    error_set(deadline->err, ERROR_TIMEOUT,
+              "looking for series took too long; narrow match[], or raise limits.query_timeout");
+    return true;
+}
+
+/* --- requests --- */
+
 static void with_listing(const struct http_request *request, struct http_reply *reply,
                          int (*run)(const struct http_request *, struct http_reply *,
                                     struct listing *, struct error *))
 {
-    struct listing listing = {.api = request->context};
+    struct listing listing = {.api = request->context,
+                              .deadline_ns = api_deadline_ns(request->context)};
     struct error err;
     arena_init(&listing.arena, (size_t)listing.api->config->limits.query_memory_bytes);
     if (api_selectors(request, &listing.arena, &listing.selectors, &err) < 0 ||
@@ -69,6 +98,7 @@ int api_select(struct store *store, const struct api_selection *selection, struc
                struct store_selection *out, struct error *err)
 {
     struct store_selection one;
+    struct deadline deadline = {selection->deadline_ns, err};
     *out = (struct store_selection){NULL, 0};
     if (selection->selectors->count == 0)
         return error_set(err, ERROR_BAD_DATA, "no match[] parameter provided");
@@ -77,7 +107,9 @@ int api_select(struct store *store, const struct api_selection *selection, struc
         struct store_query query = {.matchers = plan->selector.matchers,
                                     .matcher_count = plan->selector.matcher_count,
                                     .start_ms = selection->start_ms,
-                                    .end_ms = selection->end_ms};
+                                    .end_ms = selection->end_ms,
+                                    .stop = is_late,
+                                    .stop_arg = &deadline};
         if (store_select(store, &query, arena, &one, err) < 0 ||
             merge_selections(arena, out, &one, err) < 0)
             return -1;
@@ -88,7 +120,8 @@ int api_select(struct store *store, const struct api_selection *selection, struc
 static int list_series(const struct http_request *request, struct http_reply *reply,
                        struct listing *listing, struct error *err)
 {
-    struct api_selection range = {&listing->selectors, -API_TIME_MAX_MS, API_TIME_MAX_MS};
+    struct api_selection range = {&listing->selectors, -API_TIME_MAX_MS, API_TIME_MAX_MS,
+                                  listing->deadline_ns};
     struct store_selection all;
     if (api_optional_time(request, "start", &range.start_ms, err) < 0 ||
         api_optional_time(request, "end", &range.end_ms, err) < 0 ||
@@ -131,8 +164,11 @@ static int merge_lists(struct arena *arena, struct slice_list *all, const struct
 static int read_list(struct listing *listing, struct slice name, const struct plan *plan,
                      struct slice_list *out, struct error *err)
 {
+    struct deadline deadline = {listing->deadline_ns, err};
     struct store_query query = {.matchers = plan ? plan->selector.matchers : NULL,
                                 .matcher_count = plan ? plan->selector.matcher_count : 0,
+                                .stop = is_late,
+                                .stop_arg = &deadline,
                                 .label = name};
     if (name.len == 0)
         return store_label_names(listing->api->store, &query, &listing->arena, out, err);
@@ -195,11 +231,14 @@ static int list_values(const struct http_request *request, struct http_reply *re
 static int put_kinds(struct listing *listing, struct slice name, struct arena *arena,
                      struct buffer *out, struct error *err)
 {
+    struct deadline deadline = {listing->deadline_ns, err};
     struct matcher matcher = {MATCH_EQUAL, SLICE(LABEL_NAME), name, NULL};
     struct store_query query = {.matchers = &matcher,
                                 .matcher_count = 1,
                                 .start_ms = -API_TIME_MAX_MS,
-                                .end_ms = API_TIME_MAX_MS};
+                                .end_ms = API_TIME_MAX_MS,
+                                .stop = is_late,
+                                .stop_arg = &deadline};
     struct store_selection series;
     bool seen[SERIES_SET + 1] = {false};
     size_t printed = 0;

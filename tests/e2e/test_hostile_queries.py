@@ -231,6 +231,14 @@ def test_one_is_bounded(server, hostile):
     assert seconds < TIMEOUT + SLACK
 
 
+@pytest.mark.parametrize("path", ["series", "labels", "label/t/values"])
+def test_looking_for_series_has_a_time_too(server, path):
+    began = time.monotonic()
+    reply = server.get(f"/api/v1/{path}", **{"match[]": 'texts{t=~"(a+)+$"}'})
+    assert reply.status == 503 and "limits.query_timeout" in reply.json()["error"], reply.text
+    assert time.monotonic() - began < TIMEOUT + SLACK
+
+
 def test_many_at_once_delay_no_tick(server):
     """From 16 connections."""
     def at_rest():

@@ -94,6 +94,12 @@ static void test_ranking(void **state)
         {"topk(NaN, http)", 0, "error: Parameter value is NaN"},
         {"topk(1e19, http)", 0, "error: Scalar value 1e+19 overflows int64"},
         {"topk(3, odds)", 0, "odds{x=\"c\"} 2; odds{x=\"b\"} 1; odds{x=\"a\"} nan"},
+        /* of equals the first by labels, however the rows come */
+        {"bottomk(3, tiny)", 0, "tiny{x=\"d\"} -1e+100; tiny{x=\"a\"} 1; tiny{x=\"c\"} 1"},
+        {"topk(2, tiny)", 0, "tiny{x=\"b\"} 1e+100; tiny{x=\"a\"} 1"},
+        {"topk(1, 0 * tiny{x=\"c\"} or 0 * tiny)", 0, "{x=\"a\"} 0"},
+        {"bottomk(1, 0 * tiny{x=\"c\"} or 0 * tiny)", 0, "{x=\"a\"} 0"},
+        {"limitk(2, 0 * tiny{x=\"c\"} or 0 * tiny)", 0, "{x=\"a\"} 0; {x=\"b\"} 0"},
         {"topk(2, odds)", 0, "odds{x=\"c\"} 2; odds{x=\"b\"} 1"},
         {"bottomk(2, odds)", 0, "odds{x=\"b\"} 1; odds{x=\"c\"} 2"},
         {"bottomk(3, odds)", 0, "odds{x=\"b\"} 1; odds{x=\"c\"} 2; odds{x=\"a\"} nan"},

@@ -32,7 +32,8 @@ static void test_one_to_one(void **state)
          "(group_left/group_right)"},
         {"req / ignoring(code) err", 0,
          "error: found duplicate series for the match group {job=\"a\"} on the right hand-side of "
-         "the operation: [err{code=\"500\", job=\"a\"}, err{code=\"404\", job=\"a\"}];many-to-many "
+         "the operation: [{__name__=\"err\", code=\"500\", job=\"a\"}, {__name__=\"err\", "
+         "code=\"404\", job=\"a\"}];many-to-many "
          "matching not allowed: matching labels must be unique on one side"},
         /* an empty side asks nothing of the other */
         {"nothing / ignoring(code) err", 0, ""},
@@ -79,11 +80,13 @@ static void test_grouping(void **state)
          "err{code=\"404\", job=\"a\", zone=\"x\"} 2; err{code=\"500\", job=\"b\", zone=\"y\"} 3"},
         {"err * on(job) group_left dup", 0,
          "error: found duplicate series for the match group {job=\"a\"} on the right hand-side of "
-         "the operation: [dup{job=\"a\", n=\"2\"}, dup{job=\"a\", n=\"1\"}];many-to-many matching "
+         "the operation: [{__name__=\"dup\", job=\"a\", n=\"2\"}, {__name__=\"dup\", job=\"a\", "
+         "n=\"1\"}];many-to-many matching "
          "not allowed: matching labels must be unique on one side"},
         {"dup * on(job) group_right err", 0,
          "error: found duplicate series for the match group {job=\"a\"} on the left hand-side of "
-         "the operation: [dup{job=\"a\", n=\"2\"}, dup{job=\"a\", n=\"1\"}];many-to-many matching "
+         "the operation: [{__name__=\"dup\", job=\"a\", n=\"2\"}, {__name__=\"dup\", job=\"a\", "
+         "n=\"1\"}];many-to-many matching "
          "not allowed: matching labels must be unique on one side"},
     };
     RUN(cases, series, 60);
