@@ -195,14 +195,14 @@ def test_status(server):
     assert "statsd" in server.get("/api/v1/status/config").json()["data"]["yaml"]
     assert server.get("/api/v1/status/runtimeinfo").json()["data"]["startTime"].endswith("Z")
     # More than any of the server's own metrics, which come with the first tick.
-    server.http("/api/v1/import", "".join(f'largest{{i="{i}"}} 1\n' for i in range(99)))
+    server.http("/api/v1/import", "".join(f'largest{{i="{i}"}} 1\n' for i in range(400)))
     tsdb = server.get("/api/v1/status/tsdb").json()["data"]
     assert tsdb["headStats"]["numSeries"] >= 3
-    assert tsdb["seriesCountByMetricName"][0] == {"name": "largest", "value": 99}
+    assert tsdb["seriesCountByMetricName"][0] == {"name": "largest", "value": 400}
     assert tsdb["labelValueCountByLabelName"][0]["name"] == "i"
-    assert {"name": "__name__=largest", "value": 99} in tsdb["seriesCountByLabelValuePair"]
+    assert {"name": "__name__=largest", "value": 400} in tsdb["seriesCountByLabelValuePair"]
     assert all(row["value"] > 0 for row in tsdb["memoryInBytesByLabelName"])
-    assert tsdb["headStats"]["numLabelPairs"] > 99 and tsdb["headStats"]["maxTime"] > 0
+    assert tsdb["headStats"]["numLabelPairs"] > 400 and tsdb["headStats"]["maxTime"] > 0
     assert len(server.get("/api/v1/status/tsdb", limit=2).json()["data"]
                ["seriesCountByMetricName"]) == 2
     assert server.get("/api/v1/status/tsdb", limit="x").status == 400
