@@ -281,7 +281,7 @@ static struct slice random_dotted(char *at, bool stars)
     for (size_t i = 0; i < fields; i++) {
         if (i)
             at[len++] = '.';
-        at[len++] = stars && rand() % 3 == 0 ? '*' : (char)('a' + rand() % 3);
+        at[len++] = (char)(stars && rand() % 3 == 0 ? '*' : 'a' + rand() % 3);
     }
     return slice_make(at, len);
 }
