@@ -199,12 +199,6 @@ static struct group *group_of(struct aggregate *self, struct labels labels)
 
 /* --- adding --- */
 
-static size_t histogram_bytes(const struct histogram *histogram)
-{
-    return (histogram->positive.capacity + histogram->negative.capacity) *
-           sizeof(struct histogram_bucket);
-}
-
 static int add_histogram(struct aggregate *self, struct group *group, size_t step,
                          const struct histogram *histogram)
 {

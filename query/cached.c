@@ -16,6 +16,7 @@
  */
 #include "query/cached.h"
 
+#include "query/eval.h"
 #include "query/parse.h"
 
 #define KEY_BYTES_MAX ((size_t)1 << 20)
@@ -35,15 +36,6 @@ struct anchor {
     bool fixed;
 };
 
-/* Kept far within 63 bits. */
-static int64_t minus(int64_t a, int64_t b)
-{
-    int64_t out;
-    if (__builtin_sub_overflow(a, b, &out))
-        return b < 0 ? TIME_FAR_MS : -TIME_FAR_MS;
-    return out > TIME_FAR_MS ? TIME_FAR_MS : out < -TIME_FAR_MS ? -TIME_FAR_MS : out;
-}
-
 /* The anchor after the @ and the offset of a selector or subquery. Both ends of an instant query are its
  * one step; what they are of a range does not matter, as it is not kept. */
 static struct anchor anchor_of(const struct plan *plan, struct anchor outer, struct reach *reach)
@@ -53,7 +45,7 @@ static struct anchor anchor_of(const struct plan *plan, struct anchor outer, str
                            : ends              ? (struct anchor){0, false}
                                                : outer;
     reach->grid |= ends;
-    anchor.ms = minus(anchor.ms, plan->offset_ms);
+    anchor.ms = time_minus(anchor.ms, plan->offset_ms);
     return anchor;
 }
 
@@ -136,7 +128,7 @@ static int64_t last_untouched(const struct cached *cached, int64_t low_ms)
         return INT64_MIN;
     if (cached->facts.ahead_ms == INT64_MIN || low_ms > TIME_FAR_MS)
         return last;
-    int64_t end = minus(low_ms, cached->facts.ahead_ms); /* steps before this time */
+    int64_t end = time_minus(low_ms, cached->facts.ahead_ms); /* steps before this time */
     if (last < end)
         return last;
     if (end <= cached->facts.first_ms)

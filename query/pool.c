@@ -95,12 +95,6 @@ static struct group *group_of(struct pool *self, struct labels labels)
 
 /* --- histograms --- */
 
-static size_t histogram_bytes(const struct histogram *histogram)
-{
-    return (histogram->positive.capacity + histogram->negative.capacity) *
-           sizeof(struct histogram_bucket);
-}
-
 static int add_histogram(struct eval *eval, struct group *group, size_t step,
                          const struct histogram *histogram)
 {

@@ -46,6 +46,12 @@ void histogram_release(struct histogram *histogram)
     side_release(&histogram->negative);
 }
 
+size_t histogram_bytes(const struct histogram *histogram)
+{
+    return (histogram->positive.capacity + histogram->negative.capacity) *
+           sizeof(struct histogram_bucket);
+}
+
 void histogram_reset(struct histogram *histogram)
 {
     struct histogram_side positive = histogram->positive, negative = histogram->negative;

@@ -48,6 +48,8 @@ struct histogram {
 /* Empty, schema HISTOGRAM_SCHEMA, min and max NaN. */
 void histogram_init(struct histogram *histogram);
 void histogram_release(struct histogram *histogram);
+/* Heap bytes held. */
+size_t histogram_bytes(const struct histogram *histogram);
 /* Empties it; keeps the memory. */
 void histogram_reset(struct histogram *histogram);
 /* One observation of weight > 0. value must be finite. */
