@@ -288,16 +288,30 @@ static void look_at_kernel_drops(struct worker *worker)
 
 /* --- life --- */
 
-/* Reads what the kernel holds; it takes no more, so this ends. */
+/* Reads what the kernel holds of a socket that was shut, so this ends. */
 static void drain(struct worker *worker, enum worker_transport transport)
 {
     int fd = worker->options.fds[transport];
     if (fd < 0)
         return;
-    socket_shut(fd);
     while (receive(worker, fd, transport) > 0)
         continue;
     publish(worker);
+    close(fd);
+}
+
+static void close_datagrams(struct worker *worker)
+{
+    const int udp = worker->options.fds[WORKER_UDP],
+              unix_datagram = worker->options.fds[WORKER_UNIX];
+    if (udp >= 0)
+        socket_shut(udp);
+    if (unix_datagram >= 0)
+        socket_shut(unix_datagram);
+    socket_settle();
+    look_at_kernel_drops(worker);
+    drain(worker, WORKER_UDP);
+    drain(worker, WORKER_UNIX);
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg)
@@ -317,23 +331,13 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
         event_base_loopbreak(worker->base);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     event_base_dispatch(worker->base);
     tcp_lines_close(worker->streams[WORKER_TCP].lines);
     tcp_lines_close(worker->streams[WORKER_UNIX_STREAM].lines);
-    drain(worker, WORKER_UNIX);
-    drain(worker, WORKER_UDP);
-    look_at_kernel_drops(worker); /* also those since the socket was shut */
-    close_fd(worker->options.fds[WORKER_UNIX]);
-    close_fd(worker->options.fds[WORKER_UDP]);
+    close_datagrams(worker);
     return NULL;
 }
 

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -130,24 +132,36 @@ int socket_open_unix(const char *path, int type, int *fd, struct error *err)
     return 0;
 }
 
-/* The kernel filters no unix streams, but it can close one end of them. */
-static bool is_unix_stream(int fd)
+static int option(int fd, int name)
 {
-    int domain = 0, type = 0;
-    socklen_t len = sizeof domain;
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* Connected to itself, a datagram socket is found by nobody else's datagrams any more. */
+static int connect_to_itself(int fd)
+{
+    union ip_address address = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t len = sizeof address;
+    return getsockname(fd, &address.any, &len) == 0 ? connect(fd, &address.any, len) : -1;
 }
 
 void socket_shut(int fd)
 {
-    if (is_unix_stream(fd)) {
-        shutdown(fd, SHUT_RD);
-        return;
-    }
     struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
     const struct sock_fprog program = {1, &drop_all};
-    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    if (option(fd, SO_DOMAIN) == AF_UNIX)
+        shutdown(fd, SHUT_RD);
+    else if (option(fd, SO_TYPE) == SOCK_STREAM || connect_to_itself(fd))
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* A datagram finds its socket, and a segment passes its filter, inside one RCU section of the
+ * kernel; this barrier returns when all sections that had begun have ended. */
+void socket_settle(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 void socket_reset_at_close(int fd)

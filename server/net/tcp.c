@@ -256,20 +256,41 @@ struct tcp_lines *tcp_lines_open(struct event_base *base, int owned_fd,
     return tcp;
 }
 
-/* All that has been sent, then all that the kernel took after that. */
-static void drain(struct connection *connection)
+/* All that has been sent. False when the peer has closed: then that is all there is. */
+static bool read_empty(struct connection *connection)
 {
     ssize_t n = 1;
     for (int i = 0; i < DRAIN_READS_MAX && n > 0; i++)
         n = read_once(connection);
-    if (n < 0)
-        return; /* the peer had closed: it is complete */
-    socket_shut(connection->fd);
+    return n >= 0;
+}
+
+/* The rest of what the kernel took before it was told not to. */
+static void read_the_last(struct connection *connection)
+{
+    ssize_t n;
     do
         n = read_once(connection);
     while (n > 0);
     if (n == 0)
         socket_reset_at_close(connection->fd);
+}
+
+static void drain(struct tcp_lines *tcp)
+{
+    for (struct connection *at = tcp->connections, *next; at; at = next) {
+        next = at->next;
+        if (read_empty(at))
+            socket_shut(at->fd);
+        else
+            connection_close(at);
+    }
+    if (tcp->connections)
+        socket_settle();
+    while (tcp->connections) {
+        read_the_last(tcp->connections);
+        connection_close(tcp->connections);
+    }
 }
 
 void tcp_lines_close(struct tcp_lines *tcp)
@@ -282,11 +303,7 @@ void tcp_lines_close(struct tcp_lines *tcp)
     event_free(tcp->accept_event);
     event_free(tcp->resume_event);
     close(tcp->fd);
-    for (struct connection *at = tcp->connections, *next; at; at = next) {
-        next = at->next;
-        drain(at);
-        connection_close(at);
-    }
+    drain(tcp);
     free(tcp->scratch);
     free(tcp);
 }
