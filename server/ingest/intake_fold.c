@@ -1,0 +1,100 @@
+/* intake_fold: what the worker gathered, into the registry.
+ *
+ * Each entry remembers its series, so that tags are parsed and the mapping is asked once a series.
+ * Decrements are a series of their own and overflow entries the metric's __overflow__ series.
+ */
+#include <assert.h>
+
+#include "server/ingest/intake_state.h"
+
+#define FOLD_AHEAD 8
+
+static void fold_gauge(struct registry *registry, const struct entry *entry, double value,
+                       bool assigned)
+{
+    if (assigned)
+        registry_gauge_at(registry, entry->ref, value);
+    else
+        registry_gauge_add_at(registry, entry->ref, value);
+}
+
+/* Returns the sketch bytes it freed. */
+static size_t fold_cell(struct entry *entry, unsigned side, struct registry *registry)
+{
+    union cell *cell = &entry->cells[side];
+    size_t released = 0;
+    switch ((enum statsd_type)entry->type) {
+    case STATSD_COUNTER:
+    case STATSD_DECREMENT:
+    case STATSD_TOTAL:
+        registry_count_at(registry, entry->ref, cell->value);
+        cell->value = 0;
+        break;
+    case STATSD_GAUGE:
+        fold_gauge(registry, entry, cell->value, entry->assigned[side]);
+        entry->assigned[side] = false;
+        cell->value = 0;
+        break;
+    case STATSD_TIMER:
+        registry_histogram_at(registry, entry->ref, cell->histogram);
+        histogram_reset(cell->histogram);
+        break;
+    case STATSD_SET:
+        registry_set_at(registry, entry->ref, cell->set);
+        released = sketch_bytes(cell->set);
+        sketch_release(cell->set);
+        break;
+    case STATSD_TYPE_COUNT:
+        assert(!"no type");
+    }
+    return released;
+}
+
+static struct registry_ref resolve(struct intake *intake, const struct entry *entry,
+                                   struct registry *registry)
+{
+    static const enum series_kind kinds[] = {
+        [STATSD_COUNTER] = SERIES_COUNTER, [STATSD_GAUGE] = SERIES_GAUGE,
+        [STATSD_TIMER] = SERIES_HISTOGRAM, [STATSD_SET] = SERIES_SET,
+        [STATSD_TOTAL] = SERIES_COUNTER,   [STATSD_DECREMENT] = SERIES_COUNTER,
+    };
+    struct labels labels;
+    struct slice tags = slice_make(entry->key + entry->name_len, entry->tags_len);
+    bool overflow = slice_equal(tags, INTAKE_OVERFLOW_TAGS);
+    struct statsd_name name =
+        statsd_split_name(entry->dialect, slice_make(entry->key, entry->name_len));
+    arena_reset(&intake->arena);
+    if (entry->type == STATSD_DECREMENT)
+        name.suffix = STATSD_DECREMENTS;
+    const struct mapping_rule *rule = mapped_at(intake->options.mapping, entry->rule);
+    if (!mapped_labels(rule, name, overflow ? SLICE("") : tags, &intake->arena, &labels)) {
+        metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
+        return (struct registry_ref){0};
+    }
+    enum series_kind kind = kinds[entry->type];
+    struct registry_ref ref =
+        overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)), kind)
+                 : registry_lookup(registry, labels, kind);
+    if (rule && rule->ttl_ms)
+        registry_set_ttl(registry, ref, rule->ttl_ms);
+    return ref;
+}
+
+void intake_fold(struct intake *intake, struct registry *registry)
+{
+    if (!atomic_load_explicit(&intake->handed, memory_order_acquire))
+        return;
+    unsigned inactive = intake->active ^ 1;
+    struct side *side = &intake->sides[inactive];
+    for (size_t i = 0; i < side->count; i++) {
+        struct entry *entry = side->touched[i];
+        if (i + FOLD_AHEAD < side->count)
+            __builtin_prefetch(side->touched[i + FOLD_AHEAD]);
+        if (!registry_holds(registry, entry->ref))
+            entry->ref = resolve(intake, entry, registry);
+        side->released += fold_cell(entry, inactive, registry);
+        entry->touched[inactive] = false;
+    }
+    side->count = 0;
+    atomic_store_explicit(&intake->handed, false, memory_order_release);
+}

@@ -1,0 +1,83 @@
+/* intake_state: what the files of the intake share.
+ *
+ *   intake.c        finds entries and adds to them: the hot path
+ *   intake_table.c  makes entries, grows, swaps sides, evicts
+ *   intake_fold.c   carries a side into the registry, on the writer thread
+ *
+ * Nobody else includes it. Threads: see intake.h; the comment of a member says what is the writer's.
+ */
+#ifndef SERVER_INGEST_INTAKE_STATE_H
+#define SERVER_INGEST_INTAKE_STATE_H
+
+#include "server/ingest/intake.h"
+#include "storage/base/metric.h"
+
+#define INTAKE_OVERFLOW_TAGS SLICE("\n") /* no line can hold one */
+
+enum {
+    INTAKE_DROP_ENTRIES,
+    INTAKE_DROP_KEY_BYTES,
+    INTAKE_DROP_SKETCH_BYTES,
+    INTAKE_DROP_LABELS,
+    INTAKE_OVERFLOWS,
+    INTAKE_ENTRIES,
+    INTAKE_EVICTIONS,
+    INTAKE_METRIC_COUNT,
+};
+
+extern struct metric intake_metrics[INTAKE_METRIC_COUNT];
+
+union cell {
+    double value;
+    struct histogram *histogram;
+    struct sketch *set;
+};
+
+/* There are as many as series, once a worker: every byte counts. */
+struct entry {
+    struct registry_ref ref; /* the writer's */
+    union cell cells[2];
+    uint32_t last_swap; /* when it was touched last */
+    uint16_t name_len;
+    uint16_t tags_len;
+    uint16_t rule; /* of the mapping */
+    uint8_t type;
+    uint8_t dialect;
+    bool touched[2];
+    bool assigned[2]; /* gauges: set, not only moved */
+    char key[];       /* name, then tags; of a total then its last reading */
+};
+
+struct slot {
+    uint64_t hash;
+    struct entry *entry;
+};
+
+struct side {
+    struct entry **touched;
+    size_t count, capacity;
+    size_t released; /* sketch bytes the writer freed while it had this side */
+};
+
+struct intake {
+    struct intake_options options;
+    struct slot *slots;
+    size_t capacity;
+    size_t count;
+    size_t key_bytes;
+    size_t sketch_bytes;
+    size_t sweep;
+    uint64_t seed;
+    uint32_t swaps;
+    unsigned active;
+    _Atomic bool handed; /* the inactive side is the writer's */
+    struct side sides[2];
+    struct arena arena; /* the writer's */
+};
+
+/* Makes the entry of a metric that has none, in the free slot at this index. NULL when a limit is
+ * reached; counted when not even the overflow has room. */
+struct entry *intake_make(struct intake *intake, const struct statsd_metric *metric, size_t at,
+                          uint64_t hash);
+
+#endif

@@ -1,0 +1,225 @@
+/* intake_table: entries come, move sides and go.
+ *
+ * A full table makes no entries but those of __overflow__ series. Entries idle for a while are
+ * evicted by the worker inside a swap, a part of the table each time, when the writer holds
+ * nothing. Removal closes the gap at once: there are no tombstones to walk over.
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "server/ingest/intake_state.h"
+#include "storage/base/alloc.h"
+
+#define CAPACITY_MIN 1024
+/* Swaps after which an untouched entry may go; fewer when the table is half full. */
+#define IDLE_SWAPS         30
+#define IDLE_SWAPS_CROWDED 2
+#define SWEEP_PARTS        8 /* of the table are swept at each swap */
+#define LABEL_SCRATCH_MAX  65536
+#define OVERFLOW_ENTRIES   10000 /* above entries_max */
+
+struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
+    [INTAKE_DROP_ENTRIES] = {.name = "lapwing_statsd_drops_total",
+                             .labels = "reason=\"series\"",
+                             .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_DROP_KEY_BYTES] = {.name = "lapwing_statsd_drops_total",
+                               .labels = "reason=\"key_bytes\"",
+                               .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_DROP_SKETCH_BYTES] = {.name = "lapwing_statsd_drops_total",
+                                  .labels = "reason=\"sketch_bytes\"",
+                                  .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_DROP_LABELS] = {.name = "lapwing_statsd_drops_total",
+                            .labels = "reason=\"too_many_tags\"",
+                            .help = "Well-formed metrics dropped at a limit."},
+    [INTAKE_OVERFLOWS] = {.name = "lapwing_statsd_overflow_total",
+                          .help = "Metrics counted in their name's __overflow__ series because the "
+                                  "worker's table was full."},
+    [INTAKE_ENTRIES] = {.name = "lapwing_statsd_entries",
+                        .kind = METRIC_GAUGE,
+                        .help = "Raw names held in the workers' tables."},
+    [INTAKE_EVICTIONS] = {.name = "lapwing_statsd_evictions_total",
+                          .help = "Idle raw names dropped from the workers' tables."},
+};
+
+struct intake *intake_new(const struct intake_options *options)
+{
+    metric_register(intake_metrics, INTAKE_METRIC_COUNT);
+    mapped_init();
+    struct intake *intake = alloc_zeroed(1, sizeof *intake);
+    intake->options = *options;
+    intake->capacity = CAPACITY_MIN;
+    intake->slots = alloc_zeroed(CAPACITY_MIN, sizeof *intake->slots);
+    /* Names come from outside: a secret seed keeps chosen collisions from slowing the table. */
+    if (getrandom(&intake->seed, sizeof intake->seed, 0) != sizeof intake->seed)
+        abort();
+    arena_init(&intake->arena, LABEL_SCRATCH_MAX);
+    return intake;
+}
+
+static size_t entry_sketch_bytes(const struct entry *entry)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        const union cell *cell = &entry->cells[i];
+        if (entry->type == STATSD_TIMER && cell->histogram)
+            bytes += sizeof *cell->histogram +
+                     (cell->histogram->positive.capacity + cell->histogram->negative.capacity) *
+                         sizeof(struct histogram_bucket);
+        if (entry->type == STATSD_SET && cell->set)
+            bytes += sizeof *cell->set + sketch_bytes(cell->set);
+    }
+    return bytes;
+}
+
+static void entry_free(struct entry *entry)
+{
+    for (int i = 0; i < 2; i++) {
+        union cell *cell = &entry->cells[i];
+        if (entry->type == STATSD_TIMER && cell->histogram) {
+            histogram_release(cell->histogram);
+            free(cell->histogram);
+        }
+        if (entry->type == STATSD_SET && cell->set) {
+            sketch_release(cell->set);
+            free(cell->set);
+        }
+    }
+    free(entry);
+}
+
+void intake_free(struct intake *intake)
+{
+    if (!intake)
+        return;
+    metric_add(&intake_metrics[INTAKE_ENTRIES], -(int64_t)intake->count);
+    for (size_t i = 0; i < intake->capacity; i++)
+        if (intake->slots[i].entry)
+            entry_free(intake->slots[i].entry);
+    free(intake->slots);
+    free(intake->sides[0].touched);
+    free(intake->sides[1].touched);
+    arena_release(&intake->arena);
+    free(intake);
+}
+
+/* --- entries --- */
+
+static void grow(struct intake *intake)
+{
+    struct slot *old = intake->slots;
+    size_t old_capacity = intake->capacity;
+    intake->capacity *= 2;
+    intake->slots = alloc_zeroed(intake->capacity, sizeof *intake->slots);
+    size_t mask = intake->capacity - 1;
+    for (size_t i = 0; i < old_capacity; i++) {
+        if (!old[i].entry)
+            continue;
+        size_t at = old[i].hash & mask;
+        while (intake->slots[at].entry)
+            at = (at + 1) & mask;
+        intake->slots[at] = old[i];
+    }
+    free(old);
+}
+
+static struct entry *entry_new(struct intake *intake, const struct statsd_metric *metric)
+{
+    size_t key_len = metric->name.len + metric->tags.len;
+    bool overflow = slice_equal(metric->tags, INTAKE_OVERFLOW_TAGS);
+    size_t spare = overflow ? OVERFLOW_ENTRIES : 0;
+    size_t spare_bytes = spare * (STATSD_NAME_MAX + INTAKE_OVERFLOW_TAGS.len);
+    if (intake->count >= intake->options.entries_max + spare) {
+        metric_add(&intake_metrics[INTAKE_DROP_ENTRIES], overflow);
+        return NULL;
+    }
+    if (intake->key_bytes + key_len > intake->options.key_bytes_max + spare_bytes) {
+        metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], overflow);
+        return NULL;
+    }
+    double reading = NAN;
+    size_t extra = metric->type == STATSD_TOTAL ? sizeof reading : 0;
+    size_t size = offsetof(struct entry, key) + key_len + extra;
+    struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
+    entry->name_len = (uint16_t)metric->name.len;
+    entry->tags_len = (uint16_t)metric->tags.len;
+    entry->rule = mapped_rule(intake->options.mapping, metric);
+    entry->type = (uint8_t)metric->type;
+    entry->dialect = (uint8_t)metric->dialect;
+    memcpy(entry->key + key_len, &reading, extra);
+    memcpy(entry->key, metric->name.at, metric->name.len);
+    if (metric->tags.len)
+        memcpy(entry->key + metric->name.len, metric->tags.at, metric->tags.len);
+    metric_add(&intake_metrics[INTAKE_ENTRIES], 1);
+    intake->count++;
+    intake->key_bytes += key_len;
+    return entry;
+}
+
+struct entry *intake_make(struct intake *intake, const struct statsd_metric *metric, size_t at,
+                          uint64_t hash)
+{
+    struct entry *entry = entry_new(intake, metric);
+    if (!entry)
+        return NULL;
+    intake->slots[at] = (struct slot){hash, entry};
+    if (intake->count * 4 > intake->capacity * 3)
+        grow(intake);
+    return entry;
+}
+
+/* --- ticks --- */
+
+static void remove_slot(struct intake *intake, size_t hole)
+{
+    struct entry *entry = intake->slots[hole].entry;
+    metric_add(&intake_metrics[INTAKE_ENTRIES], -1);
+    intake->count--;
+    intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
+    intake->sketch_bytes -= entry_sketch_bytes(entry);
+    entry_free(entry);
+    intake->slots[hole].entry = NULL;
+    size_t mask = intake->capacity - 1;
+    for (size_t i = (hole + 1) & mask; intake->slots[i].entry; i = (i + 1) & mask) {
+        size_t home = intake->slots[i].hash & mask;
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue; /* already between its home and the hole */
+        intake->slots[hole] = intake->slots[i];
+        intake->slots[i].entry = NULL;
+        hole = i;
+    }
+}
+
+static void sweep(struct intake *intake)
+{
+    bool crowded = intake->count * 2 > intake->options.entries_max ||
+                   intake->key_bytes * 2 > intake->options.key_bytes_max ||
+                   intake->sketch_bytes * 2 > intake->options.sketch_bytes_max;
+    uint32_t idle = crowded ? IDLE_SWAPS_CROWDED : IDLE_SWAPS;
+    for (size_t left = intake->capacity / SWEEP_PARTS; left; left--) {
+        size_t i = intake->sweep++ & (intake->capacity - 1);
+        const struct entry *entry = intake->slots[i].entry;
+        if (!entry || entry->touched[0] || entry->touched[1] ||
+            intake->swaps - entry->last_swap <= idle ||
+            (entry->type == STATSD_TOTAL && !crowded)) /* its reading would be lost */
+            continue;
+        remove_slot(intake, i);
+        intake->sweep--; /* another entry may have moved here */
+        metric_add(&intake_metrics[INTAKE_EVICTIONS], 1);
+    }
+}
+
+bool intake_swap(struct intake *intake)
+{
+    if (atomic_load_explicit(&intake->handed, memory_order_acquire))
+        return false;
+    struct side *back = &intake->sides[intake->active ^ 1];
+    intake->sketch_bytes -= back->released;
+    back->released = 0;
+    sweep(intake);
+    intake->swaps++;
+    intake->active ^= 1;
+    atomic_store_explicit(&intake->handed, true, memory_order_release);
+    return true;
+}
