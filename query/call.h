@@ -2,8 +2,9 @@
  *
  * A row has exactly one of four shapes: `math` or `map` (a number from a number), `summary` (a
  * number from a histogram), `window` (a point from the samples of a window, with
- * `window_histogram` for histogram samples, `window_mixed` for both at once, and `buckets` where buckets of the store give
- * the same answer as their samples), `stream` or `scalar` (the call does it all itself).
+ * `window_histogram` for histogram samples, `window_mixed` for both at once, `sweep` where all
+ * windows of a grid are cheaper at once, and `buckets` where buckets of the store give the same
+ * answer as their samples), `stream` or `scalar` (the call does it all itself).
  */
 #ifndef QUERY_CALL_H
 #define QUERY_CALL_H
@@ -56,6 +57,19 @@ bool window_smoothing(const struct window *window, struct point *out);
 bool window_stddev(const struct window *window, struct point *out);
 bool window_stdvar(const struct window *window, struct point *out);
 bool window_sum(const struct window *window, struct point *out);
+
+/* --- sweep.c: all windows of a grid at once --- */
+struct sweep {
+    const struct samples *series; /* numbers alone */
+    struct range range;
+    size_t steps;
+    double *out; /* one a step; those of windows without a point are left as they are */
+    struct arena *arena;
+};
+/* What window_... gives, to the bit. False when memory is out. */
+MUST_USE bool sweep_delta(const struct sweep *sweep);
+MUST_USE bool sweep_increase(const struct sweep *sweep);
+MUST_USE bool sweep_rate(const struct sweep *sweep);
 
 /* A rise seen between the first and the last of `count` samples in the window (start, end]. */
 struct rise {

@@ -336,6 +336,16 @@ static inline void sum_add(double *sum, double *rest, double value)
         *rest += (value - total) + *sum;
     *sum = total;
 }
+/* Two values side by side, for what goes over every sample; and what a comparison of such says of each:
+ * 0 or -1. */
+typedef double two_doubles __attribute__((vector_size(16)));
+typedef int64_t two_marks __attribute__((vector_size(16)));
+static inline two_doubles two_values(const double *values)
+{
+    two_doubles both;
+    memcpy(&both, values, sizeof both);
+    return both;
+}
 /* Sorts `values`; NaN first. */
 double quantile_of(double q, double *values, size_t count);
 

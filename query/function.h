@@ -13,6 +13,7 @@ struct histogram;
 struct point;
 struct bucket_function;
 struct sink;
+struct sweep;
 struct window;
 
 struct query_function {
@@ -36,6 +37,7 @@ struct query_function {
     bool (*window_histogram)(const struct window *window, struct point *out);
     /* Of windows with both kinds of samples; NULL: see walk.c. */
     bool (*window_mixed)(const struct window *window, struct point *out);
+    bool (*sweep)(const struct sweep *sweep); /* `window` of all steps; NULL: one by one */
     const struct bucket_function
         *buckets; /* the same from buckets; NULL when it takes the samples */
     int (*stream)(struct eval *eval, const struct plan *plan, const struct grid *grid,

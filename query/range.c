@@ -136,18 +136,14 @@ int selector_rows(struct eval *eval, const struct plan *plan, const struct grid 
 
 /* --- range selectors --- */
 
-/* Whether a number among the values is none: a marker, NaN or an infinity. Four at a time, since a
- * sum waits for the one before. */
+/* Whether a number among the values is none: a marker or NaN. */
 static bool has_oddities(const double *values, size_t count)
 {
-    double odd[4] = {0}; /* stays 0 */
+    two_marks odd = {0};
     size_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (size_t k = 0; k < 4; k++)
-            odd[k] += values[i + k] - values[i + k];
-    for (; i < count; i++)
-        odd[0] += values[i] - values[i];
-    return odd[0] + odd[1] + odd[2] + odd[3] != 0;
+    for (; i + 2 <= count; i += 2)
+        odd |= two_values(&values[i]) != two_values(&values[i]);
+    return odd[0] || odd[1] || (i < count && isnan(values[i]));
 }
 
 static size_t count_markers(const struct store_column *column)

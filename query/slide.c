@@ -24,20 +24,15 @@ double *slide_work(struct slide *slide)
 
 /* --- falls and changes --- */
 
-/* Most counters. Four differences at a time, none waiting for another; NaN is no fall. */
+/* Most counters never do. Two values at a time: this goes over every sample of every rate. */
 static bool ever_falls(const double *values, size_t count)
 {
-    double least[4] = {0};
+    two_marks falls = {0};
     size_t i = 1;
-    for (; i + 4 <= count; i += 4)
-        for (size_t k = 0; k < 4; k++) {
-            double rise = values[i + k] - values[i + k - 1];
-            least[k] = rise < least[k] ? rise : least[k];
-        }
-    for (; i < count; i++)
-        if (values[i] < values[i - 1])
-            return true;
-    return least[0] < 0 || least[1] < 0 || least[2] < 0 || least[3] < 0;
+    for (; i + 2 <= count; i += 2)
+        falls |= two_values(&values[i]) < two_values(&values[i - 1]);
+    bool last = i < count && values[i] < values[i - 1];
+    return last || falls[0] || falls[1];
 }
 
 static const uint32_t *count_falls(struct slide *slide)
@@ -58,17 +53,21 @@ static const uint32_t *count_falls(struct slide *slide)
     return seen && !places ? NULL : falls;
 }
 
-const uint32_t *slide_falls(const struct window *window)
+const uint32_t *slide_all_falls(struct slide *slide)
 {
-    struct slide *slide = window->slide;
     if (!slide->falls)
         slide->falls = count_falls(slide);
-    return slide->falls ? slide->falls + window->first : NULL;
+    return slide->falls;
 }
 
-double slide_heal(const struct window *window, uint32_t from, uint32_t to, double rise)
+const uint32_t *slide_falls(const struct window *window)
 {
-    const struct slide *slide = window->slide;
+    const uint32_t *falls = slide_all_falls(window->slide);
+    return falls ? falls + window->first : NULL;
+}
+
+double slide_heal(const struct slide *slide, uint32_t from, uint32_t to, double rise)
+{
     for (uint32_t i = from; i < to; i++)
         rise += slide->series->values[slide->fall_places[i] - 1];
     return rise;

@@ -127,19 +127,12 @@ static double overlap(const struct window_sink *self)
     return (double)self->range.range_ms / (double)self->range.step_ms;
 }
 
-static int window_take(struct samples_sink *sink, struct labels labels,
-                       const struct samples *samples)
+static int take_one_by_one(struct window_sink *self, const struct samples *samples, struct row *row)
 {
-    struct window_sink *self = (struct window_sink *)sink;
-    self->labels = labels;
     struct arena *arena = &self->scratch.arena;
     struct slide slide = {.series = samples, .arena = arena, .overlap = overlap(self)};
     struct window window = {.arena = arena, .slide = &slide, .base_ms = self->base_ms};
     struct span floats = {0, 0}, histograms = {0, 0};
-    struct row row;
-    scratch_clear(self->eval, &self->scratch);
-    if (!row_make(arena, self->grid, &row))
-        return eval_fail_memory(self->eval);
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
@@ -153,10 +146,34 @@ static int window_take(struct samples_sink *sink, struct labels labels,
         span_move(&floats, samples->times, samples->count, bounds);
         span_move(&histograms, samples->histogram_times, samples->histogram_count, bounds);
         window_place(&window, samples, &floats, &histograms);
-        if (window_apply(self, &window, &point) && put_point(self, &point, i, &row) != 0)
+        if (window_apply(self, &window, &point) && put_point(self, &point, i, row) != 0)
             return -1;
     }
-    return push_row(self, labels, &row);
+    return 0;
+}
+
+static int take_at_once(struct window_sink *self, const struct samples *samples, struct row *row)
+{
+    struct sweep sweep = {.series = samples,
+                          .range = self->range,
+                          .steps = self->grid->steps,
+                          .out = row->values,
+                          .arena = &self->scratch.arena};
+    return self->function->sweep(&sweep) ? 0 : eval_fail_memory(self->eval);
+}
+
+static int window_take(struct samples_sink *sink, struct labels labels,
+                       const struct samples *samples)
+{
+    struct window_sink *self = (struct window_sink *)sink;
+    bool at_once = self->function->sweep && samples->histogram_count == 0;
+    struct row row;
+    self->labels = labels;
+    scratch_clear(self->eval, &self->scratch);
+    if (!row_make(&self->scratch.arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    int result = at_once ? take_at_once(self, samples, &row) : take_one_by_one(self, samples, &row);
+    return result == 0 ? push_row(self, labels, &row) : -1;
 }
 
 /* --- buckets --- */

@@ -48,7 +48,7 @@ static bool total_rise(const struct window *window, bool counter, double *out)
     const uint32_t *falls = counter ? slide_falls(window) : NULL;
     *out = last_value(window) - first_value(window);
     if (falls)
-        *out = slide_heal(window, falls[0], falls[window->count - 1], *out);
+        *out = slide_heal(window->slide, falls[0], falls[window->count - 1], *out);
     return falls || !counter;
 }
 
@@ -88,7 +88,8 @@ bool window_increase_exact(const struct window *window, struct point *out)
     const uint32_t *falls = slide_falls(window);
     double rise = last_value(window) - window->values[-(ptrdiff_t)base];
     if (falls)
-        out->value = slide_heal(window, falls[-(ptrdiff_t)base], falls[window->count - 1], rise);
+        out->value =
+            slide_heal(window->slide, falls[-(ptrdiff_t)base], falls[window->count - 1], rise);
     return falls != NULL;
 }
 

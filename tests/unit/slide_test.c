@@ -337,6 +337,87 @@ static void test_sliding_is_looking_anew(void **state)
         }
 }
 
+/* --- all windows at once --- */
+
+struct at_once {
+    bool (*sweep)(const struct sweep *sweep);
+    window_function *function;
+};
+
+/* What the window of the step alone gives. */
+static double alone(const struct at_once *rises, const struct sweep *sweep, size_t step)
+{
+    const struct samples *series = sweep->series;
+    struct slide slide = {.series = series, .arena = sweep->arena};
+    struct window window = {.slide = &slide, .arena = sweep->arena};
+    struct point point = {0};
+    window.end_ms = sweep->range.end_ms + (int64_t)step * sweep->range.step_ms;
+    window.start_ms = window.end_ms - sweep->range.range_ms;
+    while (window.first < series->count && series->times[window.first] <= window.start_ms)
+        window.first++;
+    while (window.first + window.count < series->count &&
+           series->times[window.first + window.count] <= window.end_ms)
+        window.count++;
+    window.times = series->times + window.first;
+    window.values = series->values + window.first;
+    bool any = window.count > 0 && rises->function(&window, &point);
+    return any ? point.value : point_absent();
+}
+
+static void sweep_once(const struct at_once *rises, const struct series *series, struct range range)
+{
+    enum { STEPS = 60 };
+    double out[STEPS];
+    struct arena arena;
+    arena_init(&arena, 1 << 24);
+    struct sweep sweep = {
+        .series = &series->samples, .range = range, .steps = STEPS, .out = out, .arena = &arena};
+    for (size_t i = 0; i < STEPS; i++)
+        out[i] = point_absent();
+    assert_true(rises->sweep(&sweep));
+    for (size_t i = 0; i < STEPS; i++) {
+        double wanted = alone(rises, &sweep, i);
+        assert_memory_equal(&out[i], &wanted, sizeof wanted);
+    }
+    arena_release(&arena);
+}
+
+/* To the bit: on and off the grid of the samples, in gaps, before the series and after it. */
+static void test_rises_at_once(void **state)
+{
+    static const struct at_once all[] = {
+        {sweep_rate, window_rate}, {sweep_increase, window_increase}, {sweep_delta, window_delta}};
+    static struct series series;
+    (void)state;
+    for (int round = 0; round < 60 * SHAPES; round++) {
+        series_make(&series, (enum shape)(round % SHAPES));
+        int64_t last = series.times[series.samples.count - 1], on_grid = chance(2) ? 10000 : 1;
+        struct range range = {.end_ms = chance((uint32_t)last + 1) / on_grid * on_grid,
+                              .step_ms = (int64_t)chance(chance(2) ? 60 : 6) * 10000,
+                              .range_ms = (1 + (int64_t)chance(60)) * 10000};
+        sweep_once(&all[chance(3)], &series, range);
+    }
+}
+
+/* Of two samples, where a window begins further before the first than the second is after it. */
+static void test_rises_from_zero(void **state)
+{
+    static const struct at_once rate = {sweep_rate, window_rate};
+    static struct series series;
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        size_t count = 2 + chance(3);
+        for (size_t i = 0; i < count; i++) {
+            series.times[i] = 1000000 + (int64_t)i * 10000;
+            series.values[i] = (i ? series.values[i - 1] : chance(4)) + chance(3);
+        }
+        series.samples =
+            (struct samples){.times = series.times, .values = series.values, .count = count};
+        sweep_once(&rate, &series,
+                   (struct range){1000000, 1 + chance(9999), 10000 + chance(50000)});
+    }
+}
+
 /* Which quantile is asked for may change from window to window, too. */
 static void test_any_quantile(void **state)
 {
@@ -403,6 +484,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sliding_is_looking_anew),
+        cmocka_unit_test(test_rises_at_once),
+        cmocka_unit_test(test_rises_from_zero),
         cmocka_unit_test(test_any_quantile),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_budget),
