@@ -63,14 +63,13 @@ static inline void tally_add(struct tally *tally, double value)
     tally->magnitude += fabs(value);
 }
 
-/* The terms of sample i, added to `tallies`. The kind is a constant where this is called. */
+/* The terms of sample i, added to `tallies`, where they are several. The kind is a constant where
+ * this is called. */
 static inline void add_terms(const struct moments *moments, const struct samples *series, size_t i,
                              enum kind kind, struct tally tallies[TERMS_MAX])
 {
     double value = series->values[i];
-    if (kind == VALUES) {
-        tally_add(&tallies[0], value);
-    } else if (kind == SQUARES) {
+    if (kind == SQUARES) {
         double distance = value - moments->origin;
         tally_add(&tallies[0], distance);
         tally_add(&tallies[1], distance * distance);
@@ -99,6 +98,25 @@ static struct moments *moments_of(struct slide *slide, enum kind kind)
     return moments->front ? slide->moments = moments : NULL;
 }
 
+/* Of values alone: one tally stays in registers, an array goes through memory with each addition. */
+static void fill_front_values(struct moments *moments, const double *values)
+{
+    struct tally sum = {0};
+    for (size_t i = moments->end; i-- > moments->base;) {
+        tally_add(&sum, values[i]);
+        moments->front[i - moments->base] = sum;
+    }
+}
+
+static void extend_back_values(struct moments *moments, const double *values, size_t end)
+{
+    struct tally sum = moments->back[0];
+    for (size_t i = moments->end; i < end; i++)
+        tally_add(&sum, values[i]);
+    moments->back[0] = sum;
+    moments->end = end;
+}
+
 static inline void fill_front(struct moments *moments, const struct samples *series, enum kind kind)
 {
     struct tally sums[TERMS_MAX] = {{0}};
@@ -118,7 +136,7 @@ static void turn(struct moments *moments, const struct samples *series, size_t f
     moments->origin = series->values[first];
     moments->origin_ms = series->times[first];
     if (moments->kind == VALUES)
-        fill_front(moments, series, VALUES);
+        fill_front_values(moments, series->values);
     else if (moments->kind == SQUARES)
         fill_front(moments, series, SQUARES);
     else
@@ -142,34 +160,35 @@ static void move(struct moments *moments, const struct samples *series, size_t f
     if (first >= moments->mid)
         turn(moments, series, first, end);
     else if (moments->kind == VALUES)
-        extend_back(moments, series, end, VALUES);
+        extend_back_values(moments, series->values, end);
     else if (moments->kind == SQUARES)
         extend_back(moments, series, end, SQUARES);
     else
         extend_back(moments, series, end, LINE);
 }
 
-/* The sums over the window; NULL where adding them up is cheaper. */
-static const struct moments *moments_at(const struct window *window, enum kind kind,
-                                        struct tally sums[TERMS_MAX])
+/* Those of the window; NULL where adding it up is cheaper. */
+static const struct moments *moments_at(const struct window *window, enum kind kind)
 {
     struct slide *slide = window->slide;
-    if (slide->overlap < OVERLAP_MIN)
-        return NULL;
-    struct moments *moments = moments_of(slide, kind);
-    if (!moments)
-        return NULL;
-    size_t terms = terms_of_kind[kind];
-    move(moments, slide->series, window->first, window->first + window->count);
-    memcpy(sums, &moments->front[(window->first - moments->base) * terms], terms * sizeof *sums);
-    for (size_t i = 0; i < terms; i++) {
-        const struct tally *back = &moments->back[i];
-        double magnitude = sums[i].magnitude + back->magnitude;
-        tally_add(&sums[i], back->sum);
-        sums[i].rest += back->rest;
-        sums[i].magnitude = magnitude;
-    }
+    struct moments *moments = slide->overlap < OVERLAP_MIN ? NULL : moments_of(slide, kind);
+    if (moments)
+        move(moments, slide->series, window->first, window->first + window->count);
     return moments;
+}
+
+/* The sum of one term over the window. */
+static inline struct tally term_of(const struct moments *moments, const struct window *window,
+                                   size_t term)
+{
+    size_t terms = terms_of_kind[moments->kind];
+    struct tally sum = moments->front[(window->first - moments->base) * terms + term];
+    const struct tally *back = &moments->back[term];
+    double magnitude = sum.magnitude + back->magnitude;
+    tally_add(&sum, back->sum);
+    sum.rest += back->rest;
+    sum.magnitude = magnitude;
+    return sum;
 }
 
 /* --- answers --- */
@@ -181,19 +200,22 @@ static double settled(const struct tally *tally)
 
 bool slide_sum(const struct window *window, double *out)
 {
-    struct tally sum[TERMS_MAX];
-    if (!moments_at(window, VALUES, sum))
+    const struct moments *moments = moments_at(window, VALUES);
+    if (!moments)
         return false;
-    *out = settled(sum);
-    return fabs(*out) * CANCELLED_MAX >= sum->magnitude;
+    struct tally sum = term_of(moments, window, 0);
+    *out = settled(&sum);
+    return fabs(*out) * CANCELLED_MAX >= sum.magnitude;
 }
 
 bool slide_squares(const struct window *window, double *out)
 {
+    const struct moments *moments = moments_at(window, SQUARES);
     struct tally sums[TERMS_MAX];
-    const struct moments *moments = moments_at(window, SQUARES, sums);
     if (!moments)
         return false;
+    for (size_t i = 0; i < terms_of_kind[SQUARES]; i++)
+        sums[i] = term_of(moments, window, i);
     double sum = settled(&sums[0]), all = settled(&sums[1]), count = (double)window->count;
     double least = moments->origin * DEVIATION_SHARE;
     *out = all - sum * sum / count;
@@ -203,10 +225,12 @@ bool slide_squares(const struct window *window, double *out)
 
 bool slide_line(const struct window *window, int64_t origin_ms, struct line *out)
 {
+    const struct moments *moments = moments_at(window, LINE);
     struct tally sums[TERMS_MAX];
-    const struct moments *moments = moments_at(window, LINE, sums);
     if (!moments)
         return false;
+    for (size_t i = 0; i < terms_of_kind[LINE]; i++)
+        sums[i] = term_of(moments, window, i);
     double n = (double)window->count, x = settled(&sums[0]), y = settled(&sums[1]);
     double covariance = settled(&sums[2]) - x * y / n, variance = settled(&sums[3]) - x * x / n;
     double shift = (double)(origin_ms - moments->origin_ms) / 1000;
