@@ -11,20 +11,8 @@
 #include <stddef.h>
 
 #include "query/fan.h"
-#include "query/parse.h"
 #include "server/wire/statsd_profile.h"
 #include "storage/base/log.h"
-
-#define SELECTOR_BYTES_MAX ((size_t)1 << 22)
-
-#define KIB ((int64_t)1 << 10)
-#define MIB ((int64_t)1 << 20)
-#define GIB ((int64_t)1 << 30)
-
-#define SECOND ((int64_t)1000)
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
 
 #define AT(member) offsetof(struct config, member)
 
@@ -45,61 +33,6 @@ static const char *const gauge_sign_names[] = {[GAUGE_SIGN_PROFILE] = "profile",
                                                [GAUGE_SIGN_DELTA] = "delta",
                                                [GAUGE_SIGN_ABSOLUTE] = "absolute",
                                                NULL};
-
-/* The error of a selector that does not parse. */
-static int check_selector(struct slice text, struct error *err)
-{
-    struct plan *plan = NULL;
-    struct arena arena;
-    arena_init(&arena, SELECTOR_BYTES_MAX);
-    int status = parse_selector(text, &arena, &plan, err);
-    plan_release(plan);
-    arena_release(&arena);
-    return status;
-}
-
-#define RULE_AT(member) offsetof(struct config_retention_rule, member)
-
-/* One map of retention_rules. */
-static const struct option rule_options[] = {
-    {
-        .path = "match",
-        .type = OPTION_STRING,
-        .offset = RULE_AT(match),
-        .fallback = "",
-        .required = true,
-        .check = check_selector,
-        .reloadable = true,
-        .help = "Which series: a selector like `{env=\"dev\"}`.",
-    },
-    {
-        .path = "raw",
-        .type = OPTION_DURATION,
-        .offset = RULE_AT(raw_ms),
-        .min = HOUR,
-        .max = 36500 * DAY,
-        .reloadable = true,
-        .help = "Instead of `retention.raw`.",
-    },
-    {
-        .path = "5m",
-        .type = OPTION_DURATION,
-        .offset = RULE_AT(rollup_5m_ms),
-        .min = HOUR,
-        .max = 36500 * DAY,
-        .reloadable = true,
-        .help = "Instead of `retention.5m`.",
-    },
-    {
-        .path = "1h",
-        .type = OPTION_DURATION,
-        .offset = RULE_AT(rollup_1h_ms),
-        .min = HOUR,
-        .max = 36500 * DAY,
-        .reloadable = true,
-        .help = "Instead of `retention.1h`.",
-    },
-};
 
 const struct option config_options[] = {
     {
@@ -293,6 +226,54 @@ const struct option config_options[] = {
         .min = 1,
         .max = 60000,
         .help = "statsd connections open at once, over TCP and the unix stream socket.",
+    },
+    {
+        .path = "graphite.udp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(graphite.udp),
+        .fallback = "",
+        .help = "Graphite's plaintext protocol over UDP, its port being 2003; empty for none. See "
+                "GRAPHITE.md.",
+    },
+    {
+        .path = "graphite.tcp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(graphite.tcp),
+        .fallback = "",
+        .help = "The same over TCP.",
+    },
+    {
+        .path = "graphite.connection_max",
+        .type = OPTION_INT,
+        .offset = AT(graphite.connection_max),
+        .fallback = "1000",
+        .min = 1,
+        .max = 60000,
+        .help = "Graphite connections open at once.",
+    },
+    {
+        .path = "influx.udp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(influx.udp),
+        .fallback = "",
+        .help = "InfluxDB's line protocol over UDP, its port being 8089; empty for none. Over HTTP "
+                "it is always taken. See INFLUX.md.",
+    },
+    {
+        .path = "influx.tcp",
+        .type = OPTION_ADDRESS,
+        .offset = AT(influx.tcp),
+        .fallback = "",
+        .help = "The same over TCP.",
+    },
+    {
+        .path = "influx.connection_max",
+        .type = OPTION_INT,
+        .offset = AT(influx.connection_max),
+        .fallback = "1000",
+        .min = 1,
+        .max = 60000,
+        .help = "Connections of line protocol over TCP open at once.",
     },
     {
         .path = "logs.json_tcp",
@@ -519,8 +500,8 @@ const struct option config_options[] = {
         .type = OPTION_ROWS,
         .offset = AT(retention_rules),
         .fallback = "[]",
-        .rows = rule_options,
-        .row_count = sizeof rule_options / sizeof rule_options[0],
+        .rows = config_retention_options,
+        .row_count = CONFIG_RETENTION_OPTIONS,
         .row_size = sizeof(struct config_retention_rule),
         .reloadable = true,
         .help =

@@ -47,6 +47,10 @@ struct config {
         int64_t connection_max; /* TCP */
     } statsd;
     struct {
+        const char *udp, *tcp;
+        int64_t connection_max; /* TCP */
+    } graphite, influx;
+    struct {
         const char *json_tcp;
         int64_t line_max;
         int64_t connection_max;

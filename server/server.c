@@ -27,11 +27,13 @@
 #include "server/api/alerts.h"
 #include "server/api/health.h"
 #include "server/api/import.h"
+#include "server/api/influx.h"
 #include "server/api/issues.h"
 #include "server/api/logs.h"
 #include "server/api/loki.h"
 #include "server/api/prometheus.h"
 #include "server/api/sentry.h"
+#include "server/ingest/feed.h"
 #include "server/ingest/ingest.h"
 #include "server/ingest/issue.h"
 #include "server/ingest/logtcp.h"
@@ -74,6 +76,7 @@ struct server {
     struct fan *fan;
     struct http_server *http;
     struct logtcp *logtcp;
+    struct feed *graphite, *influx;
     struct ingest *ingest;
     struct stats *stats;
 
@@ -141,12 +144,14 @@ static void add_routes(struct server *server)
     server->loki_api = (struct loki_api){server->store, &server->active, config};
     active_init(&server->active, config->limits.slow_query_ms);
     import_init();
+    influx_init();
     sentry_init();
 
     http_add_routes(http, health_routes, health_route_count, &server->health_api);
     http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
     http_add_routes(http, active_routes, active_route_count, &server->active);
     http_add_routes(http, import_routes, import_route_count, &server->import_api);
+    http_add_routes(http, influx_routes, influx_route_count, &server->import_api);
     http_add_routes(http, alert_routes, alert_route_count, server->alerts);
     http_add_routes(http, logs_routes, logs_route_count, &server->logs_api);
     http_add_routes(http, loki_routes, loki_route_count, &server->loki_api);
@@ -243,6 +248,26 @@ static int open_logs(struct server *server, struct error *err)
         .retention_ms = config->retention.logs_ms,
     };
     return *options.listen ? logtcp_open(&options, server->writer, &server->logtcp, err) : 0;
+}
+
+static int open_feeds(struct server *server, struct error *err)
+{
+    const struct config *config = &server->config;
+    struct feed_options graphite = {
+        .format = &feed_graphite,
+        .udp = config->graphite.udp,
+        .tcp = config->graphite.tcp,
+        .connection_max = config->graphite.connection_max,
+    };
+    struct feed_options influx = {
+        .format = &feed_influx,
+        .udp = config->influx.udp,
+        .tcp = config->influx.tcp,
+        .connection_max = config->influx.connection_max,
+    };
+    if (feed_open(&graphite, server->store, server->writer, &server->graphite, err))
+        return -1;
+    return feed_open(&influx, server->store, server->writer, &server->influx, err);
 }
 
 /* Writer thread, once a tick. */
@@ -384,6 +409,14 @@ static void log_ready(struct server *server)
     log_address(&line, "statsd_tcp", config->statsd.tcp, ingest_tcp_port(server->ingest));
     if (server->logtcp)
         log_address(&line, "logs_tcp", config->logs.json_tcp, logtcp_port(server->logtcp));
+    if (server->graphite) {
+        log_address(&line, "graphite_udp", config->graphite.udp, feed_udp_port(server->graphite));
+        log_address(&line, "graphite_tcp", config->graphite.tcp, feed_tcp_port(server->graphite));
+    }
+    if (server->influx) {
+        log_address(&line, "influx_udp", config->influx.udp, feed_udp_port(server->influx));
+        log_address(&line, "influx_tcp", config->influx.tcp, feed_tcp_port(server->influx));
+    }
     log_info("ready", SLICE_FMT "pid=%d", SLICE_ARG(buffer_slice(&line)), (int)getpid());
     buffer_release(&line);
 }
@@ -398,7 +431,8 @@ int server_open(const struct server_options *options, struct server **out, struc
     if (server_configure(options, &server->arena, &server->config, err) != 0 ||
         open_store(server, err) != 0 || open_state(server, err) != 0 ||
         open_alerts(server, err) != 0 || open_http(server, err) != 0 ||
-        open_logs(server, err) != 0 || open_ingest(server, err) != 0) {
+        open_logs(server, err) != 0 || open_feeds(server, err) != 0 ||
+        open_ingest(server, err) != 0) {
         server_close(server);
         return -1;
     }
@@ -427,6 +461,8 @@ void server_close(struct server *server)
     if (server->store)
         store_hurry(server->store);
     logtcp_close(server->logtcp);
+    feed_close(server->graphite);
+    feed_close(server->influx);
     http_close(server->http);
     fan_free(server->fan);
     /* After HTTP: its last tick also writes what requests counted while they drained. */

@@ -10,6 +10,8 @@
 
 #include <assert.h>
 
+#include "server/ingest/reading.h"
+
 #define BATCH_SAMPLES 200000
 #define SERIES_MAX    1000000 /* in one import */
 #define RUN_SAMPLES   64      /* room in a run made of single samples */
@@ -150,12 +152,19 @@ static void write_run(struct import_rows *rows, struct store_batch *batch, uint3
     }
 }
 
+static int intern(struct import_rows *rows, struct store_batch *batch,
+                  const struct import_series *series, uint32_t *id, struct error *err)
+{
+    return rows->only_readings ? reading_intern(rows->store, batch, series->labels, id, err)
+                               : store_batch_intern(batch, series->labels, series->kind, id, err);
+}
+
 static void write_series(struct import_rows *rows, struct store_batch *batch,
                          struct import_series *series)
 {
     struct error err;
     uint32_t id;
-    bool refused = store_batch_intern(batch, series->labels, series->kind, &id, &err) < 0;
+    bool refused = intern(rows, batch, series, &id, &err) < 0;
     if (refused && !series->refused && rows->refused_series++ == 0)
         rows->refusal = err;
     series->refused |= refused;
@@ -164,6 +173,8 @@ static void write_series(struct import_rows *rows, struct store_batch *batch,
             rows->refused_samples += run->column.count;
         else
             write_run(rows, batch, id, &run->column);
+        if (refused && err.kind != ERROR_LIMIT)
+            rows->clashing_samples += run->column.count;
     }
 }
 

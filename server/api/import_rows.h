@@ -24,7 +24,9 @@ struct import_rows {
     struct buffer key;
     size_t samples, series_count, past_retention; /* of the whole import */
     size_t refused_series, refused_samples;
-    struct error refusal; /* of the first series that was refused */
+    size_t clashing_samples; /* of those: of series that exist as another kind */
+    bool only_readings;      /* see reading_intern */
+    struct error refusal;    /* of the first series that was refused */
 };
 
 /* Each of the two arenas may take memory_max bytes. */

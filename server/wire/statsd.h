@@ -98,5 +98,8 @@ bool statsd_cut_value(struct statsd_metric *metric);
  * vanish. False when there are more than LABELS_MAX - 2 tags or the arena is exhausted. */
 MUST_USE bool statsd_labels(struct statsd_name name, struct slice tags, struct arena *arena,
                             struct labels *out);
+/* As labels have it: control bytes, and whitespace unless spaces are allowed, become '_', invalid UTF-8
+ * becomes U+FFFD. Clean bytes are not copied; {NULL, 0} once the arena is exhausted. */
+struct slice statsd_clean(struct slice s, bool spaces_allowed, struct arena *arena);
 
 #endif

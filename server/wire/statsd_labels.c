@@ -22,8 +22,7 @@ static bool is_clean(struct slice s, bool spaces_allowed)
     return true;
 }
 
-/* {NULL, 0} once the arena is exhausted. */
-static struct slice clean(struct slice s, bool spaces_allowed, struct arena *arena)
+struct slice statsd_clean(struct slice s, bool spaces_allowed, struct arena *arena)
 {
     static const char replacement[] = "\xef\xbf\xbd";
     if (is_clean(s, spaces_allowed))
@@ -59,8 +58,8 @@ static bool read_tag(struct slice tag, char equals, struct arena *arena, struct 
         value = SLICE("true");
     if (key.len == 0 || value.len == 0)
         return false;
-    out->name = clean(key, false, arena);
-    out->value = clean(value, true, arena);
+    out->name = statsd_clean(key, false, arena);
+    out->value = statsd_clean(value, true, arena);
     if (slice_starts_with(out->name, SLICE("__")))
         out->name = arena_format(arena, "exported" SLICE_FMT, SLICE_ARG(out->name));
     return true;
@@ -105,10 +104,11 @@ bool statsd_labels(struct statsd_name name, struct slice tags, struct arena *are
     struct label *at = arena_alloc(arena, LABELS_MAX * sizeof *at);
     if (!at)
         return false;
-    struct slice whole = clean(name.head, false, arena);
+    struct slice whole = statsd_clean(name.head, false, arena);
     if (name.tail.len + name.suffix.len)
-        whole = arena_format(arena, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(whole),
-                             SLICE_ARG(clean(name.tail, false, arena)), SLICE_ARG(name.suffix));
+        whole =
+            arena_format(arena, SLICE_FMT SLICE_FMT SLICE_FMT, SLICE_ARG(whole),
+                         SLICE_ARG(statsd_clean(name.tail, false, arena)), SLICE_ARG(name.suffix));
     size_t count = 0;
     at[count++] = (struct label){SLICE(LABEL_NAME), whole};
     if (!read_tags(name.tags, (struct tag_form){name.separator, '='}, arena, at, &count) ||
