@@ -7,7 +7,8 @@ set -eu
 BUILD="gcc g++ libc6-dev make pkg-config librocksdb-dev libevent-dev libmsgpack-dev libpcre2-dev
     libcurl4-openssl-dev libyaml-dev libzstd-dev zlib1g-dev libxxhash-dev libroaring-dev libssl-dev
     libsimdjson-dev libcjson-dev libsnappy-dev"
-TEST="libcmocka-dev perl python3 python3-pytest curl prometheus prometheus-alertmanager git
+TEST="libcmocka-dev perl python3 python3-pytest python3-pytest-xdist curl prometheus
+    prometheus-alertmanager git
     python3-statsd python3-aiodogstatsd libnet-statsd-perl"
 BENCH="victoria-metrics"
 LINT="clang-14 libclang-rt-14-dev clang-format clang-tidy"
