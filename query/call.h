@@ -60,7 +60,7 @@ bool window_sum(const struct window *window, struct point *out);
 
 /* --- sweep.c: all windows of a grid at once --- */
 struct sweep {
-    const struct samples *series; /* numbers alone */
+    const struct samples *series; /* numbers alone; NULL where it is of buckets */
     struct range range;
     size_t steps;
     double *out; /* one a step; those of windows without a point are left as they are */
@@ -70,6 +70,7 @@ struct sweep {
 MUST_USE bool sweep_delta(const struct sweep *sweep);
 MUST_USE bool sweep_increase(const struct sweep *sweep);
 MUST_USE bool sweep_rate(const struct sweep *sweep);
+struct bounds sweep_bounds(const struct sweep *sweep, size_t step);
 
 /* A rise seen between the first and the last of `count` samples in the window (start, end]. */
 struct rise {
@@ -81,6 +82,16 @@ struct rise {
 };
 /* How far it stands for the whole window: the factor of rate, increase and delta. */
 double rise_extrapolation(const struct rise *rise);
+/* What the times of a window make of its rise, kept for the windows after it, whose times mostly say the
+ * same. All zeros to begin with but `per_second`. */
+struct rise_scale {
+    bool per_second;
+    size_t count;
+    int64_t sampled_ms, to_start_ms, to_end_ms;
+    double factor;
+};
+/* rise->total times rise_extrapolation: the increase or delta of the window, or its rate. */
+double rise_scaled(struct rise_scale *scale, const struct rise *rise);
 
 /* --- window_histogram.c: the same with at least one histogram sample and no float --- */
 bool window_histogram_avg(const struct window *window, struct point *out);
@@ -114,6 +125,8 @@ struct bucket_function {
                    struct point *out); /* NULL: it takes the samples */
     bool (*histogram)(const struct bucket_window *window,
                       struct point *out); /* the same for histogram series */
+    /* `number` of all steps, where no window cuts through a bucket; NULL: one by one. */
+    void (*sweep)(const struct bucket_window *buckets, const struct sweep *sweep);
     /* Whether `number` can do with these buckets; NULL = always. */
     bool (*fits)(const struct store_buckets *buckets);
     bool grows;       /* with the length of the window */

@@ -252,6 +252,24 @@ static inline bool column_is_marker(const struct store_column *column, size_t sa
                               : point_is_absent(column->values[sample]);
 }
 
+/* The first of some times, in order, that is after a border; the border moves on from step to step. */
+struct edge {
+    size_t at, stride;
+};
+
+/* Even steps over even samples pass as many of them each time: that is tried first. */
+static inline void edge_move(struct edge *edge, const int64_t *times, size_t count,
+                             int64_t border_ms)
+{
+    size_t at = edge->at + edge->stride;
+    bool guessed = at > 0 && at < count && times[at - 1] <= border_ms && times[at] > border_ms;
+    if (!guessed)
+        for (at = edge->at; at < count && times[at] <= border_ms;)
+            at++;
+    edge->stride = at - edge->at;
+    edge->at = at;
+}
+
 /* --- coarse.c --- */
 /* Moves the bounds to borders where they cut buckets. Returns the length asked for in units of the
  * length answered. */

@@ -73,11 +73,11 @@ static int take_instant(struct reading *reading, struct labels labels,
     struct sink *sink = reading->out;
     if (!make_instant_row(reading, labels, column->histograms, &row))
         return eval_fail_memory(reading->eval);
-    size_t next = 0;
+    struct edge edge = {0};
     for (size_t i = 0; i < reading->grid->steps; i++) {
         int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
-        while (next < column->count && column->times[next] <= now)
-            next++;
+        edge_move(&edge, column->times, column->count, now);
+        size_t next = edge.at;
         int64_t lookback = reading->range.range_ms;
         if (reading->coarse.width_ms)
             lookback = coarse_lookback(&reading->coarse, now, lookback);
@@ -99,11 +99,11 @@ static int take_instant_buckets(struct reading *reading, struct labels labels,
     struct sink *sink = reading->out;
     if (!make_instant_row(reading, labels, buckets->first_histogram, &row))
         return eval_fail_memory(reading->eval);
-    size_t next = 0;
+    struct edge edge = {0};
     for (size_t i = 0; i < reading->grid->steps; i++) {
         int64_t now = reading->range.end_ms + (int64_t)i * reading->range.step_ms;
-        while (next < buckets->count && buckets->end_ms[next] <= now)
-            next++;
+        edge_move(&edge, buckets->end_ms, buckets->count, now);
+        size_t next = edge.at;
         if (next == 0 || buckets->ended[next - 1] ||
             buckets->last_ms[next - 1] <= now - reading->range.range_ms)
             continue;

@@ -30,17 +30,13 @@ struct window_sink {
 
 /* First and end of the samples inside (from, to], moving on from the last window's. */
 struct span {
-    size_t first, end;
+    struct edge first, end;
 };
 
 static void span_move(struct span *span, const int64_t *times, size_t count, struct bounds bounds)
 {
-    while (span->first < count && times[span->first] <= bounds.start_ms)
-        span->first++;
-    if (span->end < span->first)
-        span->end = span->first;
-    while (span->end < count && times[span->end] <= bounds.end_ms)
-        span->end++;
+    edge_move(&span->first, times, count, bounds.start_ms);
+    edge_move(&span->end, times, count, bounds.end_ms);
 }
 
 static struct bounds bounds_at(const struct window_sink *self, size_t step)
@@ -77,17 +73,17 @@ static void window_place(struct window *window, const struct samples *samples,
                          const struct span *floats, const struct span *histograms)
 {
     if (samples->count) {
-        window->times = samples->times + floats->first;
-        window->values = samples->values + floats->first;
-        window->first = floats->first;
+        window->times = samples->times + floats->first.at;
+        window->values = samples->values + floats->first.at;
+        window->first = floats->first.at;
     }
     if (samples->histogram_count) {
-        window->histogram_times = samples->histogram_times + histograms->first;
-        window->histograms = samples->histograms + histograms->first;
-        window->histogram_first = histograms->first;
+        window->histogram_times = samples->histogram_times + histograms->first.at;
+        window->histograms = samples->histograms + histograms->first.at;
+        window->histogram_first = histograms->first.at;
     }
-    window->count = floats->end - floats->first;
-    window->histogram_count = histograms->end - histograms->first;
+    window->count = floats->end.at - floats->first.at;
+    window->histogram_count = histograms->end.at - histograms->first.at;
 }
 
 static bool window_apply(const struct window_sink *self, const struct window *window,
@@ -132,7 +128,7 @@ static int take_one_by_one(struct window_sink *self, const struct samples *sampl
     struct arena *arena = &self->scratch.arena;
     struct slide slide = {.series = samples, .arena = arena, .overlap = overlap(self)};
     struct window window = {.arena = arena, .slide = &slide, .base_ms = self->base_ms};
-    struct span floats = {0, 0}, histograms = {0, 0};
+    struct span floats = {0}, histograms = {0};
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
@@ -152,13 +148,18 @@ static int take_one_by_one(struct window_sink *self, const struct samples *sampl
     return 0;
 }
 
-static int take_at_once(struct window_sink *self, const struct samples *samples, struct row *row)
+static struct sweep sweep_of(struct window_sink *self, const struct row *row)
 {
-    struct sweep sweep = {.series = samples,
-                          .range = self->range,
+    return (struct sweep){.range = self->range,
                           .steps = self->grid->steps,
                           .out = row->values,
                           .arena = &self->scratch.arena};
+}
+
+static int take_at_once(struct window_sink *self, const struct samples *samples, struct row *row)
+{
+    struct sweep sweep = sweep_of(self, row);
+    sweep.series = samples;
     return self->function->sweep(&sweep) ? 0 : eval_fail_memory(self->eval);
 }
 
@@ -186,38 +187,51 @@ static bool scale_point(struct arena *arena, double factor, struct point *point)
     return !arena->exhausted;
 }
 
-static int window_take_buckets(struct samples_sink *sink, struct labels labels,
-                               const struct store_buckets *buckets, const struct coarse *coarse)
+static int buckets_one_by_one(struct window_sink *self, struct bucket_window *window,
+                              const struct coarse *coarse, struct row *row)
 {
-    struct window_sink *self = (struct window_sink *)sink;
-    struct arena *arena = &self->scratch.arena;
-    struct span span = {0, 0};
-    struct bucket_window window;
-    struct row row;
-    scratch_clear(self->eval, &self->scratch);
-    if (!bucket_window_make(arena, buckets, &window) || !row_make(arena, self->grid, &row))
-        return eval_fail_memory(self->eval);
-    window.base_ms = self->base_ms;
+    const struct bucket_function *function = self->sink.buckets;
     bool (*apply)(const struct bucket_window *, struct point *) =
-        buckets->first_histogram ? sink->buckets->histogram : sink->buckets->number;
+        window->buckets.first_histogram ? function->histogram : function->number;
+    struct span span = {0};
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
         if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
             return -1;
         double share = coarse_snap(coarse, &bounds);
-        span_move(&span, window.buckets.end_ms, window.buckets.count, bounds);
-        window.first = span.first;
-        window.end = span.end;
-        window.start_ms = bounds.start_ms;
-        window.end_ms = bounds.end_ms;
-        window.param = self->params[0] ? self->params[0][i] : 0;
-        if (span.first == span.end || !apply(&window, &point))
+        span_move(&span, window->buckets.end_ms, window->buckets.count, bounds);
+        window->first = span.first.at;
+        window->end = span.end.at;
+        window->start_ms = bounds.start_ms;
+        window->end_ms = bounds.end_ms;
+        window->param = self->params[0] ? self->params[0][i] : 0;
+        if (window->first == window->end || !apply(window, &point))
             continue;
-        if (share != 1 && sink->buckets->grows && !scale_point(arena, share, &point))
+        if (share != 1 && function->grows && !scale_point(window->arena, share, &point))
             return eval_fail_memory(self->eval);
-        if (put_point(self, &point, i, &row) != 0)
+        if (put_point(self, &point, i, row) != 0)
             return -1;
+    }
+    return 0;
+}
+
+static int window_take_buckets(struct samples_sink *sink, struct labels labels,
+                               const struct store_buckets *buckets, const struct coarse *coarse)
+{
+    struct window_sink *self = (struct window_sink *)sink;
+    struct arena *arena = &self->scratch.arena;
+    struct bucket_window window;
+    struct row row;
+    scratch_clear(self->eval, &self->scratch);
+    if (!bucket_window_make(arena, buckets, &window) || !row_make(arena, self->grid, &row))
+        return eval_fail_memory(self->eval);
+    window.base_ms = self->base_ms;
+    if (sink->buckets->sweep && !buckets->first_histogram && !coarse->width_ms) {
+        struct sweep sweep = sweep_of(self, &row);
+        sink->buckets->sweep(&window, &sweep);
+    } else if (buckets_one_by_one(self, &window, coarse, &row) != 0) {
+        return -1;
     }
     return push_row(self, labels, &row);
 }

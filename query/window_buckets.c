@@ -221,14 +221,20 @@ static struct rise rise_over(const struct bucket_window *window, bool counter)
     };
 }
 
+static struct rise rise_of_numbers(const struct bucket_window *window, bool counter)
+{
+    struct rise rise = rise_over(window, counter);
+    rise.first = window->buckets.first[window->first];
+    rise.total = rise_of(window, counter);
+    return rise;
+}
+
 static bool extrapolated(const struct bucket_window *window, bool counter, double divisor,
                          struct point *out)
 {
-    struct rise rise = rise_over(window, counter);
+    struct rise rise = rise_of_numbers(window, counter);
     if (rise.count < 2)
         return false;
-    rise.first = window->buckets.first[window->first];
-    rise.total = rise_of(window, counter);
     out->value = rise.total * (rise_extrapolation(&rise) / divisor);
     return true;
 }
@@ -273,6 +279,43 @@ static bool over_increase_exact(const struct bucket_window *window, struct point
 static bool over_rate(const struct bucket_window *window, struct point *out)
 {
     return extrapolated(window, true, seconds_of(window), out);
+}
+
+static void sweep_rises(const struct bucket_window *buckets, const struct sweep *sweep,
+                        bool counter, bool per_second)
+{
+    struct rise_scale scale = {.per_second = per_second};
+    struct bucket_window window = *buckets;
+    struct edge first = {0}, end = {0};
+    for (size_t i = 0; i < sweep->steps; i++) {
+        struct bounds bounds = sweep_bounds(sweep, i);
+        edge_move(&first, window.buckets.end_ms, window.buckets.count, bounds.start_ms);
+        edge_move(&end, window.buckets.end_ms, window.buckets.count, bounds.end_ms);
+        if (first.at == end.at)
+            continue;
+        window.first = first.at;
+        window.end = end.at;
+        window.start_ms = bounds.start_ms;
+        window.end_ms = bounds.end_ms;
+        struct rise rise = rise_of_numbers(&window, counter);
+        if (rise.count >= 2)
+            sweep->out[i] = rise_scaled(&scale, &rise);
+    }
+}
+
+static void sweep_bucket_delta(const struct bucket_window *buckets, const struct sweep *sweep)
+{
+    sweep_rises(buckets, sweep, false, false);
+}
+
+static void sweep_bucket_increase(const struct bucket_window *buckets, const struct sweep *sweep)
+{
+    sweep_rises(buckets, sweep, true, false);
+}
+
+static void sweep_bucket_rate(const struct bucket_window *buckets, const struct sweep *sweep)
+{
+    sweep_rises(buckets, sweep, true, true);
 }
 
 /* --- histograms --- */
@@ -387,10 +430,14 @@ const struct bucket_function buckets_avg = {
     .number = over_avg, .fits = fits_mean, .without = EDGES};
 const struct bucket_function buckets_count = {
     .number = over_count, .histogram = over_count, .grows = true, .without = BUCKETS_ALL};
-const struct bucket_function buckets_delta = {
-    .number = over_delta, .histogram = histogram_delta, .grows = true, .without = INNER};
+const struct bucket_function buckets_delta = {.number = over_delta,
+                                              .histogram = histogram_delta,
+                                              .sweep = sweep_bucket_delta,
+                                              .grows = true,
+                                              .without = INNER};
 const struct bucket_function buckets_increase = {.number = over_increase,
                                                  .histogram = histogram_increase,
+                                                 .sweep = sweep_bucket_increase,
                                                  .fits = fits_drops,
                                                  .grows = true,
                                                  .without = INNER};
@@ -409,7 +456,10 @@ const struct bucket_function buckets_observed = {
 const struct bucket_function buckets_present = {
     .number = over_present, .histogram = over_present, .without = BUCKETS_ALL};
 const struct bucket_function buckets_quantile = {.histogram = over_quantile};
-const struct bucket_function buckets_rate = {
-    .number = over_rate, .histogram = histogram_rate, .fits = fits_drops, .without = INNER};
+const struct bucket_function buckets_rate = {.number = over_rate,
+                                             .histogram = histogram_rate,
+                                             .sweep = sweep_bucket_rate,
+                                             .fits = fits_drops,
+                                             .without = INNER};
 const struct bucket_function buckets_sum = {
     .number = over_sum, .grows = true, .without = EDGES | BUCKETS_EXTREMES};
