@@ -23,6 +23,8 @@
 #define EXIT_HOPELESS    78 /* EX_CONFIG, for RestartPreventExitStatus= of systemd */
 #define TEXT_MAX         ((size_t)1 << 20)
 #define CONFIG_ARENA_MAX ((size_t)32 << 20)
+#define HEAP_KEPT_BYTES  (16 << 20) /* of free memory at the end of a heap */
+#define LARGE_BYTES      (4 << 20)  /* what is larger goes back at once */
 
 enum action {
     SERVE,
@@ -213,6 +215,10 @@ int main(int argc, char **argv)
     /* glibc gives each thread an arena of its own, and each keeps what its thread once used; two
      * are plenty for the few threads here that allocate often. */
     mallopt(M_ARENA_MAX, 2);
+    /* What a query has used is used by the next one, instead of being given back and asked for again a
+     * page at a time. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     int status = read_flags(argv, &to);
     if (status != 0)
         return status;
