@@ -33,6 +33,7 @@
 #include "server/api/loki.h"
 #include "server/api/prometheus.h"
 #include "server/api/sentry.h"
+#include "server/api/statsd.h"
 #include "server/ingest/feed.h"
 #include "server/ingest/ingest.h"
 #include "server/ingest/issue.h"
@@ -89,6 +90,7 @@ struct server {
     struct import_api import_api;
     struct logs_api logs_api;
     struct loki_api loki_api;
+    struct statsd_api statsd_api;
 };
 
 int server_configure(const struct server_options *options, struct arena *arena, struct config *out,
@@ -159,6 +161,7 @@ static void add_routes(struct server *server)
     http_add_routes(http, admin_routes, admin_route_count, &server->admin_api);
     http_add_routes(http, issues_routes, issues_route_count, server->issues);
     http_add_routes(http, sentry_routes, sentry_route_count, server->issues);
+    http_add_routes(http, statsd_routes, statsd_route_count, &server->statsd_api);
 }
 
 /* --- opening, from the store outwards --- */
@@ -286,7 +289,10 @@ static int open_ingest(struct server *server, struct error *err)
         .on_tick = on_tick,
         .arg = server,
     };
-    return ingest_open(&parts, &server->ingest, err);
+    if (ingest_open(&parts, &server->ingest, err))
+        return -1;
+    server->statsd_api = (struct statsd_api){server->ingest, server->store};
+    return 0;
 }
 
 /* --- signals and timers --- */

@@ -7,6 +7,8 @@
 
 #include "storage/store_state.h"
 
+#define NEWEST_LOOKED_AT 20000 /* ids, for those that match */
+
 struct ranking {
     struct store_count *at; /* the most first */
     size_t count;
@@ -98,4 +100,33 @@ int store_cardinality(struct store *store, size_t limit, struct arena *arena,
                : error_set(err, ERROR_LIMIT,
                            "the answer needs more memory than limits.query_memory allows; give a "
                            "smaller limit");
+}
+
+/* --- what came last --- */
+
+bool store_newest_series(struct store *store, const struct store_query *query, size_t limit,
+                         struct arena *arena, struct store_selection *out)
+{
+    struct store_series *at = arena_zeroed(arena, limit, sizeof *at);
+    size_t count = 0;
+    if (!at)
+        return false;
+    pthread_rwlock_rdlock(&store->lock);
+    uint32_t end = store->series.count;
+    uint32_t first = end > NEWEST_LOOKED_AT ? end - NEWEST_LOOKED_AT : 0;
+    for (uint32_t id = end; id > first && count < limit; id--) {
+        const struct series_row *row = series_row(&store->series, id - 1);
+        struct store_series *series = &at[count];
+        if (!row)
+            continue;
+        struct slice labels = arena_copy(arena, series_labels(row));
+        if (!labels.at || !labels_decode(labels, arena, &series->labels))
+            break;
+        series->id = id - 1;
+        series->kind = (enum series_kind)row->kind;
+        count += matchers_accept(query->matchers, query->matcher_count, series->labels);
+    }
+    pthread_rwlock_unlock(&store->lock);
+    *out = (struct store_selection){at, count};
+    return !arena->exhausted;
 }

@@ -309,6 +309,11 @@ struct store_cardinality {
 MUST_USE int store_cardinality(struct store *store, size_t limit, struct arena *arena,
                                struct store_cardinality *out, struct error *err);
 
+/* The `limit` > 0 series that were made last and match, the newest first, of the last 20,000. In the
+ * arena; false when that is too small. Any thread. */
+MUST_USE bool store_newest_series(struct store *store, const struct store_query *query,
+                                  size_t limit, struct arena *arena, struct store_selection *out);
+
 /* --- reading records --- see storage/log/logstore.h for the scan's shape */
 struct logstore;
 struct logstore *store_logs(struct store *store);

@@ -146,9 +146,8 @@ static void add(struct feed *feed, const struct timed_sample *sample, int64_t ti
         (struct reading){labels_copy(&batch->arena, sample->labels), time_ms, sample->value};
 }
 
-static void on_lines(void *arg, struct slice text)
+static void take_text(struct feed *feed, struct slice text)
 {
-    struct feed *feed = arg;
     const struct feed_format *format = feed->options.format;
     struct timed_line line;
     int64_t now_ms = clock_now_ms();
@@ -167,16 +166,25 @@ static void on_lines(void *arg, struct slice text)
     event_active(feed->flush_event, EV_TIMEOUT, 0);
 }
 
+static void on_lines(void *arg, const struct peer *from, struct slice text)
+{
+    (void)from;
+    take_text(arg, text);
+}
+
 /* --- datagrams --- */
 
 static size_t receive(struct feed *feed)
 {
     struct udp_batch datagrams;
     size_t received = udp_receive(feed->receiver, feed->udp_fd, &datagrams);
-    for (size_t i = 0; i < datagrams.count; i++)
-        on_lines(feed, datagrams.datagrams[i]);
+    for (size_t i = 0; i < datagrams.count; i++) {
+        if (datagrams.truncated >> i & 1)
+            count(feed, FEED_TRUNCATED, 1);
+        else
+            take_text(feed, datagrams.datagrams[i]);
+    }
     count(feed, FEED_PACKETS, (int64_t)received);
-    count(feed, FEED_TRUNCATED, (int64_t)datagrams.truncated);
     return received;
 }
 

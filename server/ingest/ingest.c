@@ -27,7 +27,6 @@
 #include "storage/base/log.h"
 #include "storage/base/metric.h"
 
-#define WORKERS_MAX      64 /* as statsd.workers allows */
 #define LAG_MS           2000
 #define WAIT_STEP_MS     1000 /* looks at the clock at least this often, in case it jumps */
 #define KEY_BYTES_MAX    ((size_t)256 << 20)
@@ -305,6 +304,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
     size_t count = worker_count(config), opened = 0;
     int status = 0;
     ingest->replies = queue_new(2 * WORKERS_MAX, NULL, NULL);
+    worker_register(count);
     for (; opened < count && status == 0; opened++) {
         options[opened] = (struct worker_options){
             .fds = {-1, -1, -1, -1},
@@ -405,6 +405,11 @@ int ingest_udp_port(const struct ingest *ingest)
 int ingest_tcp_port(const struct ingest *ingest)
 {
     return ingest->tcp_port;
+}
+
+struct account *ingest_account(const struct ingest *ingest, size_t worker)
+{
+    return worker < ingest->worker_count ? worker_account(ingest->workers[worker]) : NULL;
 }
 
 /* --- closing --- */

@@ -9,6 +9,7 @@
 #define SERVER_INGEST_INGEST_H
 
 #include "server/config.h"
+#include "server/ingest/account.h"
 #include "server/ingest/registry.h"
 #include "server/writer.h"
 
@@ -30,6 +31,8 @@ MUST_USE int ingest_open(const struct ingest_parts *parts, struct ingest **out, 
 /* The ports in use (for port 0); -1 = off. */
 int ingest_udp_port(const struct ingest *ingest);
 int ingest_tcp_port(const struct ingest *ingest);
+/* What a worker knows of its senders, until the close; NULL when there is no such worker. Any thread. */
+struct account *ingest_account(const struct ingest *ingest, size_t worker);
 /* Stops the sockets, reads what the kernel still holds, and commits the unfinished tick at the
  * present time. The writer must still run. NULL is fine. */
 void ingest_close(struct ingest *ingest);

@@ -88,9 +88,10 @@ static struct logbatch *current_batch(struct logtcp *tcp)
     return tcp->current;
 }
 
-static void on_lines(void *arg, struct slice lines)
+static void on_lines(void *arg, const struct peer *from, struct slice lines)
 {
     struct logtcp *tcp = arg;
+    (void)from;
     logbatch_set_window(tcp->parser, tcp->options.retention_ms);
     while (lines.len) {
         struct slice line;

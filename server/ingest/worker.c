@@ -9,6 +9,10 @@
  *
  * Figures are gathered in plain integers and published once a wake-up. A swap is asked for through
  * an eventfd, so the loop has no locks (EVENT_BASE_FLAG_NOLOCK).
+ *
+ * Who sends what is a sample: of each batch of datagrams the senders of the first few, whom the kernel
+ * names, and of each batch of metrics one name, at a random place; each stands for its share. After
+ * a line is refused all senders are named for a while: so the last line of a kind has a sender.
  */
 #include "server/ingest/worker.h"
 
@@ -22,6 +26,7 @@
 #include <unistd.h>
 
 #include "server/ingest/notice.h"
+#include "server/ingest/worker_figures.h"
 #include "server/net/socket.h"
 #include "server/net/tcp.h"
 #include "server/net/udp.h"
@@ -33,73 +38,13 @@
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 #define TCP_LINE_MAX     8192
 #define STREAM_LINE_MAX  (65536 + 64)
+#define NAMING_MS        10000 /* all senders, after a line that was refused */
 
-enum {
-    WORKER_CONNECTIONS, /* TCP_METRIC_COUNT rows */
-    WORKER_PACKETS_UDP = WORKER_CONNECTIONS + TCP_METRIC_COUNT,
-    WORKER_PACKETS_UNIX,
-    WORKER_TRUNCATED,
-    WORKER_KERNEL_DROPS,
-    WORKER_METRICS,
-    WORKER_EVENTS,
-    WORKER_CHECKS,
-    WORKER_IGNORED,                                         /* STATSD_IGNORED_COUNT rows */
-    WORKER_REJECTS = WORKER_IGNORED + STATSD_IGNORED_COUNT, /* STATSD_REJECT_COUNT rows */
-    WORKER_METRIC_COUNT = WORKER_REJECTS + STATSD_REJECT_COUNT,
-};
-
-#define REJECT_ROW(reject, text)                                                                   \
-    [WORKER_REJECTS + (reject)] = {.name = "lapwing_statsd_rejects_total",                         \
-                                   .labels = "reason=\"" text "\"",                                \
-                                   .help = "Lines refused."}
-#define IGNORED_ROW(ignored, text)                                                                 \
-    [WORKER_IGNORED + (ignored)] = {.name = "lapwing_statsd_ignored_fields_total",                 \
-                                    .labels = "field=\"" text "\"",                                \
-                                    .help = "Metrics with a field that is not kept."}
-
-static struct metric worker_metrics[WORKER_METRIC_COUNT] = {
-    [WORKER_CONNECTIONS + TCP_OPEN] = {.name = "lapwing_statsd_connections",
-                                       .kind = METRIC_GAUGE,
-                                       .help = "Open connections, over TCP and unix streams."},
-    [WORKER_CONNECTIONS + TCP_ACCEPTED] = {.name = "lapwing_statsd_connections_total",
-                                           .help = "TCP connections accepted."},
-    [WORKER_CONNECTIONS + TCP_REFUSED] = {.name = "lapwing_statsd_connections_refused_total",
-                                          .help = "TCP connections refused at the limit."},
-    [WORKER_CONNECTIONS + TCP_LINES_TOO_LONG] = {.name = "lapwing_statsd_rejects_total",
-                                                 .labels = "reason=\"tcp_line_too_long\"",
-                                                 .help = "Lines refused."},
-    [WORKER_PACKETS_UDP] = {.name = "lapwing_statsd_packets_total",
-                            .labels = "transport=\"udp\"",
-                            .help = "Datagrams received."},
-    [WORKER_PACKETS_UNIX] = {.name = "lapwing_statsd_packets_total",
-                             .labels = "transport=\"unix\"",
-                             .help = "Datagrams received."},
-    [WORKER_TRUNCATED] = {.name = "lapwing_statsd_truncated_total",
-                          .help = "Datagrams dropped because they were larger than the buffer."},
-    [WORKER_KERNEL_DROPS] = {.name = "lapwing_statsd_kernel_drops_total",
-                             .help = "Datagrams the kernel dropped at our sockets."},
-    [WORKER_METRICS] = {.name = "lapwing_statsd_metrics_total", .help = "Metrics accepted."},
-    [WORKER_EVENTS] = {.name = "lapwing_statsd_events_total", .help = "Events accepted."},
-    [WORKER_CHECKS] = {.name = "lapwing_statsd_service_checks_total",
-                       .help = "Service checks accepted."},
-    IGNORED_ROW(STATSD_IGNORED_CONTAINER, "container"),
-    IGNORED_ROW(STATSD_IGNORED_TIMESTAMP, "timestamp"),
-    IGNORED_ROW(STATSD_IGNORED_EXTERNAL, "external_data"),
-    IGNORED_ROW(STATSD_IGNORED_CARDINALITY, "cardinality"),
-    IGNORED_ROW(STATSD_IGNORED_OTHER, "other"),
-    REJECT_ROW(STATSD_ACCEPTED, "none"), /* stays 0; keeps the rows in step with the enum */
-    REJECT_ROW(STATSD_NO_COLON, "no_colon"),
-    REJECT_ROW(STATSD_EMPTY_NAME, "empty_name"),
-    REJECT_ROW(STATSD_NO_TYPE, "no_type"),
-    REJECT_ROW(STATSD_BAD_TYPE, "bad_type"),
-    REJECT_ROW(STATSD_BAD_VALUE, "bad_value"),
-    REJECT_ROW(STATSD_BAD_RATE, "bad_rate"),
-    REJECT_ROW(STATSD_NOT_FINITE, "not_finite"),
-    REJECT_ROW(STATSD_NEGATIVE_COUNT, "negative_count"),
-    REJECT_ROW(STATSD_BAD_TIME, "bad_time"),
-    REJECT_ROW(STATSD_TOO_LONG, "too_long"),
-    REJECT_ROW(STATSD_BAD_LENGTH, "bad_length"),
-    REJECT_ROW(STATSD_BAD_STATUS, "bad_status"),
+const char *const worker_transport_names[WORKER_TRANSPORT_COUNT] = {
+    [WORKER_UDP] = "udp",
+    [WORKER_TCP] = "tcp",
+    [WORKER_UNIX] = "unix",
+    [WORKER_UNIX_STREAM] = "unix_stream",
 };
 
 struct worker {
@@ -113,6 +58,14 @@ struct worker {
         struct tcp_lines *lines;
     } streams[WORKER_TRANSPORT_COUNT]; /* TCP and unix streams */
     struct udp_receiver *receiver;
+    struct account *account;
+    struct sender { /* of the lines being read */
+        enum worker_transport transport;
+        const struct peer *peer; /* NULL: of this datagram of the batch */
+        size_t datagram;
+    } sender;
+    int64_t naming_until_ms; /* 0: senders are not named */
+    uint64_t random;
     struct intake *intake;
     struct notices *notices;
     struct statsd_metric batch[INTAKE_BATCH_MAX];
@@ -124,9 +77,25 @@ struct worker {
     _Atomic bool stop_wanted;
 };
 
+static int64_t monotonic_ms(void)
+{
+    return clock_monotonic_ns() / 1000000;
+}
+
+static void name_senders(struct worker *worker, bool all)
+{
+    if (all != (worker->naming_until_ms != 0))
+        udp_name_all(worker->receiver, all);
+    worker->naming_until_ms = all ? monotonic_ms() + NAMING_MS : 0;
+}
+
 static void publish(struct worker *worker)
 {
+    int64_t now_ms = monotonic_ms();
     notices_submit(worker->notices);
+    account_tick(worker->account, now_ms);
+    if (worker->naming_until_ms && worker->naming_until_ms < now_ms)
+        name_senders(worker, false);
     for (size_t i = WORKER_PACKETS_UDP; i < WORKER_METRIC_COUNT; i++) {
         if (worker->tallies[i])
             metric_add(&worker_metrics[i], worker->tallies[i]);
@@ -136,8 +105,21 @@ static void publish(struct worker *worker)
 
 /* --- lines --- */
 
+/* xorshift64: good enough to meet all places of a batch alike. */
+static size_t random_below(struct worker *worker, size_t count)
+{
+    worker->random ^= worker->random << 13;
+    worker->random ^= worker->random >> 7;
+    worker->random ^= worker->random << 17;
+    return (worker->random >> 32) * count >> 32;
+}
+
 static void add_batch(struct worker *worker)
 {
+    size_t count = worker->batch_count;
+    if (count == 0)
+        return;
+    account_metric(worker->account, &worker->batch[random_below(worker, count)], count);
     intake_add(worker->intake, worker->batch, worker->batch_count);
     worker->batch_count = 0;
 }
@@ -148,9 +130,26 @@ static void tally_ignored(struct worker *worker, unsigned ignored)
         worker->tallies[WORKER_IGNORED + i] += ignored >> i & 1;
 }
 
-static void reject_line(struct worker *worker, enum statsd_reject reject)
+static struct peer peer_of_sender(const struct worker *worker)
+{
+    const struct sender *sender = &worker->sender;
+    if (sender->transport == WORKER_UNIX) /* most have no name */
+        return (struct peer){.family = AF_UNIX};
+    return sender->peer ? *sender->peer : udp_peer(worker->receiver, sender->datagram);
+}
+
+static void note_refused(struct worker *worker, unsigned reason, struct slice line)
+{
+    enum worker_transport transport = worker->sender.transport;
+    struct peer peer = peer_of_sender(worker);
+    account_refused(worker->account, reason, worker_transport_names[transport], &peer, line);
+    name_senders(worker, true);
+}
+
+static void reject_line(struct worker *worker, enum statsd_reject reject, struct slice line)
 {
     worker->tallies[WORKER_REJECTS + reject]++;
+    note_refused(worker, reject, line);
 }
 
 /* An event or service check: a metric of its own, added at once, and a record. */
@@ -162,7 +161,7 @@ static void take_notice(struct worker *worker, enum statsd_reject kind, struct s
     enum statsd_reject reject =
         event ? statsd_parse_event(line, &notice) : statsd_parse_check(line, &notice);
     if (reject != STATSD_ACCEPTED) {
-        reject_line(worker, reject);
+        reject_line(worker, reject, line);
         return;
     }
     tally_ignored(worker, notice.ignored);
@@ -177,12 +176,12 @@ static void take_notice(struct worker *worker, enum statsd_reject kind, struct s
         intake_add(worker->intake, &metric, 1);
 }
 
-/* Takes or counts what was read into the batch's next place. */
-static void take_metric(struct worker *worker, enum statsd_reject reject)
+/* Takes or counts what was read of the line into the batch's next place. */
+static void take_metric(struct worker *worker, enum statsd_reject reject, struct slice line)
 {
     struct statsd_metric *metric = &worker->batch[worker->batch_count];
     if (reject != STATSD_ACCEPTED) {
-        reject_line(worker, reject);
+        reject_line(worker, reject, line);
         return;
     }
     worker->tallies[WORKER_METRICS]++;
@@ -196,40 +195,53 @@ static void take_metric(struct worker *worker, enum statsd_reject reject)
 
 /* The first segment, of which that is known, and those behind it. */
 static void take_segments(struct worker *worker, const struct statsd_profile *profile,
-                          struct statsd_metric metric, enum statsd_reject reject)
+                          struct slice line, enum statsd_reject reject)
 {
-    take_metric(worker, reject);
+    struct statsd_metric metric = worker->batch[worker->batch_count];
+    take_metric(worker, reject, line);
     while (metric.segments.len) {
         reject = statsd_next_segment(profile, &metric);
         worker->batch[worker->batch_count] = metric;
-        take_metric(worker, reject);
+        take_metric(worker, reject, line);
     }
 }
 
-/* The bytes are borrowed by the batch until add_batch. */
-static void take_lines(struct worker *worker, enum worker_transport transport, struct slice lines)
+/* Of the sender. The bytes are borrowed by the batch until add_batch. */
+static void take_lines(struct worker *worker, struct slice lines)
 {
-    const struct statsd_profile *profile = &worker->options.profiles[transport];
+    const struct statsd_profile *profile = &worker->options.profiles[worker->sender.transport];
     struct slice line;
     while (statsd_cut_line(&lines, &line)) {
         struct statsd_metric *metric = &worker->batch[worker->batch_count];
         enum statsd_reject reject = statsd_parse(profile, line, metric);
         if (metric->segments.len)
-            take_segments(worker, profile, *metric, reject);
+            take_segments(worker, profile, line, reject);
         else if (reject >= STATSD_REJECT_COUNT)
             take_notice(worker, reject, line);
         else
-            take_metric(worker, reject);
+            take_metric(worker, reject, line);
     }
 }
 
-static void on_lines(void *arg, struct slice lines)
+static void on_lines(void *arg, const struct peer *from, struct slice lines)
 {
     const struct stream *stream = arg;
     struct worker *worker = stream->worker;
-    take_lines(worker, stream->transport, lines);
+    int64_t before = worker->tallies[WORKER_METRICS];
+    worker->sender = (struct sender){.transport = stream->transport, .peer = from};
+    take_lines(worker, lines);
     add_batch(worker);
+    if (worker->tallies[WORKER_METRICS] > before)
+        account_source(worker->account, from, (uint64_t)(worker->tallies[WORKER_METRICS] - before));
     publish(worker);
+}
+
+/* The listener has counted it. */
+static void on_too_long(void *arg, const struct peer *from, struct slice head)
+{
+    const struct stream *stream = arg;
+    stream->worker->sender = (struct sender){.transport = stream->transport, .peer = from};
+    note_refused(stream->worker, ACCOUNT_STREAM_TOO_LONG, head);
 }
 
 /* --- datagrams --- */
@@ -239,15 +251,41 @@ static const int packets_rows[WORKER_TRANSPORT_COUNT] = {
     [WORKER_UNIX] = WORKER_PACKETS_UNIX,
 };
 
+static void take_datagram(struct worker *worker, const struct udp_batch *batch, size_t i)
+{
+    worker->sender.datagram = i;
+    if (batch->truncated >> i & 1) {
+        worker->tallies[WORKER_TRUNCATED]++;
+        note_refused(worker, ACCOUNT_TRUNCATED, batch->datagrams[i]);
+        return;
+    }
+    take_lines(worker, batch->datagrams[i]);
+}
+
+/* The first few, each standing for its share of the batch. */
+static void take_sampled(struct worker *worker, const struct udp_batch *batch, size_t sampled)
+{
+    for (size_t i = 0; i < sampled; i++) {
+        int64_t before = worker->tallies[WORKER_METRICS];
+        take_datagram(worker, batch, i);
+        uint64_t metrics = (uint64_t)(worker->tallies[WORKER_METRICS] - before);
+        struct peer peer = peer_of_sender(worker);
+        if (metrics)
+            account_source(worker->account, &peer, metrics * batch->count / sampled);
+    }
+}
+
 static size_t receive(struct worker *worker, int fd, enum worker_transport transport)
 {
-    struct udp_batch datagrams;
-    size_t received = udp_receive(worker->receiver, fd, &datagrams);
-    for (size_t i = 0; i < datagrams.count; i++)
-        take_lines(worker, transport, datagrams.datagrams[i]);
+    struct udp_batch batch;
+    size_t received = udp_receive(worker->receiver, fd, &batch);
+    size_t sampled = received < UDP_NAMED ? received : UDP_NAMED;
+    worker->sender = (struct sender){.transport = transport};
+    take_sampled(worker, &batch, sampled);
+    for (size_t i = sampled; i < received; i++)
+        take_datagram(worker, &batch, i);
     add_batch(worker);
     worker->tallies[packets_rows[transport]] += (int64_t)received;
-    worker->tallies[WORKER_TRUNCATED] += (int64_t)datagrams.truncated;
     return received;
 }
 
@@ -282,7 +320,8 @@ static void look_at_kernel_drops(struct worker *worker)
     if (fd < 0)
         return;
     uint32_t drops = udp_kernel_drops(fd);
-    metric_add(&worker_metrics[WORKER_KERNEL_DROPS], (uint32_t)(drops - worker->kernel_drops));
+    metric_add(&worker_drop_metrics[worker->options.index],
+               (uint32_t)(drops - worker->kernel_drops));
     worker->kernel_drops = drops;
 }
 
@@ -379,6 +418,7 @@ static void listen_stream(struct worker *worker, enum worker_transport transport
                                        .packets = packets,
                                        .metrics = &worker_metrics[WORKER_CONNECTIONS],
                                        .lines = on_lines,
+                                       .too_long = on_too_long,
                                        .arg = stream,
                                    });
 }
@@ -386,8 +426,9 @@ static void listen_stream(struct worker *worker, enum worker_transport transport
 struct worker *worker_start(const struct worker_options *options)
 {
     struct worker *worker = alloc_zeroed(1, sizeof *worker);
-    metric_register(worker_metrics, WORKER_METRIC_COUNT);
     worker->options = *options;
+    worker->random = 0x9e3779b97f4a7c15u; /* any but 0 */
+    worker->account = account_new();
     worker->intake = intake_new(&options->intake);
     worker->notices = notices_new(options->writer, options->registry, options->retention_logs_ms);
     notices_set_mapping(worker->notices, options->intake.mapping);
@@ -438,6 +479,11 @@ struct intake *worker_intake(struct worker *worker)
     return worker->intake;
 }
 
+struct account *worker_account(struct worker *worker)
+{
+    return worker->account;
+}
+
 void worker_free(struct worker *worker)
 {
     if (!worker)
@@ -452,5 +498,6 @@ void worker_free(struct worker *worker)
     udp_receiver_free(worker->receiver);
     notices_free(worker->notices);
     intake_free(worker->intake);
+    account_free(worker->account);
     free(worker);
 }

@@ -7,9 +7,12 @@
 #ifndef SERVER_INGEST_WORKER_H
 #define SERVER_INGEST_WORKER_H
 
+#include "server/ingest/account.h"
 #include "server/ingest/intake.h"
 #include "server/writer.h"
 #include "storage/base/queue.h"
+
+#define WORKERS_MAX 64 /* as statsd.workers allows */
 
 struct worker;
 
@@ -20,6 +23,7 @@ enum worker_transport {
     WORKER_UNIX_STREAM,
     WORKER_TRANSPORT_COUNT,
 };
+extern const char *const worker_transport_names[WORKER_TRANSPORT_COUNT];
 
 struct worker_options {
     struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
@@ -33,6 +37,8 @@ struct worker_options {
     unsigned index;
 };
 
+/* Registers the figures of so many workers; first. */
+void worker_register(size_t count);
 /* Starts the thread. */
 struct worker *worker_start(const struct worker_options *options);
 /* The worker swaps its table soon and then pushes itself to `replies`; it also does when the
@@ -43,6 +49,8 @@ void worker_request_stop(struct worker *worker);
 /* Waits for that end. The table stays. */
 void worker_join(struct worker *worker);
 struct intake *worker_intake(struct worker *worker);
+/* Any thread, until worker_free. */
+struct account *worker_account(struct worker *worker);
 /* After worker_join. */
 void worker_free(struct worker *worker);
 

@@ -44,7 +44,9 @@ struct connection {
     struct connection *next, **link;
     struct event *event;
     int fd;
+    struct peer peer;
     bool skipping; /* the rest of a line that was too long */
+    bool ended;    /* at close: the peer has closed, and all it sent is read */
     enum framing framing;
     char *tail;
     size_t tail_len;
@@ -65,13 +67,27 @@ static void count(struct tcp_lines *tcp, enum tcp_metric which, int64_t n)
     metric_add(&tcp->options.metrics[which], n);
 }
 
+static void hand_on(const struct connection *connection, struct slice lines)
+{
+    const struct tcp_options *options = &connection->owner->options;
+    options->lines(options->arg, &connection->peer, lines);
+}
+
+static void refuse(const struct connection *connection, struct slice head)
+{
+    const struct tcp_options *options = &connection->owner->options;
+    count(connection->owner, TCP_LINES_TOO_LONG, 1);
+    if (options->too_long)
+        options->too_long(options->arg, &connection->peer, head);
+}
+
 static void connection_close(struct connection *connection)
 {
     struct tcp_lines *tcp = connection->owner;
     if (connection->tail_len && connection->framing == FRAMING_LINES)
-        tcp->options.lines(tcp->options.arg, slice_make(connection->tail, connection->tail_len));
-    else if (connection->tail_len)
-        count(tcp, TCP_LINES_TOO_LONG, 1); /* longer than what came: half a packet */
+        hand_on(connection, slice_make(connection->tail, connection->tail_len));
+    else if (connection->tail_len) /* longer than what came: half a packet */
+        refuse(connection, slice_make(connection->tail, connection->tail_len));
     *connection->link = connection->next;
     if (connection->next)
         connection->next->link = connection->link;
@@ -86,7 +102,7 @@ static void connection_close(struct connection *connection)
 static void keep_tail(struct connection *connection, struct slice tail)
 {
     if (connection->framing == FRAMING_LINES && tail.len > connection->owner->options.line_max) {
-        count(connection->owner, TCP_LINES_TOO_LONG, 1);
+        refuse(connection, tail);
         connection->skipping = true;
         tail.len = 0;
     }
@@ -103,7 +119,6 @@ static void keep_tail(struct connection *connection, struct slice tail)
 /* Delivers the whole packets. False: this is no length, and nothing after it can be read. */
 static bool deliver_packets(struct connection *connection, struct slice bytes)
 {
-    struct tcp_lines *tcp = connection->owner;
     while (bytes.len >= LENGTH_BYTES) {
         struct slice packet, after = bytes;
         uint32_t len;
@@ -111,7 +126,7 @@ static bool deliver_packets(struct connection *connection, struct slice bytes)
             return false;
         if (!bytes_cut_slice(&after, len, &packet))
             break;
-        tcp->options.lines(tcp->options.arg, packet);
+        hand_on(connection, packet);
         bytes = after;
     }
     keep_tail(connection, bytes);
@@ -129,7 +144,6 @@ static enum framing framing_of(const struct tcp_lines *tcp, struct slice bytes)
 
 static void deliver_lines(struct connection *connection, struct slice bytes)
 {
-    struct tcp_lines *tcp = connection->owner;
     struct slice skipped;
     if (connection->skipping) {
         connection->skipping = !slice_cut(&bytes, '\n', &skipped);
@@ -139,7 +153,7 @@ static void deliver_lines(struct connection *connection, struct slice bytes)
     const char *last = bytes.len ? memrchr(bytes.at, '\n', bytes.len) : NULL;
     size_t whole = last ? (size_t)(last - bytes.at) + 1 : 0;
     if (whole)
-        tcp->options.lines(tcp->options.arg, slice_head(bytes, whole));
+        hand_on(connection, slice_head(bytes, whole));
     keep_tail(connection, slice_skip(bytes, whole));
 }
 
@@ -188,7 +202,7 @@ static void on_readable(evutil_socket_t fd, short events, void *arg)
         connection_close(connection);
 }
 
-static void connection_open(struct tcp_lines *tcp, int fd)
+static void connection_open(struct tcp_lines *tcp, int fd, struct peer peer)
 {
     int64_t open = atomic_load_explicit(&tcp->options.metrics[TCP_OPEN].raw, memory_order_relaxed);
     if (open >= tcp->options.connection_max) {
@@ -199,6 +213,7 @@ static void connection_open(struct tcp_lines *tcp, int fd)
     struct connection *connection = alloc_zeroed(1, sizeof *connection);
     connection->owner = tcp;
     connection->fd = fd;
+    connection->peer = peer;
     connection->next = tcp->connections;
     connection->link = &tcp->connections;
     if (connection->next)
@@ -214,9 +229,11 @@ static void connection_open(struct tcp_lines *tcp, int fd)
 static bool accept_one(struct tcp_lines *tcp)
 {
     const struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
-    int fd = accept4(tcp->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct sockaddr_storage from = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof from;
+    int fd = accept4(tcp->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        connection_open(tcp, fd);
+        connection_open(tcp, fd, peer_of((const struct sockaddr *)&from, len));
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -278,18 +295,18 @@ static void read_the_last(struct connection *connection)
 
 static void drain(struct tcp_lines *tcp)
 {
-    for (struct connection *at = tcp->connections, *next; at; at = next) {
-        next = at->next;
-        if (read_empty(at))
+    for (struct connection *at = tcp->connections; at; at = at->next) {
+        at->ended = !read_empty(at);
+        if (!at->ended)
             socket_shut(at->fd);
-        else
-            connection_close(at);
     }
     if (tcp->connections)
         socket_settle();
-    while (tcp->connections) {
-        read_the_last(tcp->connections);
-        connection_close(tcp->connections);
+    for (struct connection *at = tcp->connections, *next; at; at = next) {
+        next = at->next;
+        if (!at->ended)
+            read_the_last(at);
+        connection_close(at);
     }
 }
 

@@ -9,6 +9,7 @@
 #ifndef SERVER_NET_TCP_H
 #define SERVER_NET_TCP_H
 
+#include "server/net/peer.h"
 #include "storage/base/metric.h"
 #include "storage/base/slice.h"
 
@@ -27,7 +28,9 @@ struct tcp_options {
     bool packets;
     struct metric *metrics;
     /* One or more whole lines, each ended by LF but perhaps the last. Valid during the call. */
-    void (*lines)(void *arg, struct slice lines);
+    void (*lines)(void *arg, const struct peer *from, struct slice lines);
+    /* What there is of one that was refused and counted in TCP_LINES_TOO_LONG; may be NULL. */
+    void (*too_long)(void *arg, const struct peer *from, struct slice head);
     void *arg;
 };
 

@@ -159,6 +159,11 @@ class Server:
                     return float(line.rsplit(" ", 1)[1])
         return 0.0
 
+    def total(self, name):
+        """The sum of all rows of that name on /metrics."""
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.get("/metrics").text.splitlines()
+                   if line.startswith((name + " ", name + "{")))
+
     def statsd(self, *lines):
         """One datagram."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:

@@ -23,14 +23,24 @@ struct fixture {
     struct tcp_lines *tcp;
     struct buffer lines; /* what was delivered, calls ended by '$' */
     struct metric metrics[TCP_METRIC_COUNT];
+    struct peer from;
+    size_t refused; /* bytes of the head of a line too long */
     int port;
 };
 
-static void on_lines(void *arg, struct slice lines)
+static void on_lines(void *arg, const struct peer *from, struct slice lines)
 {
     struct fixture *fixture = arg;
+    fixture->from = *from;
     buffer_append_slice(&fixture->lines, lines);
     buffer_append_char(&fixture->lines, '$');
+}
+
+static void on_too_long(void *arg, const struct peer *from, struct slice head)
+{
+    struct fixture *fixture = arg;
+    fixture->from = *from;
+    fixture->refused = head.len;
 }
 
 static int set_up(void **state)
@@ -47,6 +57,7 @@ static int set_up(void **state)
                                                         .line_max = LINE_MAX_BYTES,
                                                         .metrics = fixture->metrics,
                                                         .lines = on_lines,
+                                                        .too_long = on_too_long,
                                                         .arg = fixture});
     *state = fixture;
     return 0;
@@ -68,6 +79,7 @@ static int set_up_packets(void **state)
                                                         .packets = true,
                                                         .metrics = fixture->metrics,
                                                         .lines = on_lines,
+                                                        .too_long = on_too_long,
                                                         .arg = fixture});
     return 0;
 }

@@ -1,0 +1,25 @@
+/* statsd: what statsd senders, and who looks after them, ask the server.
+ *
+ *   GET /api/statsd/top?limit=20             busiest metrics and sources of the last 10 to 20 s, newest series
+ *   GET /api/statsd/losses                   whatever did not become part of a series, counted; of each reason
+ *                                            for which lines are refused the last line and its sender
+ *
+ * Answers are in Prometheus' envelope. What came in is escaped (server/wire/printable.h), so that
+ * they can be shown as they are. docs/STATSD.md has examples.
+ */
+#ifndef SERVER_API_STATSD_H
+#define SERVER_API_STATSD_H
+
+#include "server/ingest/ingest.h"
+#include "server/net/http.h"
+
+/* The context of the routes. */
+struct statsd_api {
+    struct ingest *ingest;
+    struct store *store;
+};
+
+extern const struct http_route statsd_routes[];
+extern const size_t statsd_route_count;
+
+#endif
