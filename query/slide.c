@@ -24,51 +24,55 @@ double *slide_work(struct slide *slide)
 
 /* --- falls and changes --- */
 
-/* Most counters never do. Two values at a time: this goes over every sample of every rate. */
-static bool ever_falls(const double *values, size_t count)
+/* How many values are below the one before. Two at a time, since every sample of a rate is looked at. */
+static size_t falls_among(const double *values, size_t count)
 {
-    two_marks falls = {0};
+    two_marks falls = {0}; /* -1 each */
     size_t i = 1;
     for (; i + 2 <= count; i += 2)
-        falls |= two_values(&values[i]) < two_values(&values[i - 1]);
-    bool last = i < count && values[i] < values[i - 1];
-    return last || falls[0] || falls[1];
+        falls += two_values(&values[i]) < two_values(&values[i - 1]);
+    return (size_t) - (falls[0] + falls[1]) + (i < count && values[i] < values[i - 1]);
+}
+
+bool slide_find_falls(struct slide *slide)
+{
+    const struct samples *series = slide->series;
+    if (slide->fall_places)
+        return true;
+    size_t count = falls_among(series->values, series->count), found = 0;
+    uint32_t *places = arena_alloc(slide->arena, count * sizeof *places);
+    for (size_t i = 1; places && found < count; i++)
+        if (series->values[i] < series->values[i - 1])
+            places[found++] = (uint32_t)i;
+    slide->fall_places = places;
+    slide->fall_count = count;
+    return places != NULL;
 }
 
 static const uint32_t *count_falls(struct slide *slide)
 {
-    const struct samples *series = slide->series;
-    if (!ever_falls(series->values, series->count))
-        return arena_zeroed(slide->arena, series->count, sizeof(uint32_t));
-    uint32_t *falls = arena_alloc(slide->arena, series->count * sizeof *falls), seen = 0;
-    for (size_t i = 0; falls && i < series->count; i++) {
-        seen += i > 0 && series->values[i] < series->values[i - 1];
+    size_t count = slide->series->count;
+    uint32_t seen = 0;
+    uint32_t *falls =
+        slide_find_falls(slide) ? arena_alloc(slide->arena, count * sizeof *falls) : NULL;
+    for (size_t i = 0; falls && i < count; i++) {
+        seen += seen < slide->fall_count && slide->fall_places[seen] == i;
         falls[i] = seen;
     }
-    uint32_t *places = seen ? arena_alloc(slide->arena, seen * sizeof *places) : NULL;
-    for (size_t i = 1; places && i < series->count; i++)
-        if (falls[i] != falls[i - 1])
-            places[falls[i - 1]] = (uint32_t)i;
-    slide->fall_places = places;
-    return seen && !places ? NULL : falls;
-}
-
-const uint32_t *slide_all_falls(struct slide *slide)
-{
-    if (!slide->falls)
-        slide->falls = count_falls(slide);
-    return slide->falls;
+    return falls;
 }
 
 const uint32_t *slide_falls(const struct window *window)
 {
-    const uint32_t *falls = slide_all_falls(window->slide);
-    return falls ? falls + window->first : NULL;
+    struct slide *slide = window->slide;
+    if (!slide->falls)
+        slide->falls = count_falls(slide);
+    return slide->falls ? slide->falls + window->first : NULL;
 }
 
-double slide_heal(const struct slide *slide, uint32_t from, uint32_t to, double rise)
+double slide_heal(const struct slide *slide, size_t from, size_t to, double rise)
 {
-    for (uint32_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++)
         rise += slide->series->values[slide->fall_places[i] - 1];
     return rise;
 }

@@ -24,21 +24,22 @@ struct slide {
     struct moments *moments;
     const uint32_t *falls, *histogram_falls, *changes;
     const uint32_t *fall_places;
+    size_t fall_count;
 };
 
 /* Room for the values of any window. */
 double *slide_work(struct slide *slide);
 
+/* Lists the samples whose value is below the one before: fall_places. */
+MUST_USE bool slide_find_falls(struct slide *slide);
 /* at[i] - at[0] = how often the values fell between the first sample of the window and sample i. */
 const uint32_t *slide_falls(const struct window *window);
-/* The same from the first sample of the series on. */
-const uint32_t *slide_all_falls(struct slide *slide);
 const uint32_t *slide_histogram_falls(const struct window *window);
 /* The same for changes of the value. */
 const uint32_t *slide_changes(const struct window *window);
 /* What was lost in the falls after the first `from` and up to `to` of the series, added to `rise` one
  * after the other. */
-double slide_heal(const struct slide *slide, uint32_t from, uint32_t to, double rise);
+double slide_heal(const struct slide *slide, size_t from, size_t to, double rise);
 
 /* The largest value of the window, or with sign -1 the least one. NaN counts only where there is
  * nothing else. */

@@ -48,10 +48,18 @@ double rise_scaled(struct rise_scale *scale, const struct rise *rise)
 struct rises {
     const struct samples *series;
     bool counter;
-    const uint32_t *falls; /* of counters */
-    struct slide slide;
+    struct slide slide; /* lists the falls of counters */
+    size_t fallen_first,
+        fallen_last; /* of these, up to the first and the last sample of the window */
     struct rise_scale scale;
 };
+
+static size_t fallen(const struct slide *slide, size_t before, size_t sample)
+{
+    while (before < slide->fall_count && slide->fall_places[before] <= sample)
+        before++;
+    return before;
+}
 
 /* Over the samples from `first` to `last`. */
 static double rise_between(struct rises *rises, struct bounds bounds, size_t first, size_t last)
@@ -65,8 +73,9 @@ static double rise_between(struct rises *rises, struct bounds bounds, size_t fir
                         .counter = rises->counter,
                         .first = series->values[first],
                         .total = series->values[last] - series->values[first]};
-    if (rises->slide.fall_places)
-        rise.total = slide_heal(&rises->slide, rises->falls[first], rises->falls[last], rise.total);
+    rises->fallen_first = fallen(&rises->slide, rises->fallen_first, first);
+    rises->fallen_last = fallen(&rises->slide, rises->fallen_last, last);
+    rise.total = slide_heal(&rises->slide, rises->fallen_first, rises->fallen_last, rise.total);
     return rise_scaled(&rises->scale, &rise);
 }
 
@@ -84,7 +93,7 @@ static bool sweep_rises(const struct sweep *sweep, bool counter, bool per_second
                           .slide = {.series = series, .arena = sweep->arena},
                           .scale.per_second = per_second};
     struct edge first = {0}, end = {0};
-    if (counter && !(rises.falls = slide_all_falls(&rises.slide)))
+    if (counter && !slide_find_falls(&rises.slide))
         return false;
     for (size_t i = 0; i < sweep->steps; i++) {
         struct bounds bounds = sweep_bounds(sweep, i);
