@@ -119,7 +119,7 @@ static int read_duration(const struct http_request *request, const char *name, i
 static int read_range(struct work *work, int64_t span_ns, struct error *err)
 {
     struct logql_request *run = &work->run;
-    run->end_ns = clock_now_ms() * NS_PER_MS;
+    run->end_ns = (clock_now_ms() + 1) * NS_PER_MS; /* which is excluded; this millisecond is not */
     run->start_ns = -1;
     if (read_duration(work->request, "since", &span_ns, err) ||
         read_time(work->request, "end", &run->end_ns, err) ||

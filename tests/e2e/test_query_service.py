@@ -151,6 +151,19 @@ def test_queries_wait_for_their_turn_and_nothing_waits_for_them(lapwing):
     impatient.close()
 
 
+def test_an_export_waits_for_its_turn_as_queries_do(lapwing):
+    server = lapwing("limits: { query_concurrency: 1 }")
+    assert server.http("/api/v1/import", f"h 7 {START}000").status == 200
+    running, exported = send_query(server, ENDLESS), []
+    await_(lambda: active(server))
+    waiting = threading.Thread(target=lambda: exported.append(server.get("/api/v1/export", **{"match[]": "h"})))
+    waiting.start()
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 1)
+    running.close()
+    waiting.join(20)
+    assert exported[0].status == 200 and exported[0].json()["values"] == [7]
+
+
 def test_who_waits_too_long_is_told(lapwing):
     server = lapwing("limits: { query_concurrency: 1, query_timeout: 3s }")
     # The first ends by its timeout while the second still waits, which then runs longer than a third may wait.
