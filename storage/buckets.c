@@ -129,14 +129,17 @@ static void widen(struct day_range *range, uint32_t from, uint32_t to)
 static struct day_range known_days(const struct store *store, uint32_t series)
 {
     struct day_range range = {UINT32_MAX, 0};
-    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
+    const struct partitions *days = &store->partitions;
     const struct head_series *head = head_get(&store->head, series);
     const struct late_run *late = late_find(&store->late, series);
     if (days->count)
         widen(&range, days->at[0].day, days->at[days->count - 1].day);
-    if (months->count)
-        widen(&range, months->at[0].day * ROLLUP_DAYS,
-              months->at[months->count - 1].day * ROLLUP_DAYS + ROLLUP_DAYS - 1);
+    for (int tier = STORE_RAW + 1; tier < STORE_TIER_COUNT; tier++) {
+        const struct partitions *months = &store->rollups[tier];
+        if (months->count)
+            widen(&range, months->at[0].day * ROLLUP_DAYS,
+                  months->at[months->count - 1].day * ROLLUP_DAYS + ROLLUP_DAYS - 1);
+    }
     if (head && head->count)
         widen(&range, bucket_day_of(head->first_ms), bucket_day_of(head->last_ms));
     if (late)

@@ -13,9 +13,12 @@
 
 bool left_has_buckets(const struct store *store, uint32_t series, uint32_t day)
 {
-    const struct partition *partition =
-        partitions_get(&store->rollups[STORE_1H], day / ROLLUP_DAYS);
-    return partition && roaring_bitmap_contains(partition->active, series);
+    for (int tier = STORE_RAW + 1; tier < STORE_TIER_COUNT; tier++) {
+        const struct partition *months = partitions_get(&store->rollups[tier], day / ROLLUP_DAYS);
+        if (months && roaring_bitmap_contains(months->active, series))
+            return true;
+    }
+    return false;
 }
 
 /* True when the day's list speaks for the series: it is no list that was made anew for others. */
@@ -55,28 +58,46 @@ static struct left_list list_of(const roaring_bitmap_t *ids, uint32_t day, uint3
     return (struct left_list){ids, {partition_start(day) + (day > 0), partition_start(day + days)}};
 }
 
-/* Visits the lists of [from, to]. */
-static void each_left(const struct store *store, uint32_t from, uint32_t to,
-                      bool (*visit)(const struct left_list *list, void *arg), void *arg)
+/* A walk over the lists of [from, to]. */
+struct left_walk {
+    uint32_t from, to;
+    bool (*visit)(const struct left_list *list, void *arg); /* false: it has seen enough */
+    void *arg;
+};
+
+/* The lists of days; true when days are missing among them, and the visitor wants more. */
+static bool each_day(const struct left_walk *walk, const struct partitions *days)
 {
-    struct left_list list;
-    const struct partitions *days = &store->partitions, *months = &store->rollups[STORE_1H];
-    size_t i = partitions_find(days, from), there = 0;
-    to = last_left(days, to);
-    for (; i < days->count && days->at[i].day <= to; i++) {
+    size_t i = partitions_find(days, walk->from), there = 0;
+    for (; i < days->count && days->at[i].day <= walk->to; i++) {
+        struct left_list list = list_of(days->at[i].thinned, days->at[i].day, 1);
         there += !days->at[i].remade;
-        list = list_of(days->at[i].thinned, days->at[i].day, 1);
-        if (!visit(&list, arg))
-            return;
+        if (!walk->visit(&list, walk->arg))
+            return false;
     }
-    if (from > to || there > to - from)
-        return; /* no day is missing */
-    for (i = partitions_find(months, from / ROLLUP_DAYS);
-         i < months->count && months->at[i].day <= to / ROLLUP_DAYS; i++) {
-        list = list_of(months->at[i].active, months->at[i].day * ROLLUP_DAYS, ROLLUP_DAYS);
-        if (!visit(&list, arg))
-            return;
+    return walk->from <= walk->to && there <= walk->to - walk->from;
+}
+
+/* The lists of a tier; true when the visitor wants more. */
+static bool each_month(const struct left_walk *walk, const struct partitions *months)
+{
+    size_t i = partitions_find(months, walk->from / ROLLUP_DAYS);
+    for (; i < months->count && months->at[i].day <= walk->to / ROLLUP_DAYS; i++) {
+        struct left_list list =
+            list_of(months->at[i].active, months->at[i].day * ROLLUP_DAYS, ROLLUP_DAYS);
+        if (!walk->visit(&list, walk->arg))
+            return false;
     }
+    return true;
+}
+
+/* A deletion may leave a series buckets of one tier only. */
+static void each_left(const struct store *store, struct left_walk walk)
+{
+    walk.to = last_left(&store->partitions, walk.to);
+    bool more = each_day(&walk, &store->partitions);
+    for (int tier = STORE_RAW + 1; more && tier < STORE_TIER_COUNT; tier++)
+        more = each_month(&walk, &store->rollups[tier]);
 }
 
 struct lookup {
@@ -94,7 +115,8 @@ static bool look_up(const struct left_list *list, void *arg)
 bool left_in_range(const struct store *store, struct store_span span)
 {
     struct lookup lookup = {.series = span.series};
-    each_left(store, bucket_day_of(span.start_ms), bucket_day_of(span.end_ms), look_up, &lookup);
+    each_left(store, (struct left_walk){bucket_day_of(span.start_ms), bucket_day_of(span.end_ms),
+                                        look_up, &lookup});
     return lookup.found;
 }
 
@@ -115,5 +137,6 @@ static bool add_left(const struct left_list *list, void *arg)
 void left_add_series(const struct store *store, struct time_range range, roaring_bitmap_t *ids)
 {
     struct adding adding = {&store->tombstones, range, ids};
-    each_left(store, bucket_day_of(range.start_ms), bucket_day_of(range.end_ms), add_left, &adding);
+    each_left(store, (struct left_walk){bucket_day_of(range.start_ms), bucket_day_of(range.end_ms),
+                                        add_left, &adding});
 }

@@ -67,7 +67,7 @@ MUST_USE bool reader_join_sketches(const struct store_reader *reader,
                                    struct store_column *out);
 
 /* --- left.c, under the lock --- */
-/* True when the series has 1h buckets within the same 32 days. */
+/* True when the series has buckets, of either tier, within the same 32 days. */
 bool left_has_buckets(const struct store *store, uint32_t series, uint32_t day);
 /* True when the samples that fall into buckets of the day have left. */
 bool left_samples(const struct store *store, uint32_t series, uint32_t day);

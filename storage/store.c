@@ -150,15 +150,25 @@ static void build_postings(struct store *store)
     arena_release(&arena);
 }
 
+static bool any_buckets(void *arg)
+{
+    const struct store *store = arg;
+    return store->rollups[STORE_5M].count || store->rollups[STORE_1H].count;
+}
+
 /* An unreadable key counts as there: what it holds must not be lost. */
 static bool has_buckets(void *arg, uint32_t series, uint32_t day)
 {
     struct store *store = arg;
     struct buffer value;
     struct error ignored;
-    struct key_bytes key = key_of_rollup((struct rollup_key){RESOLUTION_1H, day, series});
+    int status = 0;
     buffer_init(&value, SIZE_MAX);
-    int status = kv_get(store->kv, KV_CHUNK, key_slice(&key), &value, &ignored);
+    for (int tier = STORE_5M; tier < STORE_TIER_COUNT && status == 0; tier++) {
+        struct rollup_key at = {store->rollups[tier].resolution, day, series};
+        struct key_bytes key = key_of_rollup(at);
+        status = kv_get(store->kv, KV_CHUNK, key_slice(&key), &value, &ignored);
+    }
     buffer_release(&value);
     return status != 0;
 }
@@ -180,7 +190,7 @@ static int load_partitions(struct store *store, struct error *err)
     for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++)
         if (load_days(store, &store->rollups[tier], err))
             return -1;
-    store->partitions.rollups = &store->rollups[STORE_1H];
+    store->partitions.any_buckets = any_buckets;
     store->partitions.has_buckets = has_buckets;
     store->partitions.arg = store;
     return 0;

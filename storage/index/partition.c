@@ -83,8 +83,8 @@ static struct partition *make(struct partitions *partitions, uint32_t day)
     }
     memmove(&partitions->at[place + 1], &partitions->at[place],
             (partitions->count - place) * sizeof *partitions->at);
-    bool remade = (place == 0 || place < partitions->count) && partitions->rollups &&
-                  partitions->rollups->count;
+    bool remade = (place == 0 || place < partitions->count) && partitions->any_buckets &&
+                  partitions->any_buckets(partitions->arg);
     partitions->at[place] = (struct partition){.day = day,
                                                .remade = remade,
                                                .active = roaring_bitmap_create(),
@@ -157,6 +157,18 @@ void partitions_mark_rollup(struct partitions *rollups, uint32_t partition, uint
     add(at, at->active, series);
 }
 
+/* Takes those out whose samples of that day have left: their buckets cannot be made again. */
+static void remove_left(const struct partitions *partitions, const struct partition *partition,
+                        roaring_bitmap_t *ids)
+{
+    roaring_bitmap_t *all = roaring_bitmap_copy(ids);
+    roaring_uint32_iterator_t it;
+    for (roaring_init_iterator(all, &it); it.has_value; roaring_advance_uint32_iterator(&it))
+        if (has_left(partitions, partition, it.current_value))
+            roaring_bitmap_remove(ids, it.current_value);
+    roaring_bitmap_free(all);
+}
+
 /* Those of the series that have samples in `samples` become stale on that day, if it is closed. */
 static void make_stale(struct partitions *partitions, uint32_t day, const roaring_bitmap_t *series,
                        const struct partition *samples)
@@ -165,6 +177,8 @@ static void make_stale(struct partitions *partitions, uint32_t day, const roarin
     if (!partition || !partition->closed)
         return;
     roaring_bitmap_t *ids = roaring_bitmap_and(series, samples->active);
+    if (partition->remade)
+        remove_left(partitions, partition, ids);
     roaring_bitmap_or_inplace(partition->stale, ids);
     roaring_bitmap_free(ids);
     partition->dirty = true;

@@ -31,8 +31,9 @@ struct partitions {
     struct partition *at; /* sorted by day */
     size_t count;
     size_t capacity;
-    const struct partitions *rollups; /* of 1h buckets; NULL: nothing is known of buckets */
-    /* True when the series has 1h buckets of that day. */
+    /* True when there are buckets, of any series; NULL: nothing is known of buckets. */
+    bool (*any_buckets)(void *arg);
+    /* True when the series has buckets of that day. */
     bool (*has_buckets)(void *arg, uint32_t series, uint32_t day);
     void *arg;
 };

@@ -500,6 +500,43 @@ static void buckets_without_samples_are_deleted(void **state)
     store_close(store);
 }
 
+/* A series whose only samples lie within an hour of which a deletion takes a part: the hour's bucket
+ * goes whole, those of five minutes stay, and the deletions that follow must find them. */
+static void buckets_of_one_tier_may_be_all_that_is_left(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t brief = intern(batch, "m", 0, SERIES_COUNTER);
+    uint32_t other = intern(batch, "n", 1, SERIES_COUNTER);
+    int64_t hour = START_MS - START_MS % STORE_1H_MS + STORE_1H_MS;
+    for (int at = 1; at <= 60; at++)
+        store_batch_value(batch, brief, hour + at * MINUTE_MS, at);
+    for (int at = 0; at < 6 * DAY; at += 10)
+        store_batch_value(batch, other, time_of(at), at);
+    clock_set_ms(time_of(6 * DAY));
+    commit(store, batch);
+    store_batch_free(batch);
+    struct store_retention retention = {.ms = {[STORE_RAW] = 2 * PARTITION_MS}};
+    assert_int_equal(store_set_retention(store, &retention, &err), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(store_compact(store, &err), 0);
+    assert_int_equal(count_samples(store, brief), 24); /* two a bucket */
+    delete_by(store, LABEL_NAME, "m", hour + 31 * MINUTE_MS, hour + 60 * MINUTE_MS);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(count_samples(store, brief), 12);
+        clean(store);
+        clock_set_ms(time_of(6 * DAY + 10));
+        clean(store);
+        store = reopen(store);
+    }
+    delete_by(store, LABEL_NAME, "m", hour + 16 * MINUTE_MS, hour + 30 * MINUTE_MS);
+    clean(store);
+    assert_int_equal(count_samples(store, brief), 6);
+    store_close(store);
+}
+
 int main(void)
 {
     srand48(5);
@@ -518,6 +555,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_deletions_and_many_series, setup, teardown),
         cmocka_unit_test_setup_teardown(buckets_follow_deletions_of_samples, setup, teardown),
         cmocka_unit_test_setup_teardown(buckets_without_samples_are_deleted, setup, teardown),
+        cmocka_unit_test_setup_teardown(buckets_of_one_tier_may_be_all_that_is_left, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
