@@ -11,6 +11,7 @@
  * memory of those who write may still know them.
  */
 #include "storage/base/clock.h"
+#include "storage/base/log.h"
 #include "storage/key.h"
 #include "storage/store_state.h"
 
@@ -81,6 +82,9 @@ static int forget(struct store *store, const roaring_bitmap_t *dead, struct erro
     kv_batch_free(batch);
     if (status)
         return -1;
+    log_info("forget", "series=%llu first=%u",
+             (unsigned long long)roaring_bitmap_get_cardinality(dead),
+             roaring_bitmap_minimum(dead));
     pthread_rwlock_wrlock(&store->lock);
     for (roaring_init_iterator(dead, &it); it.has_value; roaring_advance_uint32_iterator(&it))
         forget_series(store, it.current_value);

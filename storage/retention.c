@@ -3,15 +3,15 @@
  * Time is cut into parts: days of samples, 32 days of buckets. Series are cut into classes by the rules
  * (keep.h): for each part it is known which classes are past their limit there.
  *
- *   all active series of a part   it leaves whole: chunks first (files, then a range delete), then its
- *                                 row. A crash in between leaves the row of a part without chunks,
- *                                 which the next pass drops again.
+ *   all active series of a part   it leaves whole: one write deletes its chunks and its row; then
+ *                                 whole files go.
  *   some of them                  one write: their chunks, and the row without them. Readers stop
  *                                 looking at those chunks before they go, as what is dropped is past
  *                                 its time or deleted anyway.
  *
  * Where buckets are kept for longer than samples, a day's samples wait until its buckets are made
- * (close.c). Limits in bytes take days of samples first, then buckets, the oldest first; today stays.
+ * (close.c), and all later days wait with it: the midnight that the next one begins with is in its last
+ * bucket. Limits in bytes take days of samples first, then buckets, the oldest first; today stays.
  *
  * Chunks of series that are neighbours among those active in the part go with one range delete;
  * scattered ones are deleted key by key, because RocksDB 7.8 reads slowly past many ranges.
@@ -239,11 +239,10 @@ static int forget_part(struct store *store, enum store_tier tier, size_t place, 
     struct key_bytes from = part_key(parts, part, 0), to = part_key(parts, part + 1, 0);
     struct key_bytes row = key_of_postings(parts->resolution, part);
     log_info("retention", "tier=%d part=%u", (int)tier, part);
-    if (kv_drop_range(store->kv, KV_CHUNK, key_slice(&from), key_slice(&to), err))
-        return -1;
+    struct kv_range chunks = {.family = KV_CHUNK, .from = key_slice(&from), .to = key_slice(&to)};
     struct kv_batch *batch = kv_batch_new();
     kv_batch_delete(store->kv, batch, KV_POSTINGS, key_slice(&row));
-    int status = kv_write(store->kv, batch, false, err);
+    int status = kv_drop_range(store->kv, &chunks, batch, err);
     kv_batch_free(batch);
     if (status)
         return -1;
@@ -350,8 +349,11 @@ static int retain_part(const struct pass *pass, enum store_tier tier, size_t *pl
     bool whole = roaring_bitmap_is_subset(part->active, expired);
     bool some = roaring_bitmap_intersect(part->active, expired);
     int status = 0;
-    bool waits = tier == STORE_RAW && buckets && some && !store_day_may_leave(store, part->day);
-    store->retention_waits |= waits;
+    /* Stale ones without samples have buckets of deleted samples, which are to go before. */
+    bool concerned = some || roaring_bitmap_intersect(part->stale, expired);
+    if (tier == STORE_RAW && buckets && concerned && !store_day_may_leave(store, part->day))
+        store->retention_waits = true;
+    bool waits = tier == STORE_RAW && store->retention_waits;
     if (waits || (!whole && !some))
         ++*place;
     else if (tier == STORE_RAW && drop_short_lived(pass, part->day, err))

@@ -241,16 +241,17 @@ static int cut_headlog(struct store *store, uint64_t low, struct error *err)
     buffer_init(&value, 64);
     buffer_append_u64le(&value, low);
     kv_batch_put(store->kv, batch, KV_META, SLICE("headlog"), buffer_slice(&value));
-    int status = kv_write(store->kv, batch, true, err);
-    kv_batch_free(batch);
-    buffer_release(&value);
-    if (status)
-        return -1;
     /* The limit must lie between keys: the last record to go, and a zero byte. */
     struct key_bytes from = key_of_u64(store->headlog_low), to = key_of_u64(low - 1);
     to.at[to.len++] = 0;
-    store->headlog_low = low;
-    return kv_drop_range(store->kv, KV_HEADLOG, key_slice(&from), key_slice(&to), err);
+    struct kv_range records = {
+        .family = KV_HEADLOG, .from = key_slice(&from), .to = key_slice(&to)};
+    int status = kv_drop_range(store->kv, &records, batch, err);
+    kv_batch_free(batch);
+    buffer_release(&value);
+    if (!status)
+        store->headlog_low = low;
+    return status;
 }
 
 static bool is_straggler(const struct head_series *series, uint32_t now_s)

@@ -57,10 +57,6 @@ void kv_batch_delete_range(struct kv *kv, struct kv_batch *batch, enum kv_family
 MUST_USE int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err);
 /* Any thread. -1 with the reason once a write has failed. */
 MUST_USE int kv_check_writable(const struct kv *kv, struct error *err);
-/* Drops whole files inside [from, to), then deletes what is left of the range. Only for ranges
- * that no longer receive writes. */
-MUST_USE int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,
-                           struct error *err);
 
 /* --- reading --- */
 /* Appends the value to *out. 1 found, 0 absent, -1 error. */
@@ -100,6 +96,10 @@ struct kv_range {
 MUST_USE int kv_each(struct kv *kv, const struct kv_range *range,
                      bool (*visit)(void *arg, struct slice key, struct slice value), void *arg,
                      struct error *err);
+/* Deletes [from, to) together with what is in the batch, which it clears, and then drops the files
+ * that have nothing else. Only for ranges that no longer receive writes; waits for the disk. */
+MUST_USE int kv_drop_range(struct kv *kv, const struct kv_range *range, struct kv_batch *batch,
+                           struct error *err);
 
 /* --- looking after it --- */
 /* True while something has been set aside, or left out of a damaged log: then what refers to other

@@ -95,27 +95,18 @@ int kv_write(struct kv *kv, struct kv_batch *batch, bool sync, struct error *err
     return 0;
 }
 
-int kv_drop_range(struct kv *kv, enum kv_family family, struct slice from, struct slice to,
+/* A file that goes may hold the deletes of keys whose older values stay in another file: level 0 and
+ * files across a border are passed over. So the range must be deleted before, and durably, because
+ * files go at once and for good, whatever a loss of power leaves of the log. The limit of the file
+ * delete is inclusive, hence `to` must never be a real key. */
+int kv_drop_range(struct kv *kv, const struct kv_range *range, struct kv_batch *batch,
                   struct error *err)
 {
     char *message = NULL;
-    if (kv_check_writable(kv, err))
+    kv_batch_delete_range(kv, batch, range->family, range->from, range->to);
+    if (kv_write(kv, batch, true, err))
         return -1;
-    /* Files go at once, even at a loss of power; what was written to stand in their place may lie in
-     * the log only, and must not be younger than that. */
-    rocksdb_flush_wal(kv->db, 1, &message);
-    if (message)
-        return break_down(kv, message, "cannot sync the log before dropping old files", err);
-    /* The file delete treats the limit as inclusive and passes over level 0 and border files: the
-     * range tombstone behind it makes the result exact. `to` is never a real key here. */
-    rocksdb_delete_file_in_range_cf(kv->db, kv->handles[family], from.at, from.len, to.at, to.len,
-                                    &message);
-    if (message)
-        return break_down(kv, message, "cannot drop old files", err);
-    rocksdb_delete_range_cf(kv->db, kv->write, kv->handles[family], from.at, from.len, to.at,
-                            to.len, &message);
-    if (message)
-        return break_down(kv, message, "cannot drop old data", err);
-    kv->acknowledged = rocksdb_get_latest_sequence_number(kv->db);
-    return 0;
+    rocksdb_delete_file_in_range_cf(kv->db, kv->handles[range->family], range->from.at,
+                                    range->from.len, range->to.at, range->to.len, &message);
+    return message ? break_down(kv, message, "cannot drop old files", err) : 0;
 }

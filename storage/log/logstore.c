@@ -261,10 +261,13 @@ int logstore_retain(struct logstore *logs, int64_t now_ms, struct error *err)
     struct logkey header_end = logkey_header_day(end_day);
     struct logkey column = logkey_column_day(LOGKEY_DAY_FIRST);
     struct logkey column_end = logkey_column_day(end_day);
-    if (kv_drop_range(logs->kv, KV_LOGS, logkey_slice(&header), logkey_slice(&header_end), err) ||
-        kv_drop_range(logs->kv, KV_LOGS, logkey_slice(&column), logkey_slice(&column_end), err))
-        return error_wrap(err, "dropping logs past their retention");
-    return 0;
+    struct kv_range headers = {KV_LOGS, logkey_slice(&header), logkey_slice(&header_end), NULL};
+    struct kv_range columns = {KV_LOGS, logkey_slice(&column), logkey_slice(&column_end), NULL};
+    struct kv_batch *batch = kv_batch_new();
+    int status = kv_drop_range(logs->kv, &headers, batch, err) ||
+                 kv_drop_range(logs->kv, &columns, batch, err);
+    kv_batch_free(batch);
+    return status ? error_wrap(err, "dropping logs past their retention") : 0;
 }
 
 /* Is it time, and possible? While a batch is being put together its rows must stay where they are;

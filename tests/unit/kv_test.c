@@ -83,8 +83,14 @@ static void test_write_and_read(void **state)
     assert_true(kv_seek(it, SLICE("k0155")) && slice_equal_string(kv_value(it), "016"));
     kv_iterator_free(it);
 
-    assert_int_equal(kv_drop_range(kv, KV_DOCS, SLICE("k000"), SLICE("k090"), &err), 0);
+    struct kv_range numbers = {.family = KV_DOCS, .from = SLICE("k000"), .to = SLICE("k090")};
+    struct kv_batch *batch = kv_batch_new();
+    kv_batch_put(kv, batch, KV_META, SLICE("with"), SLICE("it"));
+    assert_int_equal(kv_drop_range(kv, &numbers, batch, &err), 0);
+    assert_true(kv_batch_is_empty(batch));
+    kv_batch_free(batch);
     assert_int_equal(count_keys(kv, SLICE(""), SLICE("")), 10);
+    assert_int_equal(kv_get(kv, KV_META, SLICE("with"), &value, &err), 1);
     buffer_release(&value);
     kv_close(kv);
 }

@@ -182,6 +182,45 @@ static void the_oldest_days_make_room(void **state)
     store_close(store);
 }
 
+/* The midnight that a day begins with is in the last bucket of the day before: while that waits for
+ * a late sample, neither leaves. */
+static void a_day_that_waits_keeps_the_next_one(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    int64_t midnight = (TODAY - 6) * DAY_MS;
+    uint32_t id = intern(batch, "m", 0, SERIES_COUNTER);
+    clock_set_ms(NOW);
+    for (int64_t at = midnight - 2 * DAY_MS, n = 0; at < NOW; at += DAY_MS / 24)
+        store_batch_value(batch, id, at, (double)n++);
+    commit(store, batch);
+    assert_int_equal(store_compact(store, &err), 0);
+    store_batch_value(batch, id, midnight - DAY_MS / 2 + 1, 7); /* late */
+    commit(store, batch);
+    store_batch_free(batch);
+    struct store_retention retention = {.ms = {[STORE_RAW] = 3 * DAY_MS}};
+    assert_int_equal(store_set_retention(store, &retention, &err), 0);
+    assert_int_equal(store_retain_some(store, NOW, &err), 0);
+    assert_int_equal(partition_of(midnight), store->partitions.at[1].day);
+    maintain(store);
+    assert_true(store->partitions.at[0].day > partition_of(midnight));
+    struct arena arena;
+    struct store_buckets buckets;
+    struct store_reader *reader = store_reader_new(store);
+    struct store_span span = {id, midnight - DAY_MS, midnight};
+    arena_init(&arena, (size_t)1 << 24);
+    assert_int_equal(store_read_buckets(reader, (struct store_tier_span){span, .tier = STORE_1H},
+                                        &arena, &buckets, &err),
+                     0);
+    assert_int_equal(buckets.count, 24);
+    assert_int_equal(buckets.last_ms[23], midnight);
+    arena_release(&arena);
+    store_reader_free(reader);
+    store_close(store);
+}
+
 int main(void)
 {
     srand48(7);
@@ -190,6 +229,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_past_its_rule_is_not_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(series_without_data_are_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(the_oldest_days_make_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_day_that_waits_keeps_the_next_one, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
