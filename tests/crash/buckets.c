@@ -174,6 +174,17 @@ static int walk_buckets(struct walk *walk)
     return skip_to(walk, INT64_MAX);
 }
 
+static int compare_all(const struct comparison *c, const struct slot *slot, enum store_tier tier,
+                       const struct store_buckets *buckets)
+{
+    struct walk walk = {.c = c,
+                        .slot = slot,
+                        .width_ms = tier == STORE_5M ? STORE_5M_MS : STORE_1H_MS,
+                        .from_ms = model_exact_from(c->model, slot->serial, tier),
+                        .buckets = buckets};
+    return walk_buckets(&walk);
+}
+
 static int compare_tier(struct comparison *c, const struct slot *slot, uint32_t id,
                         enum store_tier tier)
 {
@@ -187,12 +198,13 @@ static int compare_tier(struct comparison *c, const struct slot *slot, uint32_t 
         return -1;
     if (buckets.damaged)
         return differs(c, "lost", slot, 0, "a chunk below the buckets is damaged");
-    struct walk walk = {.c = c,
-                        .slot = slot,
-                        .width_ms = width,
-                        .from_ms = model_exact_from(c->model, slot->serial, tier),
-                        .buckets = &buckets};
-    return walk_buckets(&walk);
+    return compare_all(c, slot, tier, &buckets);
+}
+
+int compare_no_buckets(const struct comparison *c, const struct slot *slot)
+{
+    const struct store_buckets none = {.count = 0};
+    return compare_all(c, slot, STORE_5M, &none) || compare_all(c, slot, STORE_1H, &none) ? -1 : 0;
 }
 
 /* One window of any alignment. */

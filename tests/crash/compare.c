@@ -196,6 +196,15 @@ static int compare_found(struct comparison *c, const struct store_series *series
     return compare_forgotten(c, serial, series);
 }
 
+/* One that the store does not know, or of which it says that nothing is left. */
+static int compare_missing(const struct comparison *c, const struct slot *slot)
+{
+    if (slot->count &&
+        slot->at[slot->count - 1].time_ms > model_exact_from(c->model, slot->serial, STORE_RAW))
+        return differs(c, "lost", slot, slot->at[slot->count - 1].time_ms, "the series is missing");
+    return compare_no_buckets(c, slot);
+}
+
 static int compare_samples(struct comparison *c)
 {
     struct arena arena;
@@ -206,13 +215,9 @@ static int compare_samples(struct comparison *c)
     int status = store_select(c->store, &query, &arena, &all, c->err);
     for (size_t i = 0; !status && i < all.count; i++)
         status = compare_found(c, &all.at[i], found);
-    for (int i = 0; !status && i < SLOTS; i++) {
-        const struct slot *slot = &c->model->slots[i];
-        if (!found[i] && slot->count &&
-            slot->at[slot->count - 1].time_ms > model_exact_from(c->model, slot->serial, STORE_RAW))
-            status = differs(c, "lost", slot, slot->at[slot->count - 1].time_ms,
-                             "the series is missing");
-    }
+    for (int i = 0; !status && i < SLOTS; i++)
+        if (!found[i])
+            status = compare_missing(c, &c->model->slots[i]);
     arena_release(&arena);
     return status;
 }

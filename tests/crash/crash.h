@@ -127,6 +127,7 @@ enum op_kind {
     OP_BACKUP,
     OP_KINDS,
 };
+extern const char *const op_names[OP_KINDS];
 
 #define JOURNAL_MAX 65536
 struct entry {
@@ -206,6 +207,8 @@ int differs(const struct comparison *c, const char *kind, const struct slot *slo
             const char *what);
 /* buckets.c: what the store says of a series in buckets and pieces, against a fold of the model. */
 int compare_buckets(struct comparison *c, const struct slot *slot, uint32_t id);
+/* The same for a series that the store does not know: it must have none. */
+int compare_no_buckets(const struct comparison *c, const struct slot *slot);
 /* compare.c: 0 when the store holds what the model says, else -1 and what differs. */
 int compare(const struct model *model, struct store *store, struct error *err);
 /* prefix.c: the store must be what the model becomes by a number of the operations that follow: by

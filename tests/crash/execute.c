@@ -28,6 +28,13 @@ const char *const phase_names[PHASE_COUNT] = {
     [PHASE_STOP] = "stop",
 };
 
+const char *const op_names[OP_KINDS] = {
+    [OP_TICK] = "tick",         [OP_LEAP] = "leap",   [OP_DOCUMENT] = "document",
+    [OP_RECORD] = "record",     [OP_LATE] = "late",   [OP_BULK] = "bulk",
+    [OP_MAINTAIN] = "maintain", [OP_SEAL] = "seal",   [OP_COMPACT] = "compact",
+    [OP_DELETE] = "delete",     [OP_CLEAN] = "clean", [OP_BACKUP] = "backup",
+};
+
 static void must(int status, const struct error *err, const char *what)
 {
     if (status == 0)

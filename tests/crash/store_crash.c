@@ -70,13 +70,22 @@ static _Noreturn void fail(const struct error *err)
 
 static void apply(struct harness *h, struct entry entry)
 {
-    const struct deletion *deletion = &h->op.deletion;
     op_make(&h->model, entry.kind, entry.seed, &h->op);
-    if (h->verbose && entry.kind == OP_DELETE)
-        printf("  deleted %s %u from %lld to %lld, at %lld\n",
-               deletion->group ? "the series of group" : "series", deletion->number,
-               (long long)deletion->start_ms, (long long)deletion->end_ms, (long long)h->op.now_ms);
     model_apply(&h->model, &h->op);
+}
+
+/* What a life does, as it does it; for a look at one that went wrong. */
+static void tell(const struct op *op, size_t number)
+{
+    const struct deletion *deletion = &op->deletion;
+    fprintf(stderr, "  %zu at %lld: %s", number, (long long)op->now_ms, op_names[op->kind]);
+    if (op->kind == OP_DELETE)
+        fprintf(stderr, " %s %u from %lld to %lld", deletion->group ? "group" : "series",
+                deletion->number, (long long)deletion->start_ms, (long long)deletion->end_ms);
+    if (op->kind == OP_BULK && op->sample_count)
+        fprintf(stderr, " %zu from %lld", op->sample_count,
+                (long long)op->samples[0].sample.time_ms);
+    fputc('\n', stderr);
 }
 
 /* Time never goes back, even where the operation that was told it is gone. */
@@ -111,6 +120,8 @@ static void live(struct harness *h, struct store *store, uint64_t random, enum o
         op_make(&h->model, entry.kind, entry.seed, &h->op);
         atomic_store(&shared->now_ms, h->op.now_ms);
         atomic_store(&shared->begun, i + 1);
+        if (h->verbose)
+            tell(&h->op, i);
         if (entry.kind == OP_BACKUP)
             backup_start(store, backup, &h->model);
         else
@@ -156,7 +167,7 @@ static _Noreturn void child(struct harness *h, struct death death, uint64_t rand
                                     .chunk_samples = 12,
                                     .disk_reserve_bytes = 1};
     alarm(HANG_SECONDS);
-    log_set_level(LOG_WARN);
+    log_set_level(h->verbose ? LOG_INFO : LOG_WARN);
     clock_set_ms(h->model.now_ms);
     death_plan(death);
     phase_enter(PHASE_OPEN);
@@ -305,9 +316,10 @@ static bool one_round(struct harness *h, int number)
         return false;
     enum phase phase = shared->backing_up ? PHASE_BACKUP : (enum phase)shared->phase;
     if (h->verbose)
-        printf("%d: planned %s %s visit %d after %lld; died in %s with %zu of %zu done\n", number,
-               phase_names[death.phase], kinds[death.kind], death.visit, (long long)death.after,
-               phase_names[phase], (size_t)shared->done, (size_t)shared->begun);
+        fprintf(stderr, "%d: planned %s %s visit %d after %lld; died in %s with %zu of %zu done\n",
+                number, phase_names[death.phase], kinds[death.kind], death.visit,
+                (long long)death.after, phase_names[phase], (size_t)shared->done,
+                (size_t)shared->begun);
     bool stopped = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!stopped && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
         fprintf(stderr,
