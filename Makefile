@@ -74,14 +74,21 @@ $(BUILD)/%.o: %.cc
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
-bench: ## what a statsd metric and a query cost, beside a bare recvmmsg loop
+bench: ## what a call of the C client, a query and a commit cost
 	@tests/deps.sh test
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
-	@$(PYTHON) bench/run_statsd.py
 	@$(BUILD)/bench/client_bench
 	@$(BUILD)/bench/query_bench
 	@$(BUILD)/bench/render_bench
 	@$(BUILD)/bench/store_bench
+
+bench-statsd: ## a statsd metric beside a bare recvmmsg loop, npm statsd, netdata, collectd (QUICK=1: 1 min)
+	@tests/deps.sh test
+	@tests/npm.sh bench || echo "bench-statsd: going on without npm statsd"
+	@for peer in netdata collectd; do \
+	  tests/deps.sh bench-$$peer || echo "bench-statsd: going on without $$peer"; done
+	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
+	@$(PYTHON) bench/run_statsd.py $(if $(QUICK),--quick)
 
 bench-store: ## bytes on disk, CPU, restart and reads, beside VictoriaMetrics and Prometheus
 	@tests/deps.sh bench
@@ -104,5 +111,5 @@ format: ## rewrite the sources with clang-format
 clean: ## remove everything built
 	rm -rf build
 
-.PHONY: help deps build run binaries bench bench-store bench-query install format clean
+.PHONY: help deps build run binaries bench bench-statsd bench-store bench-query install format clean
 -include $(shell find $(BUILD) build/fuzz -name "*.d" 2>/dev/null)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian 12 packages that `make run` (build), `make test` (build + test) and
-# `make bench-store`, `make bench-query` (bench: another store to compare with) need.
+# `make bench-store`, `make bench-query` (bench: another store to compare with) need; for
+# `make bench-statsd` the servers it compares with, each on its own (bench-netdata, bench-collectd).
 # Does nothing, quickly, when all of them are there.
 set -eu
 
@@ -17,8 +18,10 @@ case "${1:-build}" in
 build) packages=$BUILD ;;
 test) packages="$BUILD $TEST" ;;
 bench) packages="$BUILD $TEST $BENCH" ;;
+bench-netdata) packages="netdata-core" ;;
+bench-collectd) packages="collectd-core" ;;
 lint) packages="$BUILD $TEST $LINT" ;;
-*) echo "usage: tests/deps.sh build|test|bench|lint" >&2; exit 2 ;;
+*) echo "usage: tests/deps.sh build|test|bench|bench-netdata|bench-collectd|lint" >&2; exit 2 ;;
 esac
 
 # Node.js may be there from elsewhere; Debian's would then clash with it.
