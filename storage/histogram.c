@@ -61,14 +61,28 @@ void histogram_reset(struct histogram *histogram)
     histogram->positive.count = histogram->negative.count = 0;
 }
 
+/* As frexp, which is a call, for normal values. */
+static double split(double value, int *exponent)
+{
+    uint64_t bits;
+    if (value < DBL_MIN)
+        return frexp(value, exponent);
+    memcpy(&bits, &value, sizeof bits);
+    *exponent = (int)(bits >> 52) - 1022;
+    bits = (bits & ((1ull << 52) - 1)) | 1022ull << 52;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 int32_t histogram_index(int schema, double value)
 {
     assert(value > 0 && value <= DBL_MAX);
     int exponent;
-    double mantissa = frexp(value, &exponent);
+    double mantissa = split(value, &exponent);
     int j = histogram_hint_table[(int)((mantissa - 0.5) * 512)];
-    while (j < HISTOGRAM_BOUNDS && histogram_bound_table[j] < mantissa)
-        j++;
+    /* Two steps at most lie behind a hint, and no branch that nobody could predict. */
+    j += histogram_bound_table[j] < mantissa;
+    j += histogram_bound_table[j] < mantissa;
     return histogram_coarser_index((exponent - 1) * HISTOGRAM_BOUNDS + j,
                                    HISTOGRAM_SCHEMA_MAX - schema);
 }
@@ -101,16 +115,15 @@ static void side_reserve(struct histogram_side *side, size_t count)
     side->capacity = capacity;
 }
 
-/* The place of the first bucket with an index >= this. */
+/* The place of the first bucket with an index >= this. Observations come in no order, so the halves
+ * are chosen without a branch. */
 static size_t side_find(const struct histogram_side *side, int32_t index)
 {
-    size_t low = 0, high = side->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (side->at[middle].index < index)
-            low = middle + 1;
-        else
-            high = middle;
+    size_t low = 0;
+    for (size_t left = side->count; left > 0;) {
+        size_t half = (left + 1) / 2;
+        low = side->at[low + half - 1].index < index ? low + half : low;
+        left -= half;
     }
     return low;
 }
@@ -162,13 +175,18 @@ static void histogram_fit(struct histogram *histogram)
         histogram_coarsen(histogram, histogram->schema - 1);
 }
 
-void histogram_add(struct histogram *histogram, double value, double weight)
+static void add_to_totals(struct histogram *histogram, double value, double weight)
 {
     assert(isfinite(value) && weight > 0);
     histogram->count += weight;
     histogram->sum += value * weight;
-    histogram->min = fmin(histogram->min, value);
-    histogram->max = fmax(histogram->max, value);
+    histogram->min = value >= histogram->min ? histogram->min : value; /* NaN at first */
+    histogram->max = value <= histogram->max ? histogram->max : value;
+}
+
+void histogram_add(struct histogram *histogram, double value, double weight)
+{
+    add_to_totals(histogram, value, weight);
     if (fabs(value) <= histogram->zero_threshold) {
         histogram->zero_count += weight;
         return;
@@ -177,6 +195,20 @@ void histogram_add(struct histogram *histogram, double value, double weight)
     side_add(side, histogram_index(histogram->schema, fabs(value)), weight);
     if (side->count > HISTOGRAM_BUCKETS_MAX)
         histogram_fit(histogram);
+}
+
+int32_t histogram_note(struct histogram *histogram, double value, double weight)
+{
+    add_to_totals(histogram, value, weight);
+    return histogram_index(histogram->schema, value);
+}
+
+void histogram_place(struct histogram *histogram, const int32_t *indexes, size_t count,
+                     double weight)
+{
+    for (size_t i = 0; i < count; i++)
+        side_add(&histogram->positive, indexes[i], weight);
+    histogram_fit(histogram);
 }
 
 /* Adds b's buckets to those of a as far as a has them. Returns how many were. */

@@ -54,6 +54,11 @@ size_t histogram_bytes(const struct histogram *histogram);
 void histogram_reset(struct histogram *histogram);
 /* One observation of weight > 0. value must be finite. */
 void histogram_add(struct histogram *histogram, double value, double weight);
+/* The same in two steps, for value > zero_threshold. note: the totals; returns the bucket's index. */
+int32_t histogram_note(struct histogram *histogram, double value, double weight);
+/* place: the buckets, with the indexes that were returned since the last of them. */
+void histogram_place(struct histogram *histogram, const int32_t *indexes, size_t count,
+                     double weight);
 /* Adds b to a (owned); min and max combine. */
 void histogram_merge(struct histogram *a, const struct histogram *b);
 /* Bucket index of a positive finite value. */

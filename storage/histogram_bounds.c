@@ -8,7 +8,7 @@
 #include "storage/histogram_bounds.h"
 
 // clang-format off
-const double histogram_bound_table[HISTOGRAM_BOUNDS] = {
+const double histogram_bound_table[HISTOGRAM_BOUNDS + 1] = {
     0x1.0000000000000p-1, 0x1.00b1afa5abcbfp-1, 0x1.0163da9fb3335p-1, 0x1.02168143b0281p-1,
     0x1.02c9a3e778061p-1, 0x1.037d42e11bbccp-1, 0x1.04315e86e7f85p-1, 0x1.04e5f72f654b1p-1,
     0x1.059b0d3158574p-1, 0x1.0650a0e3c1f89p-1, 0x1.0706b29ddf6dep-1, 0x1.07bd42b72a836p-1,
@@ -72,7 +72,7 @@ const double histogram_bound_table[HISTOGRAM_BOUNDS] = {
     0x1.ea4afa2a490dap-1, 0x1.eb9f4867cca6ep-1, 0x1.ecf482d8e67f1p-1, 0x1.ee4aaa2188510p-1,
     0x1.efa1bee615a27p-1, 0x1.f0f9c1cb6412ap-1, 0x1.f252b376bba97p-1, 0x1.f3ac948dd7274p-1,
     0x1.f50765b6e4540p-1, 0x1.f6632798844f8p-1, 0x1.f7bfdad9cbe14p-1, 0x1.f91d802243c89p-1,
-    0x1.fa7c1819e90d8p-1, 0x1.fbdba3692d514p-1, 0x1.fd3c22b8f71f1p-1, 0x1.fe9d96b2a23d9p-1,
+    0x1.fa7c1819e90d8p-1, 0x1.fbdba3692d514p-1, 0x1.fd3c22b8f71f1p-1, 0x1.fe9d96b2a23d9p-1, 1,
 };
 
 const uint16_t histogram_hint_table[HISTOGRAM_BOUNDS] = {

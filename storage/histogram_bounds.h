@@ -6,7 +6,7 @@
 
 #define HISTOGRAM_BOUNDS 256 /* buckets a power of two at schema 8 */
 
-extern const double histogram_bound_table[HISTOGRAM_BOUNDS];
+extern const double histogram_bound_table[HISTOGRAM_BOUNDS + 1]; /* the last one is 1 */
 extern const uint16_t histogram_hint_table[HISTOGRAM_BOUNDS];
 
 #endif

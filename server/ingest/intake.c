@@ -4,12 +4,12 @@
  *   entry   [ ref cell[0] cell[1] last name_len tags_len rule type dialect touched[2] assigned[2] |
  *             ^----------------------------------- 40 bytes -------------------------------------^
  *             name tags [reading] ]                                     the last one of a total
- *   cell    counter: sum      gauge: value      timer: histogram*      set: sketch*
+ *   cell    counter: sum      gauge: value      timer: timer*          set: sketch*
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
  *
  * With 10k series and more, the cost of a metric is the cache misses of finding it. A batch is
- * therefore walked in stages (hash all, look at all slots, then add) with a prefetch between, so
- * that the misses of one batch overlap.
+ * therefore walked in stages (hash all, look at all slots, at all timers, then add) with a prefetch
+ * between, so that the misses of one batch overlap.
  *
  * A full table makes no entries but one a name, whose tags are a line feed (no line can hold one):
  * the metric's __overflow__ series, so that totals stay right while one metric's labels explode.
@@ -31,6 +31,7 @@
 #include "server/ingest/intake_state.h"
 #include "storage/base/alloc.h"
 
+#define CACHE_LINE  64
 #define TOUCHED_MIN 1024
 
 /* --- finding --- */
@@ -123,15 +124,11 @@ static void add_reading(struct entry *entry, union cell *cell, double value)
 
 static void add_timer(struct intake *intake, union cell *cell, double value, double weight)
 {
-    if (!cell->histogram) {
-        cell->histogram = alloc_zeroed(1, sizeof *cell->histogram);
-        histogram_init(cell->histogram);
-        intake->sketch_bytes += sizeof *cell->histogram;
+    if (!cell->timer) {
+        cell->timer = timer_new();
+        intake->sketch_bytes += timer_bytes(cell->timer);
     }
-    size_t before = cell->histogram->positive.capacity + cell->histogram->negative.capacity;
-    histogram_add(cell->histogram, value, weight);
-    size_t after = cell->histogram->positive.capacity + cell->histogram->negative.capacity;
-    intake->sketch_bytes += (after - before) * sizeof(struct histogram_bucket);
+    intake->sketch_bytes += timer_add(cell->timer, value, weight);
 }
 
 static void add_member(struct intake *intake, union cell *cell, struct slice member)
@@ -218,21 +215,56 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
     } while (statsd_cut_value(metric));
 }
 
-void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count)
+/* The entry that is most often the right one: where it lies is worth a guess. */
+static inline const struct entry *guess(const struct intake *intake, uint64_t hash)
 {
-    assert(count <= INTAKE_BATCH_MAX);
-    uint64_t hashes[INTAKE_BATCH_MAX];
-    size_t mask = intake->capacity - 1;
+    return intake->slots[hash & (intake->capacity - 1)].entry;
+}
+
+static void fetch_slots(const struct intake *intake, const uint64_t *hashes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(&intake->slots[hashes[i] & (intake->capacity - 1)]);
+}
+
+static void fetch_entries(const struct intake *intake, const uint64_t *hashes, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
-        hashes[i] = metric_hash(intake, &metrics[i]);
-        __builtin_prefetch(&intake->slots[hashes[i] & mask]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct entry *entry = intake->slots[hashes[i] & mask].entry;
+        const struct entry *entry = guess(intake, hashes[i]);
         __builtin_prefetch(entry);
         if (entry)
             __builtin_prefetch(entry->key);
     }
+}
+
+static const struct timer *guess_timer(const struct intake *intake, uint64_t hash)
+{
+    const struct entry *entry = guess(intake, hash);
+    return entry && entry->type == STATSD_TIMER ? entry->cells[intake->active].timer : NULL;
+}
+
+static void fetch_timers(const struct intake *intake, const uint64_t *hashes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *timer = (const char *)guess_timer(intake, hashes[i]);
+        for (size_t at = 0; timer && at < sizeof(struct timer); at += CACHE_LINE)
+            __builtin_prefetch(timer + at);
+    }
+}
+
+void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count)
+{
+    assert(count <= INTAKE_BATCH_MAX);
+    uint64_t hashes[INTAKE_BATCH_MAX];
+    bool timers = false;
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = metric_hash(intake, &metrics[i]);
+        timers |= metrics[i].type == STATSD_TIMER;
+    }
+    fetch_slots(intake, hashes, count);
+    fetch_entries(intake, hashes, count);
+    if (timers)
+        fetch_timers(intake, hashes, count);
     for (size_t i = 0; i < count; i++)
         add_metric(intake, &metrics[i], hashes[i]);
 }

@@ -36,8 +36,9 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
         cell->value = 0;
         break;
     case STATSD_TIMER:
-        registry_histogram_at(registry, entry->ref, cell->histogram);
-        histogram_reset(cell->histogram);
+        released -= timer_settle(cell->timer);
+        registry_histogram_at(registry, entry->ref, &cell->timer->histogram);
+        histogram_reset(&cell->timer->histogram);
         break;
     case STATSD_SET:
         registry_set_at(registry, entry->ref, cell->set);

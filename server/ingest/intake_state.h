@@ -10,6 +10,7 @@
 #define SERVER_INGEST_INTAKE_STATE_H
 
 #include "server/ingest/intake.h"
+#include "server/ingest/timer.h"
 #include "storage/base/metric.h"
 
 #define INTAKE_OVERFLOW_TAGS SLICE("\n") /* no line can hold one */
@@ -29,7 +30,7 @@ extern struct metric intake_metrics[INTAKE_METRIC_COUNT];
 
 union cell {
     double value;
-    struct histogram *histogram;
+    struct timer *timer;
     struct sketch *set;
 };
 
@@ -56,7 +57,7 @@ struct slot {
 struct side {
     struct entry **touched;
     size_t count, capacity;
-    size_t released; /* sketch bytes the writer freed while it had this side */
+    size_t released; /* sketch bytes that the writer freed, less those it took (mod 2^64) */
 };
 
 struct intake {

@@ -63,10 +63,8 @@ static size_t entry_sketch_bytes(const struct entry *entry)
     size_t bytes = 0;
     for (int i = 0; i < 2; i++) {
         const union cell *cell = &entry->cells[i];
-        if (entry->type == STATSD_TIMER && cell->histogram)
-            bytes += sizeof *cell->histogram +
-                     (cell->histogram->positive.capacity + cell->histogram->negative.capacity) *
-                         sizeof(struct histogram_bucket);
+        if (entry->type == STATSD_TIMER && cell->timer)
+            bytes += timer_bytes(cell->timer);
         if (entry->type == STATSD_SET && cell->set)
             bytes += sizeof *cell->set + sketch_bytes(cell->set);
     }
@@ -77,10 +75,8 @@ static void entry_free(struct entry *entry)
 {
     for (int i = 0; i < 2; i++) {
         union cell *cell = &entry->cells[i];
-        if (entry->type == STATSD_TIMER && cell->histogram) {
-            histogram_release(cell->histogram);
-            free(cell->histogram);
-        }
+        if (entry->type == STATSD_TIMER)
+            timer_free(cell->timer);
         if (entry->type == STATSD_SET && cell->set) {
             sketch_release(cell->set);
             free(cell->set);

@@ -1,0 +1,74 @@
+/* timer: whatever waits, what comes out is the histogram that adding at once makes. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "server/ingest/timer.h"
+
+static void add_both(struct timer *timer, struct histogram *naive, size_t *bytes, double value,
+                     double weight)
+{
+    *bytes += timer_add(timer, value, weight);
+    histogram_add(naive, value, weight);
+}
+
+static void assert_same(struct timer *timer, const struct histogram *naive, size_t *bytes)
+{
+    *bytes += timer_settle(timer);
+    assert_int_equal(*bytes, timer_bytes(timer));
+    assert_true(histogram_equal(&timer->histogram, naive));
+    assert_true(timer->histogram.min == naive->min && timer->histogram.max == naive->max);
+}
+
+static void equals_adding_at_once(void **state)
+{
+    static const double weights[] = {1, 1, 1, 10, 1.0 / 3};
+    (void)state;
+    srand(7);
+    for (int round = 0; round < 200; round++) {
+        struct timer *timer = timer_new();
+        struct histogram naive;
+        size_t bytes = timer_bytes(timer);
+        histogram_init(&naive);
+        for (int i = rand() % 300; i > 0; i--) {
+            double value = (rand() % 2000 - 200) * 0.25; /* some of them negative, some zero */
+            add_both(timer, &naive, &bytes, value, weights[rand() % (round % 5 + 1)]);
+        }
+        assert_same(timer, &naive, &bytes);
+        histogram_release(&naive);
+        timer_free(timer);
+    }
+}
+
+/* The schema becomes coarser while indexes of the finer one wait. */
+static void waits_across_schemas(void **state)
+{
+    struct timer *timer = timer_new();
+    struct histogram naive;
+    size_t bytes = timer_bytes(timer);
+    (void)state;
+    histogram_init(&naive);
+    for (int i = -300; i < 300; i++) {
+        for (int j = 0; j < 5; j++)
+            add_both(timer, &naive, &bytes, ldexp(1 + 0.15 * j, i), 1);
+        add_both(timer, &naive, &bytes, -ldexp(1 + i % 7 * 0.1, i), 1);
+    }
+    assert_same(timer, &naive, &bytes);
+    assert_true(timer->histogram.schema < HISTOGRAM_SCHEMA);
+    histogram_release(&naive);
+    timer_free(timer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_adding_at_once),
+        cmocka_unit_test(waits_across_schemas),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
