@@ -1,6 +1,6 @@
 /* registry: slots of series and what finds them; see registry_flush.c for the ticks.
  *
- *   store: labels -> id      slot_of: id -> slot      groups: metric name -> live series
+ *   store: labels -> id      slot_of: id -> slot
  *   slots: [ series | series | (free) | ... ]         a ref is slot + generation
  *
  * A lookup goes: labels; the same labels under another kind -> labels plus statsd_type; no room
@@ -70,8 +70,7 @@ struct registry *registry_new(struct store *store, const struct registry_options
     registry->store = store;
     registry->options = *options;
     registry->ttls_ms[registry->ttl_count++] = options->idle_timeout_ms;
-    size_t series_max = (size_t)options->series_max + OVERFLOW_SERIES_MAX;
-    table_init(&registry->groups, series_max);
+    table_init(&registry->warned, OVERFLOW_SERIES_MAX);
     registry->slot_count = 1;
     registry->next_generation = 1;
     buffer_init(&registry->key, LABELS_BYTES_MAX);
@@ -97,10 +96,7 @@ void registry_free(struct registry *registry)
         return;
     for (uint32_t i = 1; i < registry->slot_count; i++)
         series_release(&registry->slots[i]);
-    size_t cursor = 0;
-    for (struct table_entry *entry; (entry = table_next(&registry->groups, &cursor));)
-        free(entry->value.pointer);
-    table_release(&registry->groups);
+    table_release(&registry->warned);
     free(registry->slot_of);
     free(registry->slots);
     free(registry->free_slots);
@@ -144,41 +140,6 @@ bool registry_holds(const struct registry *registry, struct registry_ref ref)
     return ref.slot && registry->slots[ref.slot].generation == ref.generation;
 }
 
-static struct group *group_of(struct registry *registry, struct slice name)
-{
-    bool fresh;
-    struct table_entry *entry = table_insert(&registry->groups, name, &fresh);
-    if (!entry)
-        return NULL;
-    if (fresh) {
-        struct group *group = alloc_zeroed(1, sizeof *group);
-        group->name = table_key(entry);
-        entry->value.pointer = group;
-    }
-    return entry->value.pointer;
-}
-
-/* Forgets the name once it has no series. */
-static void end_group(struct registry *registry, struct slice name)
-{
-    const struct table_entry *entry = table_find(&registry->groups, name);
-    struct group *group = entry ? entry->value.pointer : NULL;
-    if (!group || group->count + group->overflow_count)
-        return;
-    table_remove(&registry->groups, name, NULL);
-    free(group);
-}
-
-static void group_leave(struct registry *registry, struct group *group, bool overflow)
-{
-    if (overflow)
-        group->overflow_count--;
-    else
-        group->count--;
-    if (group->count + group->overflow_count == 0)
-        end_group(registry, group->name);
-}
-
 void registry_forget(struct registry *registry, uint32_t slot)
 {
     struct series *series = &registry->slots[slot];
@@ -186,7 +147,6 @@ void registry_forget(struct registry *registry, uint32_t slot)
     registry->slot_of[series->id] = 0;
     store_hold(registry->store, series->id, false);
     registry->live--;
-    group_leave(registry, series->group, series->overflow);
     *series = (struct series){.generation = 0};
     push_u32(&registry->free_slots, &registry->free_count, &registry->free_capacity, slot);
 }
@@ -206,38 +166,30 @@ static uint32_t *slot_of(struct registry *registry, uint32_t id)
 }
 
 static struct registry_ref series_insert(struct registry *registry, uint32_t id,
-                                         struct group *group, enum series_kind kind, bool overflow)
+                                         enum series_kind kind)
 {
     uint32_t slot = take_slot(registry);
     *slot_of(registry, id) = slot;
     store_hold(registry->store, id, true);
     registry->slots[slot] = (struct series){
-        .group = group,
         .generation = registry->next_generation,
         .id = id,
         .kind = (uint8_t)kind,
         .fresh = true,
-        .overflow = overflow,
     };
     registry->next_generation += registry->next_generation == UINT32_MAX ? 2 : 1;
     registry->live++;
-    if (overflow)
-        group->overflow_count++;
-    else
-        group->count++;
     push_u32(&registry->fresh, &registry->fresh_count, &registry->fresh_capacity, slot);
     return ref_of(registry, slot);
 }
 
 /* Counts why there is no room for one more series of the metric; says so once a metric. */
-static void note_full(struct registry *registry, struct group *group)
+static void note_full(struct registry *registry, struct slice name)
 {
-    bool metric = store_metric_is_full(registry->store, group->name);
+    bool metric = store_metric_is_full(registry->store, name), fresh = false;
     metric_add(&registry_metrics[metric ? REGISTRY_OVERFLOW_METRIC : REGISTRY_OVERFLOW_TOTAL], 1);
-    if (!metric || group->warned)
-        return;
-    group->warned = true;
-    registry_warn_limit(registry, group);
+    if (metric && table_insert(&registry->warned, name, &fresh) && fresh)
+        registry_warn_limit(registry, name);
 }
 
 struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
@@ -252,7 +204,7 @@ struct registry_ref registry_lookup_overflow(struct registry *registry, struct s
 
 /* Has the store take the series in. */
 static struct registry_ref intern(struct registry *registry, struct labels labels,
-                                  struct group *group, enum series_kind kind, bool overflow)
+                                  struct slice name, enum series_kind kind, bool overflow)
 {
     struct error err;
     uint32_t id;
@@ -261,13 +213,13 @@ static struct registry_ref intern(struct registry *registry, struct labels label
         return (struct registry_ref){0};
     }
     if (store_intern(registry->store, labels, kind, &id, &err) == 0)
-        return series_insert(registry, id, group, kind, overflow);
+        return series_insert(registry, id, kind);
     if (err.kind == ERROR_LIMIT && !overflow) {
-        note_full(registry, group);
-        return registry_lookup_overflow(registry, group->name, kind);
+        note_full(registry, name);
+        return registry_lookup_overflow(registry, name, kind);
     }
     metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
-    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(group->name), err.text);
+    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(name), err.text);
     return (struct registry_ref){0};
 }
 
@@ -277,21 +229,10 @@ static struct registry_ref make(struct registry *registry, struct labels labels,
 {
     struct slice name = labels_get(labels, SLICE(LABEL_NAME));
     bool overflow = labels_get(labels, SLICE(OVERFLOW_LABEL)).len > 0;
-    struct group *group = group_of(registry, name);
-    struct registry_ref ref = {0};
-    if (!group) {
-        metric_add(&registry_metrics[REGISTRY_DROP_LIMIT], 1);
-        return ref;
-    }
-    if (overflow || registry->live < (size_t)registry->options.series_max) {
-        ref = intern(registry, labels, group, kind, overflow);
-    } else {
-        note_full(registry, group);
-        ref = registry_lookup_overflow(registry, group->name, kind);
-    }
-    if (!ref.slot)
-        end_group(registry, name);
-    return ref;
+    if (overflow || registry->live < (size_t)registry->options.series_max)
+        return intern(registry, labels, name, kind, overflow);
+    note_full(registry, name);
+    return registry_lookup_overflow(registry, name, kind);
 }
 
 /* The slot of these labels, 0 when they have none in memory. `other` tells that they belong to

@@ -26,18 +26,10 @@ extern struct metric registry_metrics[REGISTRY_METRIC_COUNT];
 
 #define TTLS_MAX 255 /* different ones */
 
-/* All series of one metric name. */
-struct group {
-    struct slice name; /* owned by groups */
-    size_t count;      /* live series */
-    size_t overflow_count;
-    bool warned;
-};
-
+/* There are as many as series: every byte counts. */
 struct series {
-    struct group *group;
-    double value; /* counter, gauge */
     union {
+        double value; /* counter, gauge */
         struct histogram *histogram;
         struct sketch *members; /* of a set, in this tick */
     };
@@ -50,8 +42,7 @@ struct series {
     bool joined;         /* what the store remembered is in the value */
     bool touched;
     bool assigned; /* gauge: set, not only moved */
-    bool overflow;
-    bool silent; /* a gauge that has only had readings of the past: none to repeat */
+    bool silent;   /* a gauge that has only had readings of the past: none to repeat */
 };
 
 struct registry {
@@ -61,7 +52,7 @@ struct registry {
     uint8_t ttl_count;
     uint32_t *slot_of; /* by id of the store; 0 = none */
     uint32_t id_capacity;
-    struct table groups;
+    struct table warned;  /* metrics whose limit the log has spoken of */
     struct series *slots; /* slot 0 stays unused */
     uint32_t slot_count, slot_capacity;
     size_t live;
@@ -87,6 +78,6 @@ struct histogram *registry_histogram_of(struct series *series);
 /* Frees the slot and ends all refs to it. */
 void registry_forget(struct registry *registry, uint32_t slot);
 /* Says in the log which label of the metric has the most values among the live series. */
-void registry_warn_limit(const struct registry *registry, const struct group *group);
+void registry_warn_limit(const struct registry *registry, struct slice name);
 
 #endif
