@@ -294,10 +294,13 @@ static bool match_slowly(const struct match *m)
     int code = PCRE2_ERROR_MATCHLIMIT;
     if (!scratch->workspace)
         scratch->workspace = alloc_zeroed(DFA_WORKSPACE, sizeof *scratch->workspace);
+    /* It passes over PCRE2_ENDANCHORED: the longest match must be all of the subject. */
+    uint32_t options = m->options | (m->anchored ? 0 : PCRE2_DFA_SHORTEST);
     if (m->subject.len <= (m->anchored ? DFA_ANCHORED_MAX : LONG_SUBJECT))
-        code = pcre2_dfa_match(m->code, (PCRE2_SPTR)m->subject.at, m->subject.len, 0,
-                               m->options | PCRE2_DFA_SHORTEST, scratch->data, scratch->context,
-                               scratch->workspace, DFA_WORKSPACE);
+        code = pcre2_dfa_match(m->code, (PCRE2_SPTR)m->subject.at, m->subject.len, 0, options,
+                               scratch->data, scratch->context, scratch->workspace, DFA_WORKSPACE);
+    if (code >= 0 && m->anchored && pcre2_get_ovector_pointer(scratch->data)[1] != m->subject.len)
+        code = PCRE2_ERROR_NOMATCH;
     if (code < 0 && code != PCRE2_ERROR_NOMATCH)
         metric_add(&regex_metrics[0], 1);
     return code >= 0;

@@ -89,6 +89,10 @@ static void test_effort_is_limited(void **state)
     (void)state;
     assert_false(matches("(a+)+$", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
     assert_true(matches("(a+)+b.*|.*c", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac"));
+    /* What begins as it should must end so, too. */
+    assert_false(matches("(a+)+c", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacaab"));
+    assert_true(
+        matches("(a+)+c|(a+)+ca+b", REGEX_ANCHORED, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacaab"));
     assert_true(matches("(x+x+)+y|x{40}z", 0, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxz"));
     assert_false(matches("(x+x+)+y", 0, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxz"));
 }
