@@ -25,6 +25,7 @@
 #include "server/alert/manager.h"
 #include "server/api/admin.h"
 #include "server/api/alerts.h"
+#include "server/api/graphite.h"
 #include "server/api/health.h"
 #include "server/api/import.h"
 #include "server/api/influx.h"
@@ -151,6 +152,7 @@ static void add_routes(struct server *server)
 
     http_add_routes(http, health_routes, health_route_count, &server->health_api);
     http_add_routes(http, prometheus_routes, prometheus_route_count, &server->prometheus_api);
+    http_add_routes(http, graphite_routes, graphite_route_count, &server->prometheus_api);
     http_add_routes(http, active_routes, active_route_count, &server->active);
     http_add_routes(http, import_routes, import_route_count, &server->import_api);
     http_add_routes(http, influx_routes, influx_route_count, &server->import_api);
