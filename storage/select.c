@@ -223,22 +223,29 @@ static void list_text(void *arg, struct slice text)
     listing->count += !listing->failed;
 }
 
+static void list_again(void *arg)
+{
+    ((struct listing *)arg)->count = 0;
+}
+
 static int compare_text(const void *a, const void *b)
 {
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* label NULL: the label names. Matchers let the writer in; what goes through the values does not. */
+/* label NULL: the label names, of which there are few. The writer is let in otherwise. */
 static int list(struct store *store, const struct store_query *query, const struct slice *label,
                 struct listing *listing, struct error *err)
 {
     struct selecting selecting = {.store = store, .query = query};
+    struct postings_pause pause = {let_writer_in, &selecting};
+    struct postings_listing values = {list_text, list_again, listing, &pause};
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
     if (query->matcher_count)
         ids = select_ids(&selecting);
     if (label && !selecting.stopped)
-        postings_values(&store->postings, *label, ids, list_text, listing);
+        postings_values(&store->postings, *label, ids, &values);
     else if (!selecting.stopped)
         postings_names(&store->postings, ids, list_text, listing);
     pthread_rwlock_unlock(&store->lock);

@@ -476,18 +476,43 @@ void postings_names(const struct postings *postings, const roaring_bitmap_t *ids
     }
 }
 
-void postings_values(const struct postings *postings, struct slice name,
-                     const roaring_bitmap_t *ids, void (*visit)(void *arg, struct slice text),
-                     void *arg)
+/* As run_scan: false when the values moved during a pause. */
+static bool list_values(const struct postings *postings, struct slice name,
+                        const roaring_bitmap_t *ids, const struct postings_listing *listing)
 {
-    const struct table_entry *label = table_find(&postings->names, name);
-    size_t cursor = 0;
-    if (!label)
-        return;
-    const struct postings_label *of = label->value.pointer;
-    for (struct table_entry *entry; (entry = table_next(&of->values, &cursor));)
+    const struct postings_label *label = find_label(postings, name);
+    const struct postings_pause *pause = listing->pause;
+    uint64_t moved = postings->moved;
+    size_t cursor = 0, seen = 0, capacity = label ? label->values.capacity : 0;
+    while (label) {
+        const struct table_entry *entry = table_next(&label->values, &cursor);
+        if (!entry)
+            break;
         if (occurs(entry, ids))
-            visit(arg, table_key(entry));
+            listing->text(listing->arg, table_key(entry));
+        if (!pause || ++seen % VALUES_A_PAUSE)
+            continue;
+        if (!pause->pause(pause->arg))
+            return true;
+        label = find_label(postings, name);
+        if (!label || label->values.capacity != capacity || postings->moved != moved)
+            return false;
+    }
+    return true;
+}
+
+void postings_values(const struct postings *postings, struct slice name,
+                     const roaring_bitmap_t *ids, const struct postings_listing *listing)
+{
+    struct postings_listing last = *listing;
+    for (int tries = 0; listing->pause && tries < TRIES_MAX; tries++) {
+        if (list_values(postings, name, ids, listing))
+            return;
+        listing->again(listing->arg);
+    }
+    last.pause = NULL;
+    bool whole = list_values(postings, name, ids, &last);
+    assert(whole);
 }
 
 /* --- counting bytes --- */

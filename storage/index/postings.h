@@ -52,8 +52,14 @@ uint64_t postings_count(const struct postings *postings, struct slice name, stru
 /* The names, or the values of one label, that occur among `ids` (NULL = all), unsorted. */
 void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
                     void (*visit)(void *arg, struct slice text), void *arg);
+struct postings_listing {
+    void (*text)(void *arg, struct slice text);
+    void (*again)(
+        void *arg); /* what was visited is void: all is visited anew; not without a pause */
+    void *arg;
+    const struct postings_pause *pause; /* NULL: none */
+};
 void postings_values(const struct postings *postings, struct slice name,
-                     const roaring_bitmap_t *ids, void (*visit)(void *arg, struct slice text),
-                     void *arg);
+                     const roaring_bitmap_t *ids, const struct postings_listing *listing);
 
 #endif

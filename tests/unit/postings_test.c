@@ -101,7 +101,8 @@ static void assert_listing(const struct postings *postings)
             if (value.len && roaring_bitmap_contains(ids, id))
                 assert_non_null(table_insert(&want, value, &fresh));
         }
-        postings_values(postings, name, ids, strike, &want);
+        struct postings_listing listing = {.text = strike, .arg = &want};
+        postings_values(postings, name, ids, &listing);
         assert_int_equal(want.count, 0);
         table_release(&want);
     }
@@ -226,12 +227,95 @@ static void selecting_lets_the_writer_in(void **state)
     postings_release(&postings);
 }
 
+/* --- listing --- */
+
+struct listed {
+    struct table values;
+    int again;
+};
+
+static void take_value(void *arg, struct slice text)
+{
+    bool fresh;
+    assert_non_null(table_insert(&((struct listed *)arg)->values, text, &fresh));
+    assert_true(fresh);
+}
+
+static void forget_values(void *arg)
+{
+    struct listed *listed = arg;
+    table_release(&listed->values);
+    table_init(&listed->values, SIZE_MAX);
+    listed->again++;
+}
+
+static bool grow(void *arg)
+{
+    struct meddler *meddler = arg;
+    meddler->pauses++;
+    for (int i = 0; i < 300; i++)
+        with_labels(meddler->postings, meddler->next++, "new", postings_add);
+    return true;
+}
+
+/* What was there all the time is listed, and nothing twice, whatever comes and goes in the pauses. */
+static void assert_listed(bool (*change)(void *arg), bool moves)
+{
+    struct postings postings;
+    struct listed listed = {.again = 0};
+    postings_init(&postings);
+    table_init(&listed.values, SIZE_MAX);
+    for (uint32_t id = 0; id < MANY; id++)
+        with_labels(&postings, id, id % 2 ? "odd" : "even", postings_add);
+    struct meddler meddler = {&postings, MANY, 0, 0};
+    struct postings_pause pause = {change, &meddler};
+    struct postings_listing listing = {take_value, forget_values, &listed, &pause};
+    postings_values(&postings, SLICE("host"), NULL, &listing);
+    assert_true(meddler.pauses > 0);
+    assert_int_equal(listed.again > 0, moves);
+    for (uint32_t id = meddler.forgotten; id < MANY; id++) {
+        char text[24];
+        snprintf(text, sizeof text, "%s-%u", id % 2 ? "odd" : "even", id);
+        assert_non_null(table_find(&listed.values, slice_of_string(text)));
+    }
+    table_release(&listed.values);
+    postings_release(&postings);
+}
+
+static void listing_lets_the_writer_in(void **state)
+{
+    (void)state;
+    assert_listed(grow, false);
+    assert_listed(meddle, true);
+}
+
+static void listing_ends_when_nobody_waits(void **state)
+{
+    (void)state;
+    struct postings postings;
+    struct listed listed = {.again = 0};
+    int pauses = 0;
+    postings_init(&postings);
+    table_init(&listed.values, SIZE_MAX);
+    for (uint32_t id = 0; id < MANY; id++)
+        with_labels(&postings, id, "odd", postings_add);
+    struct postings_pause pause = {pause_once, &pauses};
+    struct postings_listing listing = {take_value, forget_values, &listed, &pause};
+    postings_values(&postings, SLICE("host"), NULL, &listing);
+    assert_int_equal(pauses, 1);
+    assert_true(listed.values.count < MANY);
+    table_release(&listed.values);
+    postings_release(&postings);
+}
+
 int main(void)
 {
     srand48(4);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(selecting_lets_the_writer_in),
         cmocka_unit_test(selecting_ends_when_nobody_waits),
+        cmocka_unit_test(listing_lets_the_writer_in),
+        cmocka_unit_test(listing_ends_when_nobody_waits),
         cmocka_unit_test(selects_what_a_filter_selects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
