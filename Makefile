@@ -104,6 +104,7 @@ bench-query: ## queries beside VictoriaMetrics and Prometheus, cold and warm
 install: binaries install-client ## install to PREFIX (default /usr/local)
 	install -D $(BUILD)/lapwingd $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwingd
 	install -D $(BUILD)/lapwing $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/lapwing
+	install -D -m 644 -t $(DESTDIR)$(or $(PREFIX),/usr/local)/share/lapwing/rules server/alert/rules/*.yaml
 
 format: ## rewrite the sources with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
