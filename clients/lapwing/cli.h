@@ -20,10 +20,12 @@ struct cli {
     const char *start, *end, *step; /* NULL when not given */
     const char *limit;
     const char *project;
-    bool log;         /* send: lines are JSON logs */
-    const char *data; /* restore: the data directory */
-    bool force;       /* restore: even where there is something */
-    char **arguments; /* behind the command */
+    bool log;            /* send: lines are JSON logs */
+    const char *data;    /* restore: the data directory */
+    bool force;          /* restore: even where there is something */
+    bool once;           /* top: do not refresh */
+    const char *profile; /* explain: a dialect */
+    char **arguments;    /* behind the command */
     int argument_count;
 };
 
@@ -45,6 +47,8 @@ int command_restore(const struct cli *cli);
 int command_check_data(const struct cli *cli);
 int command_test(const struct cli *cli);
 int command_check(const struct cli *cli);
+int command_top(const struct cli *cli);
+int command_explain(const struct cli *cli);
 
 /* --- admin.c --- */
 /* Becomes lapwingd, the one beside this program or else the one on the PATH; comes back, with the exit

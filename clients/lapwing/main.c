@@ -14,6 +14,9 @@ static const struct command commands[] = {
     {"issues", "[ID]", "list error issues, or show one", command_issues},
     {"send", "LINE...", "send statsd lines (or, with --log, JSON logs); - reads stdin",
      command_send},
+    {"top", "", "who sends most and what, the newest series, what is lost; refreshed", command_top},
+    {"explain", "LINE", "how a statsd line is read and what it becomes, or why it is refused",
+     command_explain},
     {"compact", "", "seal, apply retention and rewrite the tables now", command_compact},
     {"backup", "DIR", "have the server write a backup to DIR, which must not exist",
      command_backup},
@@ -39,6 +42,8 @@ enum {
     OPTION_LOG,
     OPTION_DATA,
     OPTION_FORCE,
+    OPTION_ONCE,
+    OPTION_PROFILE,
     OPTION_VERSION
 };
 
@@ -57,12 +62,15 @@ static const struct option_row {
     {{"step", required_argument, NULL, OPTION_STEP},
      "DURATION   15s, 1m ...; default 1/60 of the range"},
     {{"limit", required_argument, NULL, OPTION_LIMIT},
-     "N          at most so many lines or issues"},
+     "N          at most so many lines, issues or rows"},
     {{"project", required_argument, NULL, OPTION_PROJECT}, "NAME       issues of one project"},
     {{"log", no_argument, NULL, OPTION_LOG}, "           send: the lines are JSON logs"},
     {{"data", required_argument, NULL, OPTION_DATA}, "DIR        restore: the data directory"},
     {{"force", no_argument, NULL, OPTION_FORCE},
      "           restore: keep what is in --data aside instead of refusing"},
+    {{"once", no_argument, NULL, OPTION_ONCE}, "           top: print once, do not refresh"},
+    {{"profile", required_argument, NULL, OPTION_PROFILE},
+     "NAME       explain: as union, etsy, dogstatsd or statsite reads it, or all"},
     {{"version", no_argument, NULL, OPTION_VERSION}, "           the version"},
     {{"help", no_argument, NULL, 'h'}, "           this text"},
 };
@@ -134,6 +142,12 @@ static int apply(struct cli *cli, int code)
         return 0;
     case OPTION_FORCE:
         cli->force = true;
+        return 0;
+    case OPTION_ONCE:
+        cli->once = true;
+        return 0;
+    case OPTION_PROFILE:
+        cli->profile = optarg;
         return 0;
     case 'o':
         return parse_output(optarg, &cli->output);

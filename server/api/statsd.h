@@ -3,6 +3,8 @@
  *   GET /api/statsd/top?limit=20             busiest metrics and sources of the last 10 to 20 s, newest series
  *   GET /api/statsd/losses                   whatever did not become part of a series, counted; of each reason
  *                                            for which lines are refused the last line and its sender
+ *   GET /api/statsd/explain?line=...&profile=etsy   how a line is read and which series it becomes, or why
+ *                                            it is refused and at which byte; by default by the listeners' profiles
  *
  * Answers are in Prometheus' envelope. What came in is escaped (server/wire/printable.h), so that
  * they can be shown as they are. docs/STATSD.md has examples.
@@ -21,5 +23,8 @@ struct statsd_api {
 
 extern const struct http_route statsd_routes[];
 extern const size_t statsd_route_count;
+
+/* statsd_explain.c */
+void statsd_explain(const struct http_request *request, struct http_reply *reply);
 
 #endif

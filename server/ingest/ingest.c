@@ -88,6 +88,7 @@ struct ingest {
     struct queue *control; /* only ever closed: ends the flusher */
     pthread_t flusher;
     int64_t last_tick_ms;
+    struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
     struct mapping *mapping; /* NULL = none */
     bool flush_failed;       /* the last one; written between two flushes */
     int udp_port, tcp_port;
@@ -303,6 +304,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
     struct worker_options options[WORKERS_MAX];
     size_t count = worker_count(config), opened = 0;
     int status = 0;
+    set_profiles(config, ingest->profiles);
     ingest->replies = queue_new(2 * WORKERS_MAX, NULL, NULL);
     worker_register(count);
     for (; opened < count && status == 0; opened++) {
@@ -319,7 +321,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };
-        set_profiles(config, options[opened].profiles);
+        memcpy(options[opened].profiles, ingest->profiles, sizeof ingest->profiles);
         status = open_sockets(config, &options[0], &options[opened], err);
     }
     if (count && !status) {
@@ -410,6 +412,23 @@ int ingest_tcp_port(const struct ingest *ingest)
 struct account *ingest_account(const struct ingest *ingest, size_t worker)
 {
     return worker < ingest->worker_count ? worker_account(ingest->workers[worker]) : NULL;
+}
+
+const struct statsd_profile *ingest_profile(const struct ingest *ingest, int transport)
+{
+    const struct config *config = ingest->parts.config;
+    const char *const addresses[WORKER_TRANSPORT_COUNT] = {
+        [WORKER_UDP] = config->statsd.udp,
+        [WORKER_TCP] = config->statsd.tcp,
+        [WORKER_UNIX] = config->statsd.unix_path,
+        [WORKER_UNIX_STREAM] = config->statsd.unix_stream_path,
+    };
+    return *addresses[transport] ? &ingest->profiles[transport] : NULL;
+}
+
+const struct mapping *ingest_mapping(const struct ingest *ingest)
+{
+    return ingest->mapping;
 }
 
 /* --- closing --- */

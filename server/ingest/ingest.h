@@ -33,6 +33,10 @@ int ingest_udp_port(const struct ingest *ingest);
 int ingest_tcp_port(const struct ingest *ingest);
 /* What a worker knows of its senders, until the close; NULL when there is no such worker. Any thread. */
 struct account *ingest_account(const struct ingest *ingest, size_t worker);
+/* What a listener (enum worker_transport) takes; NULL when it is off. */
+const struct statsd_profile *ingest_profile(const struct ingest *ingest, int transport);
+/* The rules of statsd.mapping_file; NULL when there is none. */
+const struct mapping *ingest_mapping(const struct ingest *ingest);
 /* Stops the sockets, reads what the kernel still holds, and commits the unfinished tick at the
  * present time. The writer must still run. NULL is fine. */
 void ingest_close(struct ingest *ingest);
