@@ -1,6 +1,7 @@
 /* head: open samples in as few bytes as can be read and appended to at once.
  *
- *   evenly spaced, all equal     nothing beside the entry    (an idle counter)
+ *   evenly spaced, all equal     nothing beside the entry    (an idle counter; the 0 before its
+ *                                                            first increment may differ)
  *   evenly spaced                a run of values             (most series: one flush grid)
  *   else                         a run of gaps too
  *   histograms                   one growing buffer of codes
@@ -89,6 +90,7 @@ static void free_samples(struct head *head, uint32_t id)
     free_sketches(head, id);
     run_free(&head->blocks, &series->times);
     run_free(&head->blocks, &series->values);
+    series->from_zero = false;
     if (series->histograms) {
         head->code_bytes -= series->histograms->codes.len;
         buffer_release(&series->histograms->codes);
@@ -157,13 +159,27 @@ static void count_sample(struct head *head, struct head_series *series, int64_t 
     head->samples++;
 }
 
+/* The values there are, from now on as a run. */
+static void begin_values(struct head *head, struct head_series *series)
+{
+    struct pool *pool = &head->blocks;
+    double last = series->last_value;
+    if (series->from_zero)
+        run_append_value(pool, &series->values, 0, 0);
+    run_append_value(pool, &series->values, 0, last);
+    run_repeat(pool, &series->values, series->count - 1 - series->from_zero);
+    series->from_zero = false;
+}
+
 void head_append_value(struct head *head, struct head_series *series, int64_t time_ms, double value)
 {
     double last = series->last_value;
     bool same = series->count == 0 || double_bits(value) == double_bits(last);
     if (!series->values && !same) {
-        run_append_value(&head->blocks, &series->values, 0, last);
-        run_repeat(&head->blocks, &series->values, series->count - 1);
+        if (series->count == 1 && double_bits(last) == 0)
+            series->from_zero = true;
+        else
+            begin_values(head, series);
     }
     if (series->values)
         run_append_value(&head->blocks, &series->values, last, value);
@@ -234,6 +250,8 @@ void head_values(const struct head_series *series, size_t from, size_t count, do
     }
     for (size_t i = 0; i < count; i++)
         out[i] = series->last_value;
+    if (series->from_zero && from == 0 && count)
+        out[0] = 0;
 }
 
 double head_last_value(const struct head_series *series)

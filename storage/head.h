@@ -30,13 +30,14 @@ struct head_series {
     uint64_t sealed_at;      /* the store's seal count when it was sealed last */
     double last_value;       /* of the open samples */
     uint32_t count;          /* open samples */
-    uint32_t staged_count : 30;
+    uint32_t staged_count : 29;
     bool due : 1; /* waits to be sealed */
     bool sealed_once : 1;
+    bool from_zero : 1;       /* the first open sample is 0, unlike the others; not while values */
     uint32_t step_ms;         /* the first gap, and all others while times is NULL */
     uint32_t touched_s;       /* wall clock when the open samples began, or the last were sealed */
     struct run_block *times;  /* NULL while evenly spaced */
-    struct run_block *values; /* NULL while all equal last_value */
+    struct run_block *values; /* NULL while all (see from_zero) equal last_value */
     struct head_histograms *histograms; /* histogram series instead of values */
 };
 

@@ -19,6 +19,9 @@
 #define MARKED_MAX    1000 /* series marked before they are sealed */
 #define RELIEF_NS_MAX ((int64_t)500000000)
 #define WALK_MS       60000
+#define TRIM_MS       60000
+#define HOLES_MIN     ((size_t)32 << 20) /* free bytes worth giving back, */
+#define HOLES_SHARE   16                 /* and the share of those in use that they must be */
 
 enum {
     MEMORY_HEAD,
@@ -72,9 +75,22 @@ static uint64_t memtable_bytes(struct store *store)
     return bytes;
 }
 
-void memory_measure(struct store *store, int64_t now_ms)
+/* What a burst of series, or their end, leaves behind as holes between what is in use. The allocator
+ * itself only ever gives back the end of a heap. */
+static struct mallinfo2 measure_heap(struct store *store, int64_t now_ms)
 {
     struct mallinfo2 heap = mallinfo2();
+    if (heap.fordblks < HOLES_MIN || heap.fordblks < heap.uordblks / HOLES_SHARE ||
+        (now_ms >= store->trimmed_ms && now_ms < store->trimmed_ms + TRIM_MS))
+        return heap;
+    store->trimmed_ms = now_ms;
+    malloc_trim(HOLES_MIN / 2);
+    return heap;
+}
+
+void memory_measure(struct store *store, int64_t now_ms)
+{
+    struct mallinfo2 heap = measure_heap(store, now_ms);
     set(MEMORY_HEAD, head_bytes(&store->head));
     set(MEMORY_OPEN_SAMPLES, head_sample_bytes(&store->head));
     set(MEMORY_LATE, store->late.bytes);

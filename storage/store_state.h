@@ -116,6 +116,7 @@ struct store {
     struct closing closing;
     int64_t swept_ms;      /* when stragglers were last looked for */
     int64_t walked_ms;     /* when the postings were last measured */
+    int64_t trimmed_ms;    /* when the heap last gave back what is free */
     size_t head_bytes_max; /* of open samples */
     uint32_t relieved;     /* the id where the next walk to relieve the head begins */
     int64_t reopen_ns;     /* monotonic: not before; see reopen.c */

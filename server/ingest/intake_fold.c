@@ -4,6 +4,7 @@
  * Decrements are a series of their own and overflow entries the metric's __overflow__ series.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "server/ingest/intake_state.h"
 
@@ -81,6 +82,17 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
     return ref;
 }
 
+/* Keeps no more room than what is touched again and again needs. */
+static void end_list(struct side *side)
+{
+    if (side->count < side->capacity / 4) {
+        free(side->touched);
+        side->touched = NULL;
+        side->capacity = 0;
+    }
+    side->count = 0;
+}
+
 void intake_fold(struct intake *intake, struct registry *registry)
 {
     if (!atomic_load_explicit(&intake->handed, memory_order_acquire))
@@ -96,6 +108,6 @@ void intake_fold(struct intake *intake, struct registry *registry)
         side->released += fold_cell(entry, inactive, registry);
         entry->touched[inactive] = false;
     }
-    side->count = 0;
+    end_list(side);
     atomic_store_explicit(&intake->handed, false, memory_order_release);
 }

@@ -17,6 +17,7 @@
 #define IDLE_SWAPS         30
 #define IDLE_SWAPS_CROWDED 2
 #define SWEEP_PARTS        8 /* of the table are swept at each swap */
+#define SPARSE             8 /* slots an entry: the table is too large */
 #define LABEL_SCRATCH_MAX  65536
 #define OVERFLOW_ENTRIES   10000 /* above entries_max */
 
@@ -102,13 +103,13 @@ void intake_free(struct intake *intake)
 
 /* --- entries --- */
 
-static void grow(struct intake *intake)
+static void resize(struct intake *intake, size_t capacity)
 {
     struct slot *old = intake->slots;
     size_t old_capacity = intake->capacity;
-    intake->capacity *= 2;
-    intake->slots = alloc_zeroed(intake->capacity, sizeof *intake->slots);
-    size_t mask = intake->capacity - 1;
+    intake->capacity = capacity;
+    intake->slots = alloc_zeroed(capacity, sizeof *intake->slots);
+    size_t mask = capacity - 1;
     for (size_t i = 0; i < old_capacity; i++) {
         if (!old[i].entry)
             continue;
@@ -161,7 +162,7 @@ struct entry *intake_make(struct intake *intake, const struct statsd_metric *met
         return NULL;
     intake->slots[at] = (struct slot){hash, entry};
     if (intake->count * 4 > intake->capacity * 3)
-        grow(intake);
+        resize(intake, intake->capacity * 2);
     return entry;
 }
 
@@ -204,6 +205,8 @@ static void sweep(struct intake *intake)
         intake->sweep--; /* another entry may have moved here */
         metric_add(&intake_metrics[INTAKE_EVICTIONS], 1);
     }
+    if (intake->capacity > CAPACITY_MIN && intake->count * SPARSE < intake->capacity)
+        resize(intake, intake->capacity / 2);
 }
 
 bool intake_swap(struct intake *intake)

@@ -174,7 +174,7 @@ static struct registry_ref series_insert(struct registry *registry, uint32_t id,
     registry->slots[slot] = (struct series){
         .generation = registry->next_generation,
         .id = id,
-        .kind = (uint8_t)kind,
+        .kind = kind & 7,
         .fresh = true,
     };
     registry->next_generation += registry->next_generation == UINT32_MAX ? 2 : 1;

@@ -146,9 +146,9 @@ static void flush_series(struct flush *flush, uint32_t slot)
     if (series->fresh)
         return; /* put off: it keeps what it gathers until it can be joined to its past */
     if (series->touched)
-        series->touched_ms = flush->tick_ms;
+        series->touched_ms = (uint64_t)flush->tick_ms & ((1ull << TOUCHED_BITS) - 1);
     series->touched = false;
-    if (flush->tick_ms - series->touched_ms < flush->registry->ttls_ms[series->ttl]) {
+    if (flush->tick_ms - (int64_t)series->touched_ms < flush->registry->ttls_ms[series->ttl]) {
         write_sample(flush, series);
         return;
     }
@@ -169,6 +169,11 @@ void registry_flush_failed(struct registry *registry)
 static void forget_begun(struct registry *registry)
 {
     registry->fresh_count -= registry->begun_count;
+    if (registry->fresh_count == 0) { /* a deploy's thousands come once */
+        free(registry->fresh);
+        registry->fresh = NULL;
+        registry->fresh_capacity = 0;
+    }
     if (registry->fresh_count)
         memmove(registry->fresh, registry->fresh + registry->begun_count,
                 registry->fresh_count * sizeof *registry->fresh);

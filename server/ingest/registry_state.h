@@ -26,24 +26,27 @@ extern struct metric registry_metrics[REGISTRY_METRIC_COUNT];
 
 #define TTLS_MAX 255 /* different ones */
 
-/* There are as many as series: every byte counts. */
+#define TOUCHED_BITS 48 /* of ms since 1970: until the year 10889 */
+
 struct series {
     union {
         double value; /* counter, gauge */
         struct histogram *histogram;
         struct sketch *members; /* of a set, in this tick */
     };
-    int64_t touched_ms;  /* the last tick that brought something */
-    uint32_t generation; /* 0 = free slot */
-    uint32_t id;         /* in the store, which has the labels */
-    uint8_t kind;        /* enum series_kind */
-    uint8_t ttl;         /* which of the registry's ttls_ms */
-    bool fresh;          /* to be admitted by the next flush */
-    bool joined;         /* what the store remembered is in the value */
-    bool touched;
-    bool assigned; /* gauge: set, not only moved */
-    bool silent;   /* a gauge that has only had readings of the past: none to repeat */
+    uint32_t generation;                /* 0 = free slot */
+    uint32_t id;                        /* in the store, which has the labels */
+    uint64_t touched_ms : TOUCHED_BITS; /* the last tick that brought something */
+    uint64_t kind : 3;                  /* enum series_kind */
+    uint64_t ttl : 8;                   /* which of the registry's ttls_ms */
+    bool fresh : 1;                     /* to be admitted by the next flush */
+    bool joined : 1;                    /* what the store remembered is in the value */
+    bool touched : 1;
+    bool assigned : 1; /* gauge: set, not only moved */
+    bool silent : 1;   /* a gauge that has only had readings of the past: none to repeat */
 };
+
+_Static_assert(sizeof(struct series) == 24, "there are as many as series");
 
 struct registry {
     struct store *store;

@@ -17,7 +17,8 @@
 static int64_t times[SAMPLES], times_back[SAMPLES];
 static double values[SAMPLES], values_back[SAMPLES];
 
-/* shape bit 0: uneven times from some point on; bit 1: values differ from some point on. */
+/* shape bit 0: uneven times from some point on; bit 1: values differ from some point on; bit 2: wide
+ * gaps; bit 3: the first value is 0. */
 static void fill(size_t count, int shape)
 {
     size_t uneven = shape & 1 ? (size_t)lrand48() % count : count;
@@ -29,6 +30,8 @@ static void fill(size_t count, int shape)
     if (shape & 4 && count > 1) /* a gap too wide for 32 bits */
         for (size_t i = 1; i < count; i++)
             times[i] += (int64_t)1 << 33;
+    if (shape & 8)
+        values[0] = 0;
 }
 
 static void open_samples_read_back(void **state)
@@ -39,7 +42,7 @@ static void open_samples_read_back(void **state)
         head_init(&head);
         struct head_series *series = head_make(&head, 7);
         size_t count = 1 + (size_t)lrand48() % (round % 5 ? 300 : SAMPLES);
-        fill(count, round % 8);
+        fill(count, round % 16);
         for (size_t i = 0; i < count; i++)
             head_append_value(&head, series, times[i], values[i]);
         assert_int_equal(head.samples, count);
@@ -67,7 +70,7 @@ static void even_and_equal_samples_take_no_arrays(void **state)
     head_init(&head);
     struct head_series *series = head_make(&head, 0);
     for (int i = 0; i < 360; i++)
-        head_append_value(&head, series, i * 10000, 5);
+        head_append_value(&head, series, i * 10000, i ? 5 : 0); /* as a new counter has it */
     assert_null(series->times);
     assert_null(series->values);
     head_append_value(&head, series, 3600000, 6);

@@ -417,14 +417,19 @@ static void idle_entries_leave(void **state)
         snprintf(line, sizeof line, "once%d:1|ms", i);
         add_line(table, line);
     }
-    for (int tick = 0; tick < 60; tick++) {
-        add_line(table, "steady:1|c|#host:x");
+    static const char *const steady[] = {"a:1|c|#host:x", "b:1|c|#host:x", "c:1|c|#host:x",
+                                         "d:1|c|#host:x", "e:1|c|#host:x"};
+    for (int tick = 0; tick < 60; tick++) { /* the table becomes smaller under them */
+        for (size_t i = 0; i < 5; i++)
+            add_line(table, steady[i]);
         assert_true(intake_swap(table));
         intake_fold(table, fixture->registry);
+        assert_true(figure("lapwing_statsd_entries") >= 5);
     }
-    assert_int_equal(figure("lapwing_statsd_entries"), 1);
+    assert_int_equal(figure("lapwing_statsd_entries"), 5);
     flush(fixture);
-    assert_true(last(fixture, "steady", "x", NULL) == 60);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(last(fixture, (char[]){(char)('a' + i), 0}, "x", NULL) == 60);
     intake_free(table);
 }
 
