@@ -31,18 +31,21 @@ void promql_share_return(struct promql_share *share)
     atomic_fetch_sub(&share->pool->bytes, atomic_exchange(&share->bytes, 0));
 }
 
+int promql_share_check(struct promql_share *share, size_t bytes, struct error *err)
+{
+    if (promql_share_raise(share, (int64_t)bytes))
+        return 0;
+    return error_set(err, ERROR_LIMIT,
+                     "all running queries together would need more than %lld bytes of memory; ask "
+                     "again later, or raise limits.query_memory_total",
+                     (long long)share->pool->bytes_max);
+}
+
 /* Looked at as often as the time, so a query may be ahead by what one series takes. */
 static int check_share(const struct eval *eval)
 {
-    struct promql_share *share = eval->share;
     size_t used = eval->arena->limit - eval_memory_left(eval);
-    if (!share || promql_share_raise(share, (int64_t)used))
-        return 0;
-    return error_set(
-        eval->err, ERROR_LIMIT,
-        "all running queries together would need more than %lld bytes of memory; ask again "
-        "later, or raise limits.query_memory_total",
-        (long long)share->pool->bytes_max);
+    return eval->share ? promql_share_check(eval->share, used, eval->err) : 0;
 }
 
 int eval_check(struct eval *eval)

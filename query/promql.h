@@ -32,6 +32,8 @@ struct promql_share {
 };
 /* False when all queries together would then hold more than the pool. */
 MUST_USE bool promql_share_raise(struct promql_share *share, int64_t bytes);
+/* The same as an error, which names the option. */
+MUST_USE int promql_share_check(struct promql_share *share, size_t bytes, struct error *err);
 void promql_share_return(struct promql_share *share);
 
 struct promql_request {

@@ -344,9 +344,8 @@ const struct option config_options[] = {
         .fallback = "1GiB",
         .min = MIB,
         .max = 1024 * GIB,
-        .help =
-            "Memory that all running PromQL queries may use together, answers being sent included; "
-            "the one that would pass it is refused.",
+        .help = "Memory that all running PromQL queries, answers being sent included, and remote "
+                "reads and federations may use together; the one that would pass it is refused.",
     },
     {
         .path = "limits.query_cache",

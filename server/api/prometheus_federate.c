@@ -26,6 +26,7 @@ struct federation {
     struct api_selectors selectors;
     struct buffer *out;
     struct slice family; /* of the last line */
+    struct promql_share share;
     int64_t now_ms;
     bool utf8;
 };
@@ -141,6 +142,11 @@ static int compare_families(const void *a, const void *b)
     return order ? order : labels_compare(left->labels, right->labels);
 }
 
+static size_t held(const struct federation *self)
+{
+    return self->arena.used + self->scratch.used + self->out->capacity;
+}
+
 static int federate(struct federation *self, struct error *err)
 {
     struct store_selection series;
@@ -151,7 +157,8 @@ static int federate(struct federation *self, struct error *err)
     if (series.count)
         qsort(series.at, series.count, sizeof *series.at, compare_families);
     for (size_t i = 0; i < series.count; i++)
-        if (put_series(self, &series.at[i], err) != 0)
+        if (put_series(self, &series.at[i], err) != 0 ||
+            promql_share_check(&self->share, held(self), err) != 0)
             return -1;
     if (self->out->overflow)
         return error_set(err, ERROR_LIMIT, "the answer is too large; narrow match[]");
@@ -162,6 +169,7 @@ void api_get_federate(const struct http_request *request, struct http_reply *rep
 {
     struct federation self = {
         .api = request->context, .out = &reply->body, .now_ms = clock_now_ms()};
+    self.share.pool = self.api->memory;
     struct slice accept;
     struct error err;
     size_t limit = (size_t)self.api->config->limits.query_memory_bytes;
@@ -180,4 +188,5 @@ void api_get_federate(const struct http_request *request, struct http_reply *rep
     api_selectors_release(&self.selectors);
     arena_release(&self.arena);
     arena_release(&self.scratch);
+    promql_share_return(&self.share);
 }

@@ -2,9 +2,11 @@
  *
  *   snappy( ReadRequest )  ->  select, read  ->  snappy( ReadResponse )
  *
- * The whole answer is built in memory, within limits.query_memory and limits.query_samples.
+ * The whole answer is built in memory, within limits.query_memory, limits.query_samples and what
+ * limits.query_memory_total leaves.
  * Deliberately absent: answers streamed as chunks, which readers ask for but do not need.
  */
+#include "query/promql.h"
 #include "server/api/prometheus_request.h"
 #include "server/net/encoding.h"
 #include "server/wire/protobuf.h"
@@ -18,8 +20,15 @@ struct remote_reading {
     struct arena scratch;
     struct remote_queries queries;
     struct buffer answer, result, series;
+    struct promql_share share;
     int64_t samples;
 };
+
+static size_t held(const struct remote_reading *self)
+{
+    return self->arena.used + self->scratch.used + self->answer.capacity + self->result.capacity +
+           self->series.capacity;
+}
 
 static int too_large(struct error *err)
 {
@@ -45,7 +54,7 @@ static int read_series(struct remote_reading *self, const struct store_query *qu
                          "shorter range or raise the limit");
     if (column.count)
         remote_put_series(&self->result, &self->series, series->labels, &column);
-    return 0;
+    return promql_share_check(&self->share, held(self), err);
 }
 
 static int read_query(struct remote_reading *self, const struct store_query *query,
@@ -70,6 +79,8 @@ static int answer(struct remote_reading *self, struct http_reply *reply, struct 
     for (size_t i = 0; i < self->queries.count; i++)
         if (read_query(self, &self->queries.at[i], err) != 0)
             return -1;
+    if (promql_share_check(&self->share, held(self) + self->answer.len, err) != 0)
+        return -1;
     if (!encoding_snappy(buffer_slice(&self->answer), &reply->body))
         return too_large(err);
     reply->content_type = "application/x-protobuf";
@@ -83,6 +94,7 @@ void api_remote_read(const struct http_request *request, struct http_reply *repl
     struct remote_reading self = {.api = request->context, .request = request};
     size_t limit = (size_t)self.api->config->limits.query_memory_bytes;
     struct error err;
+    self.share.pool = self.api->memory;
     self.reader = store_reader_new(self.api->store);
     arena_init(&self.arena, limit);
     arena_init(&self.scratch, limit);
@@ -100,4 +112,5 @@ void api_remote_read(const struct http_request *request, struct http_reply *repl
     store_reader_free(self.reader);
     arena_release(&self.arena);
     arena_release(&self.scratch);
+    promql_share_return(&self.share);
 }

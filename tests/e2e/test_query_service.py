@@ -8,6 +8,7 @@ import urllib.parse
 
 import pytest
 
+import remote_write
 from conftest import await_
 
 START = int(time.time()) // 60 * 60 - 7200
@@ -237,6 +238,17 @@ def test_all_queries_together_have_a_budget(lapwing, many_points):
     ask = dict(query='m{i=~"1.|2."}', start=START, end=START + 9000, step=1, lookback_delta="1h")
     refused = server.get("/api/v1/query_range", **ask)
     assert refused.status == 422 and "limits.query_memory_total" in refused.json()["error"], refused.text
+    # Remote reads and federations have a part in it.
+    series = "\n".join(f'f{{i="{i}",long="{"x" * 400}"}} 1 {int(time.time()) * 1000}' for i in range(2000))
+    assert server.http("/api/v1/import", series).status == 200
+    matcher = remote_write.field(3, remote_write.field(2, b"__name__") + remote_write.field(3, b"f"))
+    span = remote_write.integer(1, remote_write.varint(1)) + \
+        remote_write.integer(2, remote_write.varint(int(time.time() + 60) * 1000))
+    body = remote_write.snappy(remote_write.field(1, span + matcher))
+    for reply in [server.get("/federate", **{"match[]": "f"}),
+                  server.http("/api/v1/read", body, {"Content-Encoding": "snappy"})]:
+        assert reply.status >= 400 and "limits.query_memory_total" in reply.text, reply.text[:300]
+    assert server.get("/federate", **{"match[]": 'f{i="7"}'}).status == 200
     for _ in range(5):  # what was taken is given back
         reply = server.get("/api/v1/query_range", **{**ask, "step": 30})
         assert reply.status == 200, reply.text
