@@ -79,6 +79,7 @@ bench: ## what a call of the C client, a query and a commit cost
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
 	@$(BUILD)/bench/client_bench
 	@$(BUILD)/bench/query_bench
+	@$(BUILD)/bench/read_bench
 	@$(BUILD)/bench/render_bench
 	@$(BUILD)/bench/store_bench
 

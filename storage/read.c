@@ -196,6 +196,8 @@ static int read_day(const struct reading *reading, const struct day *day, struct
                                                        : read_chunk(reading, &chunk, err);
         if (sound < 0)
             return -1;
+        if (sound && chunk.end_ms >= reading->chunk_end_ms)
+            return 0; /* looking whether there is another one costs as much as finding this one */
         if (sound)
             continue;
         store_note_damaged(reading->reader->store, key);

@@ -4,7 +4,7 @@
  *
  *   type      bit 0: histograms; bit 1: times are listed (else evenly spaced over the span);
  *             bit 2: those are dense (storage/code/dense.c); bit 3: sketches follow the summary
- *   checksum  XXH3 of all that follows, seeded with the type, low 32 bits
+ *   checksum  XXH3 of all that follows, seeded with version << 8 | type, low 32 bits
  *   span      last time - first time, ms
  *   times     varint length, packed offsets from the start (storage/code/pack.c)
  *
@@ -17,7 +17,8 @@
  *                       one; whoever wants numbers steps over them
  *   body of histograms  see storage/code/chunk_histogram.c
  *
- * Version 1 had no seed. Its summary knew no drop, and said 127 for 31.
+ * Version 2 had other splits (storage/code/split_whole.c), and the type alone for a seed. Version 1 had
+ * no seed. Its summary knew no drop, and said 127 for 31.
  */
 #include "storage/code/chunk.h"
 
@@ -31,8 +32,9 @@
 #include "storage/sketch.h"
 #include "storage/store.h"
 
-#define CHUNK_VERSION  2
+#define CHUNK_VERSION  3
 #define VERSION_FIRST  1
+#define VERSION_SEED   3 /* and later ones are in the seed */
 #define TYPE_HISTOGRAM 1
 #define TYPE_TIMES     2
 #define TYPE_DENSE     4
@@ -43,11 +45,15 @@
 #define DROP_FOLLOWS   32
 #define DROP_ZERO      64
 #define SUM_RAW        128
+#define GUESS_MARGIN   32 /* samples */
 #define FALLS_SHARE    16 /* what falls in a larger part of its samples is no counter */
 
 static uint32_t checksum(struct slice bytes, uint8_t version, uint8_t type)
 {
-    return (uint32_t)XXH3_64bits_withSeed(bytes.at, bytes.len, version == VERSION_FIRST ? 0 : type);
+    uint64_t seed = version == VERSION_FIRST ? 0 : type;
+    if (version >= VERSION_SEED)
+        seed |= (uint64_t)version << 8;
+    return (uint32_t)XXH3_64bits_withSeed(bytes.at, bytes.len, seed);
 }
 
 /* --- framing --- */
@@ -98,23 +104,28 @@ void chunk_finish(struct buffer *out, size_t at)
     memcpy(out->at + at + 2, &sum, sizeof sum);
 }
 
-bool chunk_times(const struct chunk *chunk, int64_t *out)
+/* Of listed times the wanted ones, out[from .. to). */
+static bool cut_times(const struct chunk *chunk, struct part part, int64_t *out)
 {
     struct slice times = chunk->times;
-    if (times.len == 0) {
-        int64_t gaps = chunk->count > 1 ? (int64_t)chunk->count - 1 : 1;
-        int64_t step = (chunk->end_ms - chunk->start_ms) / gaps;
-        for (size_t i = 0; i < chunk->count; i++)
-            out[i] = chunk->start_ms + (int64_t)i * step;
-        return true;
-    }
-    if (!(chunk->times_dense ? dense_cut : pack_cut)(&times, out, chunk->count) || times.len)
+    if (!(chunk->times_dense ? dense_cut_part : pack_cut_part)(&times, out, part) || times.len)
         return false;
-    for (size_t i = 0; i < chunk->count; i++) {
+    for (size_t i = part.from; i < part.to; i++) {
         out[i] = (int64_t)((uint64_t)out[i] + (uint64_t)chunk->start_ms);
-        if (i && out[i] <= out[i - 1])
+        if (i > part.from && out[i] <= out[i - 1])
             return false;
     }
+    return true;
+}
+
+bool chunk_times(const struct chunk *chunk, int64_t *out)
+{
+    if (chunk->times.len)
+        return cut_times(chunk, (struct part){chunk->count, 0, chunk->count}, out);
+    int64_t gaps = chunk->count > 1 ? (int64_t)chunk->count - 1 : 1;
+    int64_t step = (chunk->end_ms - chunk->start_ms) / gaps;
+    for (size_t i = 0; i < chunk->count; i++)
+        out[i] = chunk->start_ms + (int64_t)i * step;
     return true;
 }
 
@@ -133,6 +144,33 @@ static void even_times_within(const struct chunk *chunk, struct part *part, int6
         *out++ = (int64_t)((uint64_t)chunk->start_ms + i * step);
 }
 
+/* Which sample would be at that time if they were evenly spaced; the time lies within the chunk. */
+static size_t guess_index(const struct chunk *chunk, int64_t time_ms)
+{
+    double past = (double)(time_ms - chunk->start_ms);
+    return (size_t)(past / (double)(chunk->end_ms - chunk->start_ms) * (double)(chunk->count - 1));
+}
+
+/* Where the samples in range are, give or take some, if few are missing. */
+static struct part guess_part(const struct chunk *chunk, int64_t start_ms, int64_t end_ms)
+{
+    struct part part = {chunk->count, 0, chunk->count};
+    size_t from = start_ms > chunk->start_ms ? guess_index(chunk, start_ms) : 0;
+    if (from > GUESS_MARGIN)
+        part.from = from - GUESS_MARGIN;
+    size_t left = end_ms < chunk->end_ms ? chunk->count - guess_index(chunk, end_ms) : 0;
+    if (left > GUESS_MARGIN)
+        part.to = chunk->count - left + GUESS_MARGIN;
+    return part;
+}
+
+/* True when all samples in range are in the part; its times are out[from .. to). */
+static bool covers(const struct part *part, const int64_t *out, int64_t start_ms, int64_t end_ms)
+{
+    return part->from < part->to && (part->from == 0 || out[part->from] < start_ms) &&
+           (part->to == part->count || out[part->to - 1] > end_ms);
+}
+
 bool chunk_times_within(const struct chunk *chunk, int64_t start_ms, int64_t end_ms, int64_t *out,
                         struct part *part)
 {
@@ -145,7 +183,10 @@ bool chunk_times_within(const struct chunk *chunk, int64_t start_ms, int64_t end
         even_times_within(chunk, part, start_ms, end_ms, out);
         return true;
     }
-    if (!chunk_times(chunk, out))
+    struct part guess = guess_part(chunk, start_ms, end_ms);
+    if (cut_times(chunk, guess, out) && covers(&guess, out, start_ms, end_ms))
+        *part = guess;
+    else if (!chunk_times(chunk, out))
         return false;
     while (part->from < part->to && out[part->from] < start_ms)
         part->from++;

@@ -13,7 +13,7 @@
  *                  1 1 <leading 6> <length-1 6> <meaningful bits>   a new window
  *   mode 64..94  as 0..30, but k is dense (storage/code/dense.c)
  *   mode 33      the bits of the doubles as integers, dense
- *   mode 34      quotients (storage/code/quotient.c)
+ *   mode 35      quotients (storage/code/quotient.c); 34: as they were written before
  *
  * A double counts as the decimal k / 10^e only if that division gives exactly its bits again, so
  * nothing is ever rounded; stale markers, -0 and infinities are exceptions. Where there are
@@ -34,7 +34,8 @@
 #define EXPONENT_BITS       7
 #define MODE_XOR            32
 #define MODE_BITS           33
-#define MODE_QUOTIENT       34
+#define MODE_QUOTIENT_OLD   34
+#define MODE_QUOTIENT       35
 #define MODE_DENSE          64
 #define QUOTIENTS_SHARE     8                  /* worth a try when so many are no decimals */
 #define INTEGER_LIMIT       9007199254740992.0 /* 2^53 */
@@ -392,8 +393,8 @@ bool column_cut_part(struct slice *rest, double *out, struct part part)
         return cut_xor(rest, out, part);
     if (mode == MODE_BITS)
         return cut_bits(rest, out, part);
-    if (mode == MODE_QUOTIENT)
-        return quotient_cut(rest, out, part);
+    if (mode == MODE_QUOTIENT || mode == MODE_QUOTIENT_OLD)
+        return quotient_cut(rest, out, part, mode == MODE_QUOTIENT);
     return cut_scaled(rest, mode, out, part);
 }
 

@@ -192,7 +192,9 @@ static void read_bits(struct slice bits, unsigned width, uint64_t *out, struct p
     }
 }
 
-static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, struct part part)
+/* *before: the sum of those that lie before what is wanted. */
+static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, struct part part,
+                         uint64_t *before)
 {
     uint64_t patches, gap, high;
     size_t at = 0;
@@ -205,14 +207,21 @@ static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, stru
         at += (size_t)gap;
         if (at >= part.from && at < part.to)
             out[at] |= high << width;
+        else if (at < part.from)
+            *before += high << width;
     }
     return true;
 }
 
-static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, struct part part)
+static unsigned width_of(unsigned mode)
 {
-    bool patched = mode >= MODE_PATCHED;
-    unsigned width = (mode - (patched ? MODE_PATCHED : 0)) / 2;
+    return (mode - (mode >= MODE_PATCHED ? MODE_PATCHED : 0)) / 2;
+}
+
+static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, struct part part,
+                         uint64_t *before)
+{
+    unsigned width = width_of(mode);
     struct slice bits;
     if (!bytes_cut_slice(rest, (part.count * width + 7) / 8, &bits))
         return false;
@@ -220,33 +229,42 @@ static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, struc
         read_bits(bits, width, out, part);
     else
         memset(out + part.from, 0, (part.to - part.from) * sizeof *out);
-    return !patched || read_patches(rest, width, out, part);
+    return mode < MODE_PATCHED || read_patches(rest, width, out, part, before);
+}
+
+/* Those before the wanted ones are in their sums; without bits of their own they need not be looked at. */
+static bool cut_differences(struct slice *rest, unsigned mode, uint64_t *out, struct part part)
+{
+    int64_t first, base;
+    uint64_t before = 0;
+    size_t last = part.to ? part.to - 1 : 0, from = part.from < last ? part.from : last;
+    if (width_of(mode))
+        from = 0;
+    struct part packed = {part.count - 1, from, last};
+    if (!bytes_cut_varint_signed(rest, &first) || !bytes_cut_varint_signed(rest, &base) ||
+        !read_offsets(rest, mode, out + 1, packed, &before))
+        return false;
+    out[from] = (uint64_t)first + (uint64_t)base * from + before;
+    for (size_t i = from + 1; i < part.to; i++)
+        out[i] += out[i - 1] + (uint64_t)base;
+    return true;
 }
 
 bool pack_cut_part(struct slice *rest, int64_t *out, struct part part)
 {
     uint8_t mode;
-    int64_t first, base;
-    uint64_t *at = (uint64_t *)out;
+    int64_t base;
+    uint64_t *at = (uint64_t *)out, ignored = 0;
     if (part.count == 0)
         return true;
     if (!bytes_cut_u8(rest, &mode))
         return false;
-    if (!(mode & 1)) {
-        if (!bytes_cut_varint_signed(rest, &base) || !read_offsets(rest, mode, at, part))
-            return false;
-        for (size_t i = part.from; i < part.to; i++)
-            at[i] += (uint64_t)base;
-        return true;
-    }
-    /* Differences: those before the wanted ones are in their sums. */
-    struct part packed = {part.count - 1, 0, part.to ? part.to - 1 : 0};
-    if (!bytes_cut_varint_signed(rest, &first) || !bytes_cut_varint_signed(rest, &base) ||
-        !read_offsets(rest, mode, at + 1, packed))
+    if (mode & 1)
+        return cut_differences(rest, mode, at, part);
+    if (!bytes_cut_varint_signed(rest, &base) || !read_offsets(rest, mode, at, part, &ignored))
         return false;
-    at[0] = (uint64_t)first;
-    for (size_t i = 1; i < part.to; i++)
-        at[i] += at[i - 1] + (uint64_t)base;
+    for (size_t i = part.from; i < part.to; i++)
+        at[i] += (uint64_t)base;
     return true;
 }
 

@@ -1,6 +1,6 @@
 /* quotient: value = p / 10^exponent / q, give or take some units in the last place.
  *
- *   exponent u8 | q | m | r | ulps | bits u64le for each exception
+ *   exponent u8 | q | m | r | ulps | exceptions varint | bits u64le for each
  *
  *   q      the denominator; 0: an exception, no quotient of that kind
  *   m      the value times 10^exponent, rounded: noise around a level, as for any decimal
@@ -10,7 +10,8 @@
  * All four are dense columns (storage/code/dense.h). p and q are found by the continued fraction of
  * value * 10^exponent: of all fractions with small denominators at most one is as near as a double
  * can tell, so a number that is no quotient is rarely taken for one, and then it only costs bits:
- * the quotient is computed again, and what differs from the value is kept.
+ * the quotient is computed again, and what differs from the value is kept. Which entries the exceptions
+ * are only the whole of q tells; chunks of version 2 and before did not say when there are none.
  */
 #include "storage/code/quotient.h"
 
@@ -116,6 +117,10 @@ bool quotient_append(struct buffer *out, const double *values, size_t count)
     dense_append(out, m, count);
     dense_append(out, r, count);
     dense_append(out, ulps, count);
+    size_t exceptions = 0;
+    for (size_t i = 0; i < count; i++)
+        exceptions += q[i] == 0;
+    buffer_append_varint(out, exceptions);
     for (size_t i = 0; i < count; i++)
         if (q[i] == 0)
             buffer_append_u64le(out, double_bits(values[i]));
@@ -128,24 +133,40 @@ static int64_t multiply_add(int64_t a, int64_t b, int64_t c)
     return (int64_t)((uint64_t)a * (uint64_t)b + (uint64_t)c);
 }
 
-bool quotient_cut(struct slice *rest, double *out, struct part part)
+static bool cut_exceptions(struct slice *rest, struct slice denominators, double *out,
+                           struct part part)
+{
+    int64_t q[DENSE_COUNT_MAX];
+    uint64_t bits;
+    if (!dense_cut(&denominators, q, part.count))
+        return false;
+    for (size_t i = 0; i < part.count; i++) {
+        if (q[i])
+            continue;
+        if (!bytes_cut_u64le(rest, &bits))
+            return false;
+        if (i >= part.from && i < part.to)
+            out[i - part.from] = double_of_bits(bits);
+    }
+    return true;
+}
+
+bool quotient_cut(struct slice *rest, double *out, struct part part, bool counted)
 {
     int64_t q[DENSE_COUNT_MAX], m[DENSE_COUNT_MAX], r[DENSE_COUNT_MAX], ulps[DENSE_COUNT_MAX];
     uint8_t exponent;
-    uint64_t bits;
-    if (!bytes_cut_u8(rest, &exponent) || exponent > COLUMN_EXPONENT_MAX ||
-        !dense_cut(rest, q, part.count) || !dense_cut_part(rest, m, part) ||
-        !dense_cut_part(rest, r, part) || !dense_cut_part(rest, ulps, part))
+    uint64_t exceptions = part.count; /* at most */
+    struct slice denominators;
+    if (!bytes_cut_u8(rest, &exponent) || exponent > COLUMN_EXPONENT_MAX)
         return false;
-    for (size_t i = 0; i < part.count; i++) {
-        if (q[i] == 0 && !bytes_cut_u64le(rest, &bits))
-            return false;
-        if (i < part.from || i >= part.to)
-            continue;
+    denominators = *rest;
+    if (!dense_cut_part(rest, q, part) || !dense_cut_part(rest, m, part) ||
+        !dense_cut_part(rest, r, part) || !dense_cut_part(rest, ulps, part) ||
+        (counted && !bytes_cut_varint(rest, &exceptions)))
+        return false;
+    for (size_t i = part.from; i < part.to; i++) {
         double value = quotient_of(multiply_add(m[i], q[i], r[i]), exponent, q[i]);
-        if (q[i])
-            bits = double_bits(value) + (uint64_t)ulps[i];
-        out[i - part.from] = double_of_bits(bits);
+        out[i - part.from] = double_of_bits(double_bits(value) + (uint64_t)ulps[i]);
     }
-    return true;
+    return exceptions == 0 || cut_exceptions(rest, denominators, out, part);
 }

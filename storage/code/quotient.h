@@ -11,7 +11,8 @@
 /* Appends the column (1 to DENSE_COUNT_MAX values; the count is not stored), or nothing and false
  * when few of them are quotients. */
 bool quotient_append(struct buffer *out, const double *values, size_t count);
-/* Cuts the wanted part of a column from the front of *rest. False on malformed bytes. */
-MUST_USE bool quotient_cut(struct slice *rest, double *out, struct part part);
+/* Cuts the wanted part of a column from the front of *rest; `counted`: it says how many exceptions it
+ * has. False on malformed bytes. */
+MUST_USE bool quotient_cut(struct slice *rest, double *out, struct part part, bool counted);
 
 #endif

@@ -11,6 +11,7 @@
 #include "storage/code/dense.h"
 #include "storage/code/histogram_code.h"
 #include "storage/code/pack.h"
+#include "storage/code/split.h"
 #include "storage/headlog.h"
 
 #define SAMPLES_MAX 600
@@ -44,6 +45,26 @@ static void check_part(const struct chunk *chunk, const double *values)
     assert(sound && memcmp(some, values + part.from, (part.to - part.from) * sizeof *some) == 0);
 }
 
+/* Where the times are what the header says. */
+static void check_times_within(const struct chunk *chunk, const int64_t *times)
+{
+    int64_t some[CHUNK_SAMPLES_MAX];
+    size_t from = chunk->count / 3, to = chunk->count - chunk->count / 5;
+    struct part part;
+    if (times[0] != chunk->start_ms || times[chunk->count - 1] != chunk->end_ms)
+        return;
+    bool sound = chunk_times_within(chunk, times[from], times[to - 1], some, &part);
+    assert(sound && part.from == from && part.to == to);
+    assert(memcmp(some, times + from, (to - from) * sizeof *some) == 0);
+}
+
+/* As storage/code/chunk.c has it. */
+static uint64_t seed_of(char version, char type)
+{
+    uint64_t with_type = (uint8_t)type;
+    return version < 2 ? 0 : version == 2 ? with_type : (uint64_t)version << 8 | with_type;
+}
+
 static void decode_chunk(struct slice bytes)
 {
     struct buffer signed_bytes;
@@ -52,13 +73,14 @@ static void decode_chunk(struct slice bytes)
     int64_t times[CHUNK_SAMPLES_MAX];
     double values[CHUNK_SAMPLES_MAX];
     const struct histogram *histograms[CHUNK_SAMPLES_MAX];
-    bool seeded = bytes.len > 1 && bytes.at[0] > 1; /* since version 2, with the type */
-    sign(&signed_bytes, bytes, 2, seeded ? (uint8_t)bytes.at[1] : 0);
+    sign(&signed_bytes, bytes, 2, bytes.len > 1 ? seed_of(bytes.at[0], bytes.at[1]) : 0);
     arena_init(&arena, (size_t)1 << 24);
     if (chunk_open(buffer_slice(&signed_bytes), 1700000000000, &chunk)) {
-        if (chunk_times(&chunk, times))
+        if (chunk_times(&chunk, times)) {
             for (size_t i = 1; i < chunk.count; i++)
                 assert(times[i - 1] < times[i]);
+            check_times_within(&chunk, times);
+        }
         if (chunk.histograms && chunk_histograms(&chunk, &arena, histograms))
             check_histograms(histograms, chunk.count);
         if (!chunk.histograms && chunk_values(&chunk, values))
@@ -142,7 +164,28 @@ static void round_trip_integers(struct slice bytes)
     rest = buffer_slice(&out);
     sound = count == 0 || dense_cut(&rest, back, count);
     assert(sound && rest.len == 0 && memcmp(values, back, count * sizeof *values) == 0);
+    if (count >= SPLIT_COUNT_MIN) {
+        buffer_reset(&out);
+        split_append(&out, values, count, count % 2);
+        rest = buffer_slice(&out);
+        struct part part = {count, count / 3, count - count / 5};
+        sound = split_cut(&rest, back, part);
+        assert(sound && rest.len == 0);
+        assert(memcmp(values + part.from, back + part.from,
+                      (part.to - part.from) * sizeof *values) == 0);
+    }
     buffer_release(&out);
+}
+
+/* Whatever a column is, its parts are those of the whole, and end where it does. */
+static void check_dense_part(struct slice bytes, const int64_t *values, size_t count, size_t left)
+{
+    int64_t some[DENSE_COUNT_MAX];
+    struct part part = {count, count / 3, count - count / 5};
+    bool sound = dense_cut_part(&bytes, some, part);
+    assert(sound && bytes.len == left);
+    assert(memcmp(some + part.from, values + part.from, (part.to - part.from) * sizeof *values) ==
+           0);
 }
 
 /* Two bytes for the count, then a column of one kind and the other. */
@@ -156,8 +199,10 @@ static void decode_columns(struct slice bytes)
     memcpy(&count, bytes.at, 2);
     bytes = slice_skip(bytes, 2);
     struct slice rest = bytes;
-    if (dense_cut(&rest, values, count))
+    if (dense_cut(&rest, values, count)) {
         assert(count && rest.len < bytes.len);
+        check_dense_part(bytes, values, count, rest.len);
+    }
     rest = bytes;
     if (count && column_cut(&rest, numbers, count))
         assert(rest.len < bytes.len);
