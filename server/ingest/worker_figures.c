@@ -56,7 +56,7 @@ struct metric worker_metrics[WORKER_METRIC_COUNT] = {
 };
 
 struct metric worker_drop_metrics[WORKERS_MAX];
-static char drop_labels[WORKERS_MAX][40];
+static char drop_labels[WORKERS_MAX][48];
 
 void worker_register(size_t count)
 {
