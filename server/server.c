@@ -471,6 +471,8 @@ void server_close(struct server *server)
     logtcp_close(server->logtcp);
     feed_close(server->graphite);
     feed_close(server->influx);
+    if (server->ingest)
+        taps_end(ingest_taps(server->ingest)); /* HTTP would wait for those who watch */
     http_close(server->http);
     fan_free(server->fan);
     /* After HTTP: its last tick also writes what requests counted while they drained. */

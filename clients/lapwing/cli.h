@@ -49,6 +49,7 @@ int command_test(const struct cli *cli);
 int command_check(const struct cli *cli);
 int command_top(const struct cli *cli);
 int command_explain(const struct cli *cli);
+int command_tap(const struct cli *cli);
 
 /* --- admin.c --- */
 /* Becomes lapwingd, the one beside this program or else the one on the PATH; comes back, with the exit
@@ -63,6 +64,10 @@ struct parameter {
 /* GET path?parameters. 0 and *body (free it) on 2xx; otherwise prints what the server said. */
 int http_get(const struct cli *cli, const char *path, const struct parameter *parameters,
              size_t count, char **body);
+/* GET path?parameter, without an end: each(arg, line) for every line that comes, until it says false or the
+ * server ends. 0, or 1 after a complaint. */
+int http_get_lines(const struct cli *cli, const char *path, const struct parameter *parameter,
+                   bool (*each)(void *arg, char *line), void *arg);
 int http_post(const struct cli *cli, const char *path, const char *data, char **body);
 /* As http_post, with JSON, for what may take hours. */
 int http_post_patiently(const struct cli *cli, const char *path, const char *data, char **body);

@@ -51,24 +51,36 @@ static void explain(const struct cli *cli, long status, const char *body)
         fprintf(stderr, "lapwing: %s answered %ld: %s\n", cli->url, status, body);
 }
 
+/* 0 when all is well, 1 after a sentence. */
+static int complain(const struct cli *cli, CURLcode code, long status, const char *body)
+{
+    bool refused = status < 200 || status > 299;
+    if (code != CURLE_OK)
+        fprintf(stderr, "lapwing: cannot reach %s: %s; is lapwingd running, is --url right?\n",
+                cli->url, curl_easy_strerror(code));
+    else if (refused)
+        explain(cli, status, body);
+    return code != CURLE_OK || refused;
+}
+
+static void set_options(CURL *curl, const char *url)
+{
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+}
+
 static int perform(const struct cli *cli, CURL *curl, const char *url, char **out)
 {
     struct body body = {must(calloc(1, 1)), 0};
     long status = 0;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
+    set_options(curl, url);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     CURLcode code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK)
-        fprintf(stderr, "lapwing: cannot reach %s: %s; is lapwingd running, is --url right?\n",
-                cli->url, curl_easy_strerror(code));
-    else if (status < 200 || status > 299)
-        explain(cli, status, body.at);
-    if (code != CURLE_OK || status < 200 || status > 299) {
+    if (complain(cli, code, status, body.at)) {
         free(body.at);
         return 1;
     }
@@ -97,6 +109,53 @@ static char *build_url(const struct cli *cli, CURL *curl, const char *path,
         separator = '&';
     }
     return url;
+}
+
+/* Lines of an answer as they come; what an error says is kept instead. */
+struct lines {
+    CURL *curl;
+    struct body body; /* the unfinished line */
+    bool (*each)(void *arg, char *line);
+    void *arg;
+    bool stopped;
+};
+
+static size_t on_line_bytes(char *at, size_t size, size_t count, void *arg)
+{
+    struct lines *lines = arg;
+    long status = 0;
+    curl_easy_getinfo(lines->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (on_bytes(at, size, count, &lines->body) != size * count)
+        return 0;
+    if (status < 200 || status > 299)
+        return size * count;
+    char *line = lines->body.at;
+    for (char *end; !lines->stopped && (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        lines->stopped = !lines->each(lines->arg, line);
+    }
+    lines->body.len = strlen(line);
+    memmove(lines->body.at, line, lines->body.len + 1);
+    return lines->stopped ? 0 : size * count;
+}
+
+int http_get_lines(const struct cli *cli, const char *path, const struct parameter *parameter,
+                   bool (*each)(void *arg, char *line), void *arg)
+{
+    CURL *curl = must(curl_easy_init());
+    struct lines lines = {.curl = curl, .body = {must(calloc(1, 1)), 0}, .each = each, .arg = arg};
+    char *url = build_url(cli, curl, path, parameter, 1);
+    long status = 0;
+    set_options(curl, url);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_line_bytes);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &lines);
+    CURLcode code = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    int failed = lines.stopped ? 0 : complain(cli, code, status, lines.body.at);
+    free(lines.body.at);
+    free(url);
+    curl_easy_cleanup(curl);
+    return failed;
 }
 
 int http_get(const struct cli *cli, const char *path, const struct parameter *parameters,

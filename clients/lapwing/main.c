@@ -15,6 +15,8 @@ static const struct command commands[] = {
     {"send", "LINE...", "send statsd lines (or, with --log, JSON logs); - reads stdin",
      command_send},
     {"top", "", "who sends most and what, the newest series, what is lost; refreshed", command_top},
+    {"tap", "[PREFIX]", "statsd lines that start so, as they come in; --limit N: the first N",
+     command_tap},
     {"explain", "LINE", "how a statsd line is read and what it becomes, or why it is refused",
      command_explain},
     {"compact", "", "seal, apply retention and rewrite the tables now", command_compact},

@@ -257,6 +257,7 @@ static void get_losses(const struct http_request *request, struct http_reply *re
 const struct http_route statsd_routes[] = {
     {.methods = HTTP_GET, .pattern = "/api/statsd/top", .handle = get_top},
     {.methods = HTTP_GET, .pattern = "/api/statsd/losses", .handle = get_losses},
+    {.methods = HTTP_GET, .pattern = "/api/statsd/tap", .handle = statsd_tap},
     {.methods = HTTP_GET | HTTP_POST, .pattern = "/api/statsd/explain", .handle = statsd_explain},
 };
 const size_t statsd_route_count = sizeof statsd_routes / sizeof statsd_routes[0];

@@ -5,8 +5,10 @@
  *                                            for which lines are refused the last line and its sender
  *   GET /api/statsd/explain?line=...&profile=etsy   how a line is read and which series it becomes, or why
  *                                            it is refused and at which byte; by default by the listeners' profiles
+ *   GET /api/statsd/tap?prefix=api.          the lines that come in and start so, while they do: a JSON object
+ *                                            a line (server/ingest/tap.h), until the client leaves
  *
- * Answers are in Prometheus' envelope. What came in is escaped (server/wire/printable.h), so that
+ * Answers, but for the last, are in Prometheus' envelope. What came in is escaped (server/wire/printable.h), so that
  * they can be shown as they are. docs/STATSD.md has examples.
  */
 #ifndef SERVER_API_STATSD_H
@@ -24,6 +26,8 @@ struct statsd_api {
 extern const struct http_route statsd_routes[];
 extern const size_t statsd_route_count;
 
+/* statsd_tap.c */
+void statsd_tap(const struct http_request *request, struct http_reply *reply);
 /* statsd_explain.c */
 void statsd_explain(const struct http_request *request, struct http_reply *reply);
 

@@ -84,6 +84,7 @@ struct ingest {
     struct ingest_parts parts;
     struct worker *workers[WORKERS_MAX];
     size_t worker_count;
+    struct taps *taps;
     struct queue *replies;
     struct queue *control; /* only ever closed: ends the flusher */
     pthread_t flusher;
@@ -318,6 +319,7 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .writer = ingest->parts.writer,
             .registry = ingest->parts.registry,
             .retention_logs_ms = config->retention.logs_ms,
+            .taps = ingest->taps,
             .replies = ingest->replies,
             .index = (unsigned)opened,
         };
@@ -385,7 +387,9 @@ int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct er
     if (mapping)
         log_mapping(parts->config, mapping);
     ingest->udp_port = ingest->tcp_port = -1;
+    ingest->taps = taps_new();
     if (open_workers(ingest, err)) {
+        taps_free(ingest->taps);
         queue_free(ingest->replies);
         mapping_free(mapping);
         free(ingest);
@@ -424,6 +428,11 @@ const struct statsd_profile *ingest_profile(const struct ingest *ingest, int tra
         [WORKER_UNIX_STREAM] = config->statsd.unix_stream_path,
     };
     return *addresses[transport] ? &ingest->profiles[transport] : NULL;
+}
+
+struct taps *ingest_taps(const struct ingest *ingest)
+{
+    return ingest->taps;
 }
 
 const struct mapping *ingest_mapping(const struct ingest *ingest)
@@ -471,6 +480,7 @@ void ingest_close(struct ingest *ingest)
         unlink(ingest->parts.config->statsd.unix_path);
     if (*ingest->parts.config->statsd.unix_stream_path && ingest->worker_count)
         unlink(ingest->parts.config->statsd.unix_stream_path);
+    taps_free(ingest->taps);
     queue_free(ingest->replies);
     queue_free(ingest->control);
     mapping_free(ingest->mapping);

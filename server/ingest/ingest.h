@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/ingest/account.h"
 #include "server/ingest/registry.h"
+#include "server/ingest/tap.h"
 #include "server/writer.h"
 
 struct ingest;
@@ -33,6 +34,8 @@ int ingest_udp_port(const struct ingest *ingest);
 int ingest_tcp_port(const struct ingest *ingest);
 /* What a worker knows of its senders, until the close; NULL when there is no such worker. Any thread. */
 struct account *ingest_account(const struct ingest *ingest, size_t worker);
+/* The taps of all listeners; they must be closed before the ingest. Any thread. */
+struct taps *ingest_taps(const struct ingest *ingest);
 /* What a listener (enum worker_transport) takes; NULL when it is off. */
 const struct statsd_profile *ingest_profile(const struct ingest *ingest, int transport);
 /* The rules of statsd.mapping_file; NULL when there is none. */

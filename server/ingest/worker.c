@@ -223,12 +223,22 @@ static void take_lines(struct worker *worker, struct slice lines)
     }
 }
 
+/* Somebody watches. */
+static void offer_lines(struct worker *worker, struct slice lines)
+{
+    struct peer peer = peer_of_sender(worker);
+    taps_offer(worker->options.taps, worker_transport_names[worker->sender.transport], &peer,
+               lines);
+}
+
 static void on_lines(void *arg, const struct peer *from, struct slice lines)
 {
     const struct stream *stream = arg;
     struct worker *worker = stream->worker;
     int64_t before = worker->tallies[WORKER_METRICS];
     worker->sender = (struct sender){.transport = stream->transport, .peer = from};
+    if (taps_any(worker->options.taps))
+        offer_lines(worker, lines);
     take_lines(worker, lines);
     add_batch(worker);
     if (worker->tallies[WORKER_METRICS] > before)
@@ -275,12 +285,24 @@ static void take_sampled(struct worker *worker, const struct udp_batch *batch, s
     }
 }
 
+static void offer_datagrams(struct worker *worker, const struct udp_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        worker->sender.datagram = i;
+        if (!(batch->truncated >> i & 1))
+            offer_lines(worker, batch->datagrams[i]);
+    }
+    name_senders(worker, true);
+}
+
 static size_t receive(struct worker *worker, int fd, enum worker_transport transport)
 {
     struct udp_batch batch;
     size_t received = udp_receive(worker->receiver, fd, &batch);
     size_t sampled = received < UDP_NAMED ? received : UDP_NAMED;
     worker->sender = (struct sender){.transport = transport};
+    if (taps_any(worker->options.taps))
+        offer_datagrams(worker, &batch);
     take_sampled(worker, &batch, sampled);
     for (size_t i = sampled; i < received; i++)
         take_datagram(worker, &batch, i);

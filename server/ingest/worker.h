@@ -9,6 +9,7 @@
 
 #include "server/ingest/account.h"
 #include "server/ingest/intake.h"
+#include "server/ingest/tap.h"
 #include "server/writer.h"
 #include "storage/base/queue.h"
 
@@ -33,6 +34,7 @@ struct worker_options {
     struct writer *writer;     /* of events and samples with a time */
     struct registry *registry; /* for the writer; both must outlive the worker */
     int64_t retention_logs_ms; /* theirs; 0 = for ever */
+    struct taps *taps;         /* of all workers */
     struct queue *replies;     /* gets the struct worker * after each swap asked for */
     unsigned index;
 };

@@ -54,8 +54,9 @@ struct http_request {
  * has left for the kernel, so that a reply of any length takes the memory of one. */
 struct http_stream {
     /* A worker. Appends a part to *out, some hundred KB; 1: more follow, 0: that was the last one,
-     * -1: the connection is to be cut, which tells the client that the reply is not whole. NULL: the
-     * body is all there is. */
+     * -1: the connection is to be cut, which tells the client that the reply is not whole. 1 and nothing
+     * appended: there is nothing yet; it is asked again in a tenth of a second, unless the client has
+     * gone. NULL: the body is all there is. */
     int (*next)(void *arg, struct buffer *out);
     /* Exactly once, when no further part is wanted. Any thread. */
     void (*free)(void *arg);

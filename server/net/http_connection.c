@@ -44,6 +44,7 @@
 #define BODY_RATE_MIN  65 /* bytes a millisecond that a body must keep up */
 #define SEND_RATE_MIN  16 /* and those that a client must take of its reply */
 #define LINGER_MS      2000
+#define NOTHING_YET_MS 100 /* until a stream that had no part is asked again */
 
 /* --- connections --- */
 
@@ -169,11 +170,17 @@ static void send_reply(struct connection *c)
         send_body(c);
 }
 
+static size_t unsent(struct connection *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
 /* What is being sent holds memory: a client that takes it byte by byte does not get for ever. */
 static void set_send_deadline(struct connection *c)
 {
-    size_t left = evbuffer_get_length(bufferevent_get_output(c->bev));
-    set_timer(c, c->http->options.timeout_ms + (int64_t)left / SEND_RATE_MIN);
+    size_t left = unsent(c);
+    set_timer(c,
+              left ? c->http->options.timeout_ms + (int64_t)left / SEND_RATE_MIN : NOTHING_YET_MS);
 }
 
 /* The exchange has an answer, or a part of it: writes that, and forgets the exchange when it was all. */
@@ -490,6 +497,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct connection *c = arg;
     (void)fd;
     (void)what;
+    if (c->state == STREAM && unsent(c) == 0) {
+        if (c->eof)
+            connection_free(c);
+        else
+            ask_part(c);
+        return;
+    }
     bool idle = c->state == READ_HEAD && !c->started_ns;
     if (!idle && c->state != LINGER && c->state != WAIT)
         metric_add(&http_metrics[HTTP_METRIC_TIMEOUTS], 1);

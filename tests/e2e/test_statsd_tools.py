@@ -1,5 +1,9 @@
-"""lapwing top and explain: what the server says of lines it got, and would get."""
+"""lapwing top, explain and tap: what the server says of lines it got, would get and gets."""
 import json
+import socket
+import subprocess
+import urllib.error
+import urllib.request
 
 from conftest import COMMAND, await_, run_command
 
@@ -79,3 +83,81 @@ def test_explain_refused_lines(lapwing):
         assert server.get("/api/statsd/explain", line=line).status == 400
     assert "there is no profile" in cli(server, "explain", "--profile", "x", "a:1|c").stderr
     assert cli(server, "explain").returncode == 2
+
+
+def lines_of(stream, count):
+    return [json.loads(stream.readline()) for _ in range(count)]
+
+
+def open_tap(server, prefix):
+    """The stream, once the server has it: it then shows what comes."""
+    stream = urllib.request.urlopen(f"{server.url}/api/statsd/tap?prefix={prefix}", timeout=60)
+    assert stream.status == 200
+    return stream
+
+
+def test_tap_shows_lines_as_they_come(lapwing):
+    server = lapwing()
+    stream = open_tap(server, "api.")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, server.tcp("statsd_tcp") as tcp:
+        udp.connect(("127.0.0.1", server.ports["statsd_udp"]))
+        udp.send(b"other:1|c\napi.a:1|c|#k:\x1b\napi.wrong")
+        assert lines_of(stream, 2) == [
+            {"line": line, "source": "%s:%d" % udp.getsockname(), "transport": "udp"}
+            for line in ("api.a:1|c|#k:\\x1b", "api.wrong")]
+        tcp.sendall(b"api.b:1|c\n")
+        assert lines_of(stream, 1) == [{"line": "api.b:1|c", "transport": "tcp",
+                                        "source": "%s:%d" % tcp.getsockname()}]
+    stream.close()
+    # A server that stops does not wait for those who watch.
+    stream = open_tap(server, "")
+    assert server.terminate() == 0
+    assert stream.read() == b""
+
+
+def test_tap_tells_a_slow_reader_what_it_missed(lapwing):
+    server = lapwing()
+    stream = open_tap(server, "flood")
+    sent = 800_000  # far more than the tap, and the sockets between, hold
+    with server.tcp("statsd_tcp") as tcp:
+        tcp.sendall(b"flood.of.lines.that.nobody.reads:1|c\n" * sent)
+        await_(lambda: server.total("lapwing_statsd_metrics_total") == sent)
+    seen = dropped = 0
+    while seen + dropped < sent:
+        row = json.loads(stream.readline())
+        dropped += row.get("dropped", 0)
+        seen += "line" in row
+    assert seen + dropped == sent and dropped > 0
+    stream.close()
+
+
+def test_the_tap_command(lapwing):
+    server = lapwing()
+    with subprocess.Popen([COMMAND, "--url", server.url, "tap", "api.", "--limit", "1"],
+                          stdout=subprocess.PIPE, text=True) as tap:
+        def ended():
+            server.statsd("api.a:1|c", "b:1|c")
+            return tap.poll() is not None
+
+        await_(ended)
+        words = tap.stdout.read().split()
+    assert tap.returncode == 0
+    assert words[0].startswith("127.0.0.1:") and words[1:] == ["api.a:1|c"]
+
+
+def test_taps_are_few(lapwing):
+    server = lapwing()
+    streams = [open_tap(server, "x") for _ in range(8)]
+    assert server.get("/api/statsd/tap").status == 503
+    assert "8 taps are open" in cli(server, "tap").stderr
+    for stream in streams:
+        stream.close()
+
+    def one_more():
+        try:
+            with open_tap(server, "x"):
+                return True
+        except urllib.error.HTTPError:
+            return False
+
+    await_(one_more)

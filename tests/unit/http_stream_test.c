@@ -26,7 +26,8 @@ static struct {
     struct http_server *http;
     pthread_t thread;
     int stop[2];
-    _Atomic int made, freed;
+    _Atomic int made, freed, asked;
+    _Atomic bool may_end;
     int fail_at; /* part that cannot be made */
 } server;
 
@@ -59,8 +60,25 @@ static void handle_parts(const struct http_request *request, struct http_reply *
     reply->stream = (struct http_stream){next_part, free_parts, part};
 }
 
+/* Nothing for three times, then a part, then nothing until it may end. */
+static int next_seldom(void *arg, struct buffer *out)
+{
+    int *turn = arg;
+    server.asked++;
+    if (++*turn == 4)
+        buffer_append_string(out, "seldom");
+    return !server.may_end;
+}
+
+static void handle_seldom(const struct http_request *request, struct http_reply *reply)
+{
+    (void)request;
+    reply->stream = (struct http_stream){next_seldom, free_parts, calloc(1, sizeof(int))};
+}
+
 static const struct http_route routes[] = {
     {.methods = HTTP_GET, .pattern = "/parts", .handle = handle_parts},
+    {.methods = HTTP_GET, .pattern = "/seldom", .handle = handle_seldom},
 };
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -89,12 +107,13 @@ static int set_up(void **state)
                                    .timeout_ms = 20000,
                                    .workers = 1,
                                    .queue_max = 2};
-    server.made = server.freed = 0;
+    server.made = server.freed = server.asked = 0;
+    server.may_end = false;
     server.fail_at = -1;
     server.base = event_base_new();
     if (pipe(server.stop) || http_open(server.base, &options, &server.http, &err))
         return -1;
-    http_add_routes(server.http, routes, 1, NULL);
+    http_add_routes(server.http, routes, 2, NULL);
     event_base_once(server.base, server.stop[0], EV_READ, on_stop, server.base, NULL);
     return pthread_create(&server.thread, NULL, server_main, NULL);
 }
@@ -229,6 +248,40 @@ static void a_client_that_does_not_read_costs_little(void **state)
     assert_true(server.made < PARTS);
 }
 
+/* Reads until what came ends so. */
+static void expect_end(int fd, const char *end)
+{
+    char text[4096];
+    size_t len = 0, end_len = strlen(end);
+    while (len < end_len || memcmp(text + len - end_len, end, end_len) != 0) {
+        assert_true(len < sizeof text);
+        ssize_t n = recv(fd, text + len, sizeof text - len, 0);
+        assert_true(n > 0);
+        len += (size_t)n;
+    }
+}
+
+static void a_stream_may_have_nothing_yet(void **state)
+{
+    (void)state;
+    int fd = ask("GET /seldom HTTP/1.1\r\n\r\n");
+    expect_end(fd, "6\r\nseldom\r\n");
+    assert_true(server.asked >= 4);
+    server.may_end = true;
+    expect_end(fd, "0\r\n\r\n");
+    close(fd);
+}
+
+static void who_waits_and_leaves_ends_it(void **state)
+{
+    (void)state;
+    int fd = ask("GET /seldom HTTP/1.1\r\n\r\n");
+    expect_end(fd, "seldom\r\n");
+    close(fd);
+    while (server.freed == 0)
+        sched_yield();
+}
+
 static void closing_ends_a_stream(void **state)
 {
     (void)state;
@@ -252,6 +305,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_part_that_fails_cuts_the_reply, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_that_does_not_read_costs_little, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_stream_may_have_nothing_yet, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_waits_and_leaves_ends_it, set_up, tear_down),
         cmocka_unit_test(closing_ends_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
