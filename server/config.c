@@ -320,6 +320,17 @@ const struct option config_options[] = {
                 "samples of new ones go to its __overflow__ series, imported ones are refused.",
     },
     {
+        .path = "limits.series_per_prefix",
+        .type = OPTION_ROWS,
+        .offset = AT(limits.series_per_prefix),
+        .fallback = "[]",
+        .rows = config_prefix_options,
+        .row_count = CONFIG_PREFIX_OPTIONS,
+        .row_size = sizeof(struct config_prefix_limit),
+        .help = "Live series of all metrics with a prefix; the first that fits a name decides. "
+                "Beyond it pushed samples of new series go to the prefix' __overflow__ series.",
+    },
+    {
         .path = "limits.query_samples",
         .type = OPTION_INT,
         .offset = AT(limits.query_samples),

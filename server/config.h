@@ -19,6 +19,12 @@ struct config_retention_rule {
     int64_t raw_ms, rollup_5m_ms, rollup_1h_ms;
 };
 
+/* Live series of all metrics whose names begin so. */
+struct config_prefix_limit {
+    const char *prefix;
+    int64_t series;
+};
+
 /* Durations in ms, sizes in bytes, addresses "host:port" ("" = off). Strings live in `arena`. */
 struct config {
     const char *data_dir;
@@ -58,6 +64,7 @@ struct config {
     struct {
         int64_t series;
         int64_t series_per_metric;
+        struct option_rows series_per_prefix; /* struct config_prefix_limit */
         int64_t query_samples;
         int64_t query_memory_bytes;
         int64_t query_memory_total_bytes;

@@ -19,5 +19,7 @@ extern const size_t config_option_count;
 /* Of one map in a list. */
 #define CONFIG_RETENTION_OPTIONS 4
 extern const struct option config_retention_options[CONFIG_RETENTION_OPTIONS];
+#define CONFIG_PREFIX_OPTIONS 2
+extern const struct option config_prefix_options[CONFIG_PREFIX_OPTIONS];
 
 #endif

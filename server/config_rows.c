@@ -60,3 +60,36 @@ const struct option config_retention_options[CONFIG_RETENTION_OPTIONS] = {
         .help = "Instead of `retention.1h`.",
     },
 };
+
+#define PREFIX_AT(member) offsetof(struct config_prefix_limit, member)
+
+static int check_prefix(struct slice text, struct error *err)
+{
+    for (struct slice rest = text; rest.len; rest = slice_skip(rest, slice_utf8_length(rest)))
+        if (slice_utf8_length(rest) == 0)
+            return error_set(err, ERROR_BAD_DATA, "a prefix must be UTF-8");
+    return text.len ? 0 : error_set(err, ERROR_BAD_DATA, "a prefix must not be empty");
+}
+
+/* One map of limits.series_per_prefix. */
+const struct option config_prefix_options[CONFIG_PREFIX_OPTIONS] = {
+    {
+        .path = "prefix",
+        .type = OPTION_STRING,
+        .offset = PREFIX_AT(prefix),
+        .fallback = "",
+        .required = true,
+        .check = check_prefix,
+        .help = "Which metrics: those whose names begin so, like `api.`.",
+    },
+    {
+        .path = "series",
+        .type = OPTION_INT,
+        .offset = PREFIX_AT(series),
+        .fallback = "1",
+        .required = true,
+        .min = 1,
+        .max = 100000000,
+        .help = "Live series they may have together.",
+    },
+};

@@ -168,6 +168,19 @@ static void add_routes(struct server *server)
 
 /* --- opening, from the store outwards --- */
 
+/* Lives in the arena of the configuration. */
+static const struct store_prefix_limit *prefix_limits(struct server *server)
+{
+    const struct option_rows *rows = &server->config.limits.series_per_prefix;
+    const struct config_prefix_limit *from = rows->at;
+    struct store_prefix_limit *limits =
+        arena_zeroed(&server->arena, rows->count + 1, sizeof *limits);
+    assert(limits);
+    for (size_t i = 0; i < rows->count; i++)
+        limits[i] = (struct store_prefix_limit){from[i].prefix, from[i].series};
+    return limits;
+}
+
 static int open_store(struct server *server, struct error *err)
 {
     const struct config *config = &server->config;
@@ -175,6 +188,8 @@ static int open_store(struct server *server, struct error *err)
         .path = config->data_dir,
         .series_max = config->limits.series,
         .series_per_metric_max = config->limits.series_per_metric,
+        .prefix_limits = prefix_limits(server),
+        .prefix_limit_count = config->limits.series_per_prefix.count,
         .head_bytes = config->memory.head_bytes,
         .block_cache_bytes = config->memory.block_cache_bytes,
         .memtable_bytes = config->memory.memtable_bytes,

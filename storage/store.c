@@ -88,6 +88,7 @@ struct metric store_metrics[STORE_METRIC_COUNT] = {
     [STORE_SERIES_REMOVED] = COUNTER("series_removed_total", "Series without data, forgotten."),
     [STORE_REFUSED_TOTAL] = REFUSED("series"),
     [STORE_REFUSED_METRIC] = REFUSED("series_per_metric"),
+    [STORE_REFUSED_PREFIX] = REFUSED("series_per_prefix"),
     [STORE_SERIES] = GAUGE("series", "Series known."),
     [STORE_HEAD_SERIES] = GAUGE("head_series", "Series being written."),
     [STORE_HEAD_SAMPLES] = GAUGE("head_samples", "Samples not sealed yet."),
@@ -235,7 +236,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
         options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
     lock_init(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
-    limit_init(&store->limit, options->series_per_metric_max);
+    limit_init(&store->limit, options);
     postings_init(&store->postings);
     late_init(&store->late);
     head_init(&store->head);

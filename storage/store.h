@@ -24,13 +24,21 @@ struct store;
 struct store_batch;
 struct store_query;
 
+/* How many live series all metrics may have whose names begin so. */
+struct store_prefix_limit {
+    const char *prefix; /* not empty */
+    int64_t series_max;
+};
+
 struct store_options {
     const char *path;
     int64_t series_max;
-    int64_t series_per_metric_max; /* live ones of one metric name; 0 = any */
-    int64_t retention_raw_ms;      /* samples older than this are dropped */
-    int64_t retention_logs_ms;     /* and records */
-    int64_t chunk_samples;         /* samples that make a chunk full; 0 = 360 */
+    int64_t series_per_metric_max;                  /* live ones of one metric name; 0 = any */
+    const struct store_prefix_limit *prefix_limits; /* copied; the first that fits a name decides */
+    size_t prefix_limit_count;
+    int64_t retention_raw_ms;  /* samples older than this are dropped */
+    int64_t retention_logs_ms; /* and records */
+    int64_t chunk_samples;     /* samples that make a chunk full; 0 = 360 */
     int64_t head_bytes;        /* of open samples; beyond it series are sealed early; 0 = 384 MiB */
     int64_t block_cache_bytes; /* 0 = 64 MiB */
     int64_t memtable_bytes;    /* in all; 0 = 64 MiB */
@@ -71,12 +79,15 @@ void store_close(struct store *store);
 
 /* The id of this label set, made if new (kept in memory and in the next commit). Labels include
  * __name__. Fails with ERROR_LIMIT when series_max is reached, or the
- * metric has series_per_metric_max live ones (see store_metric_is_full). A series without samples is not
+ * metric has series_per_metric_max live ones (see store_metric_is_full), or those with its prefix are
+ * full (store_prefix_is_full). A series without samples is not
  * forgotten within the hour. */
 MUST_USE int store_intern(struct store *store, struct labels labels, enum series_kind kind,
                           uint32_t *id, struct error *err);
 /* True when new series of this metric are refused; one labelled __overflow__ never is. */
 bool store_metric_is_full(struct store *store, struct slice name);
+/* The same for the limit that the name's prefix has; *prefix is that, if there is one. */
+bool store_prefix_is_full(struct store *store, struct slice name, struct slice *prefix);
 /* The same as store_intern; what is new makes the batch worth committing. */
 MUST_USE int store_batch_intern(struct store_batch *batch, struct labels labels,
                                 enum series_kind kind, uint32_t *id, struct error *err);

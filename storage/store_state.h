@@ -59,6 +59,7 @@ enum store_metric {
     STORE_SERIES_REMOVED,
     STORE_REFUSED_TOTAL,
     STORE_REFUSED_METRIC,
+    STORE_REFUSED_PREFIX,
     STORE_SERIES,
     STORE_HEAD_SERIES,
     STORE_HEAD_SAMPLES,
@@ -78,7 +79,9 @@ void id_list_push(struct id_list *list, uint32_t id);
 /* Series of one metric; see limit.c. */
 struct limit {
     uint64_t max;
-    struct table metrics; /* those that have so many -> struct full, owned */
+    struct table metrics;          /* those that have so many -> struct full, owned */
+    struct prefix_limit *prefixes; /* see limit.c */
+    size_t prefix_count;
 };
 
 /* How far the closing of days is; see close.c. */
@@ -196,9 +199,9 @@ MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, si
 /* A part of the job behind deletions. */
 MUST_USE int store_carry_out(struct store *store, int64_t deadline_ns, struct error *err);
 /* limit.c */
-void limit_init(struct limit *limit, int64_t max);
+void limit_init(struct limit *limit, const struct store_options *options);
 void limit_release(struct limit *limit);
-/* ERROR_LIMIT when the metric of these labels may have no new series. */
+/* ERROR_LIMIT when the metric of these labels, or its prefix, may have no new series. */
 MUST_USE int limit_admit(struct store *store, struct labels labels, struct error *err);
 /* forget.c: forgets the doubtful series that have no data. */
 MUST_USE int store_forget(struct store *store, int64_t now_ms, struct error *err);

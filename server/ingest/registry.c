@@ -32,6 +32,9 @@ struct metric registry_metrics[REGISTRY_METRIC_COUNT] = {
     [REGISTRY_OVERFLOW_METRIC] = {.name = "lapwing_series_overflow_total",
                                   .labels = "limit=\"series_per_metric\"",
                                   .help = "New series folded into their metric's __overflow__."},
+    [REGISTRY_OVERFLOW_PREFIX] = {.name = "lapwing_series_overflow_total",
+                                  .labels = "limit=\"series_per_prefix\"",
+                                  .help = "New series folded into their metric's __overflow__."},
     [REGISTRY_OVERFLOW_TOTAL] = {.name = "lapwing_series_overflow_total",
                                  .labels = "limit=\"series\"",
                                  .help = "New series folded into their metric's __overflow__."},
@@ -183,13 +186,25 @@ static struct registry_ref series_insert(struct registry *registry, uint32_t id,
     return ref_of(registry, slot);
 }
 
-/* Counts why there is no room for one more series of the metric; says so once a metric. */
-static void note_full(struct registry *registry, struct slice name)
+/* Counts why there is no room for one more series of the metric; says so once a metric. The name that the
+ * overflow series has then: that of the metric, or where all with a prefix have too many, which may be
+ * by their names, that prefix. */
+static struct slice note_full(struct registry *registry, struct slice name)
 {
-    bool metric = store_metric_is_full(registry->store, name), fresh = false;
-    metric_add(&registry_metrics[metric ? REGISTRY_OVERFLOW_METRIC : REGISTRY_OVERFLOW_TOTAL], 1);
-    if (metric && table_insert(&registry->warned, name, &fresh) && fresh)
-        registry_warn_limit(registry, name);
+    struct slice prefix;
+    bool fresh = false;
+    if (store_metric_is_full(registry->store, name)) {
+        metric_add(&registry_metrics[REGISTRY_OVERFLOW_METRIC], 1);
+        if (table_insert(&registry->warned, name, &fresh) && fresh)
+            registry_warn_limit(registry, name);
+        return name;
+    }
+    if (store_prefix_is_full(registry->store, name, &prefix)) {
+        metric_add(&registry_metrics[REGISTRY_OVERFLOW_PREFIX], 1);
+        return prefix;
+    }
+    metric_add(&registry_metrics[REGISTRY_OVERFLOW_TOTAL], 1);
+    return name;
 }
 
 struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
@@ -214,10 +229,8 @@ static struct registry_ref intern(struct registry *registry, struct labels label
     }
     if (store_intern(registry->store, labels, kind, &id, &err) == 0)
         return series_insert(registry, id, kind);
-    if (err.kind == ERROR_LIMIT && !overflow) {
-        note_full(registry, name);
-        return registry_lookup_overflow(registry, name, kind);
-    }
+    if (err.kind == ERROR_LIMIT && !overflow)
+        return registry_lookup_overflow(registry, note_full(registry, name), kind);
     metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
     log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(name), err.text);
     return (struct registry_ref){0};
@@ -231,8 +244,7 @@ static struct registry_ref make(struct registry *registry, struct labels labels,
     bool overflow = labels_get(labels, SLICE(OVERFLOW_LABEL)).len > 0;
     if (overflow || registry->live < (size_t)registry->options.series_max)
         return intern(registry, labels, name, kind, overflow);
-    note_full(registry, name);
-    return registry_lookup_overflow(registry, name, kind);
+    return registry_lookup_overflow(registry, note_full(registry, name), kind);
 }
 
 /* The slot of these labels, 0 when they have none in memory. `other` tells that they belong to

@@ -129,6 +129,28 @@ def test_series_limits_refuse_readings(lapwing):
     assert dropped(server, "influx", "series_refused") == 1
 
 
+def test_limits_of_a_prefix(lapwing):
+    """Every way in keeps to it; what statsd sends beyond is counted in one series."""
+    server = lapwing(SOCKETS + 'limits: {series_per_prefix: [{prefix: "api.", series: 4}]}')
+    server.statsd(*[f"api.user{i}.hits:2|c" for i in range(10)], "other:1|c")
+    await_(lambda: server.value('{__name__="api.",__overflow__="true"}') == 12)
+    assert server.value("other") == 1
+    assert server.value('count({__name__=~"api.user.*"})') == 4
+    assert server.metric("lapwing_series_overflow_total", 'limit="series_per_prefix"') == 6
+    send_tcp(server, "graphite_tcp", f"api.load 1 {NOW}\nload 1 {NOW}\n")
+    await_(lambda: dropped(server, "graphite", "series_refused") == 1)
+    assert at(server, "load", NOW) == 1
+    reply = server.http("/write", "api.x f=1")
+    assert reply.status == 400 and "limits.series_per_prefix" in reply.json()["error"]
+
+    def culprit():
+        server.http("/write", "api.x f=1")
+        return "prefix=api. series=" in server.log()
+    await_(culprit, what="the log's word")
+    assert "metric=api." in server.log()
+    assert server.metric("lapwing_series_refused_total", 'limit="series_per_prefix"') > 6
+
+
 # --- InfluxDB ---
 
 

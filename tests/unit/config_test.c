@@ -88,6 +88,21 @@ static void mistakes_get_a_sentence(void **state)
     assert_string_equal(accepts("http: {listen: \"localhost:1\"}").http.listen, "localhost:1");
 }
 
+static void limits_of_prefixes_are_a_list(void **state)
+{
+    (void)state;
+    struct config config = accepts("limits: {series_per_prefix: [{prefix: \"api.\", series: 5},"
+                                   " {prefix: \"b\", series: 1}]}");
+    const struct config_prefix_limit *limits = config.limits.series_per_prefix.at;
+    assert_int_equal(config.limits.series_per_prefix.count, 2);
+    assert_string_equal(limits[0].prefix, "api.");
+    assert_int_equal(limits[0].series, 5);
+    assert_int_equal(limits[1].series, 1);
+    rejects("limits: {series_per_prefix: [{prefix: \"\", series: 5}]}", "must not be empty");
+    rejects("limits: {series_per_prefix: [{prefix: \"a\"}]}", "series");
+    rejects("limits: {series_per_prefix: [{prefix: \"a\", series: 0}]}", "series");
+}
+
 static void printing_reads_back(void **state)
 {
     (void)state;
@@ -150,6 +165,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(defaults_are_a_working_server, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_documented_sample_is_accepted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mistakes_get_a_sentence, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limits_of_prefixes_are_a_list, set_up, tear_down),
         cmocka_unit_test_setup_teardown(printing_reads_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rule_files_are_relative_to_the_file, set_up, tear_down),
     };

@@ -210,6 +210,28 @@ static void beyond_the_metric_limit_totals_stay_right(void **state)
     assert_string_equal(samples(fixture, "b", "x", ""), "0:0 1:1");
 }
 
+/* Names explode as well as labels do: what has no room is counted in one series of the prefix. */
+static void beyond_a_prefix_limit_totals_stay_right(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct store_prefix_limit limit = {"api.", 3};
+    close_all(fixture);
+    fixture->store_options.prefix_limits = &limit;
+    fixture->store_options.prefix_limit_count = 1;
+    open_all(fixture);
+    for (int i = 0; i < 10; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "api.u%d", i);
+        count(fixture, name, 2);
+    }
+    count(fixture, "b", 1);
+    flush(fixture, T0 + TICK);
+    assert_string_equal(samples(fixture, "api.u2", "x", ""), "0:0 1:2");
+    assert_string_equal(samples(fixture, "api.u3", "x", ""), "none");
+    assert_string_equal(samples(fixture, "api.", "__overflow__", "true"), "0:0 1:14");
+    assert_string_equal(samples(fixture, "b", "x", ""), "0:0 1:1");
+}
+
 static void what_the_store_refuses_goes_to_overflow(void **state)
 {
     struct fixture *fixture = *state;
@@ -354,6 +376,7 @@ int main(void)
         CASE(a_second_type_gets_a_label),
         CASE(the_first_type_of_a_name_is_remembered),
         CASE(beyond_the_metric_limit_totals_stay_right),
+        CASE(beyond_a_prefix_limit_totals_stay_right),
         CASE(what_the_store_refuses_goes_to_overflow),
         CASE(what_the_store_cannot_remember_now_is_put_off),
         CASE(infinite_sums_are_refused),

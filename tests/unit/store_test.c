@@ -517,59 +517,10 @@ static void documents_are_put_read_and_scanned(void **state)
     store_close(store);
 }
 
-static int intern_one(struct store *store, const char *name, int number, struct error *err)
-{
-    struct store_batch *batch = store_batch_new(store);
-    char text[16];
-    uint32_t id;
-    snprintf(text, sizeof text, "%d", number);
-    struct label labels[] = {{SLICE(LABEL_NAME), slice_of_string(name)},
-                             {SLICE("i"), slice_of_string(text)}};
-    int status = store_batch_intern(batch, (struct labels){labels, 2}, SERIES_GAUGE, &id, err);
-    if (!status)
-        store_batch_value(batch, id, clock_now_ms(), 1);
-    commit(store, batch);
-    store_batch_free(batch);
-    return status;
-}
-
-/* New series of a metric are refused while it has too many live ones; other metrics, known series
- * and the overflow series are not; and once the old ones are idle there is room again. */
-static void a_metric_has_so_many_live_series(void **state)
-{
-    (void)state;
-    struct error err = {0};
-    struct store_options options = {.chunk_samples = 20, .series_per_metric_max = 10};
-    struct store *store = open_with(options);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < 10; i++)
-            assert_int_equal(intern_one(store, "full", i, &err), 0);
-        assert_int_equal(intern_one(store, "full", 10, &err), -1);
-        assert_int_equal(err.kind, ERROR_LIMIT);
-        assert_non_null(strstr(err.text, "the metric full has 10 live series"));
-        assert_int_equal(intern_one(store, "other", 10, &err), 0);
-        assert_true(store_metric_is_full(store, SLICE("full")));
-        assert_false(store_metric_is_full(store, SLICE("other")));
-        struct label overflow[] = {{SLICE(LABEL_NAME), SLICE("full")},
-                                   {SLICE("__overflow__"), SLICE("true")}};
-        uint32_t id;
-        assert_int_equal(store_intern(store, (struct labels){overflow, 2}, SERIES_GAUGE, &id, &err),
-                         0);
-        store_close(store);
-        store = open_with(options);
-    }
-    assert_int_equal(store_seal(store, &err), 0);
-    clock_set_ms(START_MS + 2 * 3600000);
-    assert_int_equal(store_maintain(store, clock_now_ms(), &err), 0);
-    assert_int_equal(intern_one(store, "full", 10, &err), 0);
-    store_close(store);
-}
-
 int main(void)
 {
     srand48(3);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_metric_has_so_many_live_series, setup, teardown),
         cmocka_unit_test_setup_teardown(late_samples_find_their_place_and_the_last_write_wins,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(many_late_samples_do_not_stay_in_memory, setup, teardown),
