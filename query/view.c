@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "query/promql.h"
 #include "query/view_points.h"
 #include "query/view_rule.h"
 #include "storage/base/table.h"
@@ -166,6 +167,14 @@ static int render_series(struct rendering *r, const struct store_series *series)
     return view_put_readings(&r->reading, series->id, results->values);
 }
 
+/* Whether all queries together may hold what this one does. */
+static int check_share(struct rendering *r)
+{
+    struct promql_share *share = r->reading.request->share;
+    size_t held = r->arena->used + r->reading.scratch.used;
+    return share ? promql_share_check(share, held, r->err) : 0;
+}
+
 static int render_rule(struct rendering *r, const struct target *target)
 {
     struct view_names names = {.kind = r->rule->kind, .which = VIEW_EXACT};
@@ -185,7 +194,8 @@ static int render_rule(struct rendering *r, const struct target *target)
     if (series.count && r->rule->kind == SERIES_COUNTER && find_decrements(r, &names))
         return -1;
     for (size_t i = 0; i < series.count; i++)
-        if (view_is_over(r->reading.request, r->err) || render_series(r, &series.at[i]))
+        if (view_is_over(r->reading.request, r->err) || render_series(r, &series.at[i]) ||
+            check_share(r))
             return -1;
     return 0;
 }

@@ -18,13 +18,16 @@
 #include "query/target.h"
 #include "storage/store.h"
 
+struct promql_share;
+
 struct view_request {
     struct store *store;
     int64_t start_ms, end_ms;
-    int64_t step_ms;     /* points lie on its multiples, each for (t - step, t] */
-    int64_t samples_max; /* read from the store */
-    size_t scratch_max;  /* bytes for the samples of one series */
-    int64_t deadline_ns; /* on the monotonic clock */
+    int64_t step_ms;            /* points lie on its multiples, each for (t - step, t] */
+    int64_t samples_max;        /* read from the store */
+    size_t scratch_max;         /* bytes for the samples of one series */
+    int64_t deadline_ns;        /* on the monotonic clock */
+    struct promql_share *share; /* of the memory for all queries; NULL = none */
     const _Atomic bool *cancelled;
 };
 

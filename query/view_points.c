@@ -15,6 +15,7 @@
 #include "query/histogram_math.h"
 #include "query/promql.h"
 
+#define WINDOW_BYTES ((size_t)1 << 20) /* of one histogram and what it is made of */
 #define LOOK_BACK_MS ((int64_t)3600 * 1000)
 #define NONE         SIZE_MAX
 
@@ -274,7 +275,7 @@ void view_reading_init(struct view_reading *r, const struct view_request *reques
     r->reader = store_reader_new(request->store);
     store_reader_want_sketches(r->reader, true);
     arena_init(&r->scratch, request->scratch_max);
-    arena_init(&r->window, request->scratch_max);
+    arena_init(&r->window, WINDOW_BYTES);
 }
 
 void view_reading_release(struct view_reading *r)

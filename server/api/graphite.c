@@ -275,13 +275,16 @@ static void with_work(const struct http_request *request, struct http_reply *rep
     struct active_query active = {
         .language = "graphite", .text = request->path, .request = request};
     struct error err = {0};
-    const size_t memory_max = (size_t)api->config->limits.query_memory_bytes;
+    struct promql_share share = {.pool = api->memory};
+    /* One half for results, one for the samples of a series. */
+    const size_t memory_max = (size_t)api->config->limits.query_memory_bytes / 2;
     arena_init(&work.arena, memory_max);
     work.view = (struct view_request){
         .store = api->store,
         .samples_max = api->config->limits.query_samples,
         .scratch_max = memory_max,
         .deadline_ns = clock_monotonic_ns() + api->config->limits.query_timeout_ms * NS_PER_MS,
+        .share = &share,
         .cancelled = request->cancelled,
     };
     http_get_param(request, "target", &active.text);
@@ -297,6 +300,7 @@ static void with_work(const struct http_request *request, struct http_reply *rep
         http_refuse_json(reply, &err);
     }
     arena_release(&work.arena);
+    promql_share_return(&share);
 }
 
 static void handle_render(const struct http_request *request, struct http_reply *reply)

@@ -183,6 +183,17 @@ def test_points_are_of_their_whole_step(lapwing):
     assert all(at % 3600 == 0 for at in wide["stats.counters.n.count"])
 
 
+def test_memory_is_shared_with_other_queries(lapwing):
+    server = lapwing("limits: {query_memory_total: 1MiB}")
+    server.statsd(*[f"many.g{i}:1|g" for i in range(30)])
+    await_(lambda: server.value('count({__name__=~"many.*"})') == 30)
+    span = {"from": "-3h", "maxDataPoints": "11000"}  # 10800 points of 8 bytes each
+    assert server.get("/render", target="many.g1", **span).status == 200
+    reply = server.get("/render", target="many.*", **span)
+    assert reply.status != 200 and "limits.query_memory_total" in reply.json()["error"]
+    assert server.get("/render", target="many.g1", **span).status == 200
+
+
 def test_requests_that_cannot_be_answered(lapwing):
     server = lapwing()
     for params, why in (({}, "target is missing"), ({"target": "a..b"}, "empty node"),
