@@ -35,6 +35,7 @@ static const struct row {
     {"counter, 10k series, @0.0000001", 10000, "c", "|@0.0000001"},
     {"counter, 100k series", 100000, "c", ""},
     {"counter, 1M series", 1000000, "c", ""},
+    {"counter, 1M series, 3 tags", 1000000, "c", "|#host:web-017,route:/cart,shard:4"},
     {"gauge, 10k series", 10000, "g", ""},
     {"set, 10k series", 10000, "s", ""},
     {"timer, 10k series", 10000, "ms", ""},

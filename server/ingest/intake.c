@@ -24,6 +24,7 @@
  */
 #include <assert.h>
 #include <math.h>
+#include <stddef.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -227,13 +228,22 @@ static void fetch_slots(const struct intake *intake, const uint64_t *hashes, siz
         __builtin_prefetch(&intake->slots[hashes[i] & (intake->capacity - 1)]);
 }
 
-static void fetch_entries(const struct intake *intake, const uint64_t *hashes, size_t count)
+static void fetch(const void *from, size_t bytes)
+{
+    const char *at = from;
+    for (size_t i = 0; i < bytes; i += CACHE_LINE)
+        __builtin_prefetch(at + i);
+    __builtin_prefetch(at + bytes - 1);
+}
+
+/* With all of the key: it will be compared. */
+static void fetch_entries(const struct intake *intake, const struct statsd_metric *metrics,
+                          const uint64_t *hashes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct entry *entry = guess(intake, hashes[i]);
-        __builtin_prefetch(entry);
         if (entry)
-            __builtin_prefetch(entry->key);
+            fetch(entry, offsetof(struct entry, key) + metrics[i].name.len + metrics[i].tags.len);
     }
 }
 
@@ -246,9 +256,9 @@ static const struct timer *guess_timer(const struct intake *intake, uint64_t has
 static void fetch_timers(const struct intake *intake, const uint64_t *hashes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const char *timer = (const char *)guess_timer(intake, hashes[i]);
-        for (size_t at = 0; timer && at < sizeof(struct timer); at += CACHE_LINE)
-            __builtin_prefetch(timer + at);
+        const struct timer *timer = guess_timer(intake, hashes[i]);
+        if (timer)
+            fetch(timer, sizeof *timer);
     }
 }
 
@@ -262,7 +272,7 @@ void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t cou
         timers |= metrics[i].type == STATSD_TIMER;
     }
     fetch_slots(intake, hashes, count);
-    fetch_entries(intake, hashes, count);
+    fetch_entries(intake, metrics, hashes, count);
     if (timers)
         fetch_timers(intake, hashes, count);
     for (size_t i = 0; i < count; i++)
