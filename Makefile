@@ -85,7 +85,7 @@ bench: ## what a call of the C client, a query and a commit cost
 
 bench-statsd: ## a statsd metric beside a bare recvmmsg loop, npm statsd, netdata, collectd (QUICK=1: 1 min)
 	@tests/deps.sh test
-	@tests/npm.sh bench || echo "bench-statsd: going on without npm statsd"
+	@tests/npm.sh || echo "bench-statsd: going on without npm statsd"
 	@for peer in netdata collectd; do \
 	  tests/deps.sh bench-$$peer || echo "bench-statsd: going on without $$peer"; done
 	@$(MAKE) --no-print-directory -j2 binaries $(BENCH_BIN)
