@@ -1,7 +1,7 @@
 /* statsd_load: an open-loop statsd sender.
  *
  *   statsd_load --port 8125 --rate 200000 --seconds 5 --bytes 0 --series 10000 --tags 3 --type c
- *               [--metrics 1000000] [--sample 0.1] [--tcp]
+ *               [--metrics 1000000] [--sample 0.1] [--wide] [--tcp]
  *
  * Open loop: datagrams leave when they are due, whether or not the receiver keeps up, so that
  * losses show instead of slowing the sender; --rate 0 sends as fast as the kernel takes them. All
@@ -42,6 +42,7 @@ static struct {
     const char *type;
     const char *sample; /* the rate behind the @ */
     int tcp;
+    int wide; /* counts are as large as other values, instead of 1 */
 } options = {
     .port = 8125,
     .rate = 100000,
@@ -102,7 +103,7 @@ static size_t print_line(char *out, size_t size, int series, int round)
 {
     struct text line = {out, size, 0};
     unsigned value = 1 + ((unsigned)series * 7919 + (unsigned)round * 104729) % 2000;
-    bool counter = strcmp(options.type, "c") == 0;
+    bool counter = strcmp(options.type, "c") == 0 && !options.wide;
     add(&line, "bench.requests.%05d:%u|%s", options.tags ? series % 100 : series,
         counter ? 1 : value, options.type);
     if (options.sample)
@@ -260,17 +261,12 @@ static void read_option(int c)
 static void read_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"rate", required_argument, NULL, 'r'},
-        {"seconds", required_argument, NULL, 's'},
-        {"metrics", required_argument, NULL, 'm'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"series", required_argument, NULL, 'n'},
-        {"tags", required_argument, NULL, 't'},
-        {"type", required_argument, NULL, 'y'},
-        {"sample", required_argument, NULL, 'a'},
-        {"tcp", no_argument, &options.tcp, 1},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},    {"rate", required_argument, NULL, 'r'},
+        {"seconds", required_argument, NULL, 's'}, {"metrics", required_argument, NULL, 'm'},
+        {"bytes", required_argument, NULL, 'b'},   {"series", required_argument, NULL, 'n'},
+        {"tags", required_argument, NULL, 't'},    {"type", required_argument, NULL, 'y'},
+        {"sample", required_argument, NULL, 'a'},  {"tcp", no_argument, &options.tcp, 1},
+        {"wide", no_argument, &options.wide, 1},   {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;)
         read_option(c);
