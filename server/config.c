@@ -133,6 +133,15 @@ const struct option config_options[] = {
                 "their length before them; empty for none.",
     },
     {
+        .path = "statsd.admin",
+        .type = OPTION_ADDRESS,
+        .offset = AT(statsd.admin),
+        .fallback = STATSD_ADMIN_DEFAULT,
+        .help = "The administration commands of npm's statsd over TCP; see STATSD.md. Must be a "
+                "loopback address: it has no password. When the default one is taken, the server "
+                "starts without.",
+    },
+    {
         .path = "statsd.workers",
         .type = OPTION_INT,
         .offset = AT(statsd.workers),

@@ -8,6 +8,8 @@
 #include "storage/base/error.h"
 #include "storage/base/option.h"
 
+#define STATSD_ADMIN_DEFAULT "127.0.0.1:8126"
+
 enum gauge_sign { GAUGE_SIGN_PROFILE, GAUGE_SIGN_DELTA, GAUGE_SIGN_ABSOLUTE };
 
 /* Of a listener: as statsd.profile says, or 1 + enum statsd_dialect. */
@@ -42,6 +44,7 @@ struct config {
         const char *tcp;
         const char *unix_path;
         const char *unix_stream_path;
+        const char *admin;
         int64_t workers;
         int64_t flush_interval_ms;
         int64_t idle_timeout_ms;

@@ -43,6 +43,11 @@ static int config_check(const struct config *config, const char *name, struct er
                          "authentication yet; listen on 127.0.0.1 and put a proxy that "
                          "authenticates before it",
                          name, config->http.listen);
+    if (*config->statsd.admin && !is_loopback(config->statsd.admin))
+        return error_set(err, ERROR_BAD_DATA,
+                         "%s: statsd.admin is %s, which other machines can reach, and it has no "
+                         "password; listen on 127.0.0.1",
+                         name, config->statsd.admin);
     if (*config->alerting.webhook.url && !is_web_address(config->alerting.webhook.url))
         return error_set(err, ERROR_BAD_DATA,
                          "%s: alerting.webhook.url must start with http:// or https://, not \"%s\"",

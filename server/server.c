@@ -35,6 +35,7 @@
 #include "server/api/prometheus.h"
 #include "server/api/sentry.h"
 #include "server/api/statsd.h"
+#include "server/api/statsd_admin.h"
 #include "server/ingest/feed.h"
 #include "server/ingest/ingest.h"
 #include "server/ingest/issue.h"
@@ -80,6 +81,7 @@ struct server {
     struct logtcp *logtcp;
     struct feed *graphite, *influx;
     struct ingest *ingest;
+    struct statsd_admin *statsd_admin;
     struct stats *stats;
 
     struct admin_api admin_api;
@@ -309,7 +311,8 @@ static int open_ingest(struct server *server, struct error *err)
     if (ingest_open(&parts, &server->ingest, err))
         return -1;
     server->statsd_api = (struct statsd_api){server->ingest, server->store};
-    return 0;
+    const struct statsd_admin_parts admin = {&server->config, server->writer, server->registry};
+    return statsd_admin_open(&admin, &server->statsd_admin, err);
 }
 
 /* --- signals and timers --- */
@@ -430,6 +433,8 @@ static void log_ready(struct server *server)
     log_address(&line, "http", config->http.listen, http_port(server->http));
     log_address(&line, "statsd_udp", config->statsd.udp, ingest_udp_port(server->ingest));
     log_address(&line, "statsd_tcp", config->statsd.tcp, ingest_tcp_port(server->ingest));
+    log_address(&line, "statsd_admin", config->statsd.admin,
+                statsd_admin_port(server->statsd_admin));
     if (server->logtcp)
         log_address(&line, "logs_tcp", config->logs.json_tcp, logtcp_port(server->logtcp));
     if (server->graphite) {
@@ -486,6 +491,7 @@ void server_close(struct server *server)
     logtcp_close(server->logtcp);
     feed_close(server->graphite);
     feed_close(server->influx);
+    statsd_admin_close(server->statsd_admin);
     if (server->ingest)
         taps_end(ingest_taps(server->ingest)); /* HTTP would wait for those who watch */
     http_close(server->http);

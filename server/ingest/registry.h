@@ -68,6 +68,19 @@ void registry_dated_write(struct registry *registry, struct store_batch *batch, 
 /* Whether the batch of the last write was stored; otherwise it comes again. */
 void registry_dated_done(struct registry *registry, bool stored);
 
+/* What is in memory of a series that has been flushed. */
+struct registry_view {
+    struct registry_ref ref;
+    enum series_kind kind;
+    struct slice labels; /* canonical; until the visit ends */
+    double value;        /* counter, gauge */
+    const struct histogram *histogram;
+};
+typedef void registry_visit(void *arg, const struct registry_view *view);
+void registry_each(const struct registry *registry, registry_visit *visit, void *arg);
+/* The next flush ends the series with a stale marker, unless something comes for it until then. */
+void registry_end(struct registry *registry, struct registry_ref ref);
+
 /* Appends one sample a live series at tick_ms, which must rise from call to call. */
 void registry_flush(struct registry *registry, struct store_batch *batch, int64_t tick_ms);
 /* The batch of the last flush was not committed: what began in it begins again in the next. */

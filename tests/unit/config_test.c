@@ -82,6 +82,8 @@ static void mistakes_get_a_sentence(void **state)
     rejects("http: { listen: \"0.0.0.0:8127\" }", "listen on 127.0.0.1");
     rejects("http: { listen: \"127.evil.example:80\" }", "listen on 127.0.0.1");
     rejects("http: { listen: \"\" }", "http.listen is empty");
+    rejects("statsd: { admin: \"0.0.0.0:8126\" }", "statsd.admin is 0.0.0.0:8126, which other");
+    assert_string_equal(accepts("statsd: {admin: \"\"}").statsd.admin, "");
     rejects("data_dir: \"\"", "data_dir is empty");
     rejects("alerting: { webhook: { url: \"ftp://x\" } }", "must start with http://");
     assert_string_equal(accepts("http: {listen: \"[::1]:0\"}").http.listen, "[::1]:0");
