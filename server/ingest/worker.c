@@ -38,6 +38,7 @@
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 #define TCP_LINE_MAX     8192
 #define STREAM_LINE_MAX  (65536 + 64)
+#define FULL_PER_SAMPLE  4
 #define NAMING_MS        10000 /* all senders, after a line that was refused */
 
 const char *const worker_transport_names[WORKER_TRANSPORT_COUNT] = {
@@ -66,6 +67,7 @@ struct worker {
     } sender;
     int64_t naming_until_ms; /* 0: senders are not named */
     uint64_t random;
+    uint64_t full_batches;
     struct intake *intake;
     struct notices *notices;
     struct statsd_metric batch[INTAKE_BATCH_MAX];
@@ -114,12 +116,21 @@ static size_t random_below(struct worker *worker, size_t count)
     return (worker->random >> 32) * count >> 32;
 }
 
+/* One metric stands for its batch; of full batches, which only come fast, one for FULL_PER_SAMPLE. */
+static void sample_batch(struct worker *worker, size_t count)
+{
+    uint64_t batches = count == INTAKE_BATCH_MAX ? FULL_PER_SAMPLE : 1;
+    if (batches > 1 && ++worker->full_batches % FULL_PER_SAMPLE)
+        return;
+    account_metric(worker->account, &worker->batch[random_below(worker, count)], count * batches);
+}
+
 static void add_batch(struct worker *worker)
 {
     size_t count = worker->batch_count;
     if (count == 0)
         return;
-    account_metric(worker->account, &worker->batch[random_below(worker, count)], count);
+    sample_batch(worker, count);
     intake_add(worker->intake, worker->batch, worker->batch_count);
     worker->batch_count = 0;
 }
