@@ -220,7 +220,7 @@ static void beyond_a_prefix_limit_totals_stay_right(void **state)
     fixture->store_options.prefix_limit_count = 1;
     open_all(fixture);
     for (int i = 0; i < 10; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "api.u%d", i);
         count(fixture, name, 2);
     }
