@@ -58,12 +58,16 @@ hostile: ## hostile queries over a million series, and how late flush ticks are 
 	HOSTILE_SERIES=1000000 HOSTILE_ROUNDS=3 LAPWINGD=$(CURDIR)/$(BUILD)/lapwingd $(PYTHON) -m pytest -q -s \
 	  -p no:cacheprovider tests/e2e/test_hostile_queries.py
 
+# Of clang's analyser, a function: a third of its default, which takes twice as long and found no more.
+LINT_NODES := 75000
+ANALYSER   := --extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=max-nodes=$(LINT_NODES)
+
 lint: ## formatting, layers, clang-tidy
 	@tests/deps.sh lint
 	@git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror
 	@tests/layers.sh
 	@git ls-files 'storage/*.c' 'query/*.c' 'server/*.c' 'clients/*.c' | xargs -P2 -I{} \
-	  clang-tidy --quiet {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
+	  clang-tidy --quiet $(ANALYSER) {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
 
 fuzz: ## fuzz every target for FUZZ_SECONDS each
 	@tests/deps.sh lint
