@@ -54,7 +54,8 @@ def test_remote_write_of_another_prometheus_brings_native_histograms(lapwing, tm
 remote_write: [{{url: "{server.url}/api/v1/write", send_native_histograms: true}}]
 """
     with Prometheus(tmp_path, config, flags=NATIVE) as prometheus:
-        now = int(time.time() * 1000)  # a Prometheus does not send on what is older than itself
+        # A Prometheus does not send on what is older than its queue, which may still be starting.
+        now = int(time.time() * 1000) + 10_000
         samples = [(now + 1000 * i,
                     Histogram(3, {-5: 2 + i, -4: 1, 9: 3 * i + 1}, 7.5 * (i + 1), zero=i, negative={2: 1}))
                    for i in range(4)]
