@@ -60,8 +60,8 @@ if tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
 LAPWINGD=$PWD/$build/lapwingd LAPWING=$PWD/$build/lapwing
 export LAPWINGD LAPWING
-# Three at a time: most of them wait for a tick, or for a client to start.
-/usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 tests/e2e 2>&1 | tee "$log"
+# Two at a time: most of them wait for a tick, or for a client to start.
+/usr/bin/python3 -m pytest -q -p no:cacheprovider -n 2 tests/e2e 2>&1 | tee "$log"
 summary=$(tail -n 3 "$log" | grep -E '(passed|failed|error)' | tail -n 1)
 count() {
     echo "$summary" | grep -oE "[0-9]+ $1" | grep -oE '[0-9]+' | head -n 1

@@ -22,6 +22,7 @@ import pytest
 
 from conftest import Server, await_
 
+ALONE = "HOSTILE_SERIES" in os.environ
 SERIES = int(os.environ.get("HOSTILE_SERIES", 50_000))
 ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", 1))
 TIMEOUT = 2
@@ -263,8 +264,8 @@ def test_many_at_once_delay_no_tick(server):
           f"\nat rest     {rest}\nwith them   {lateness}\nafterwards  {after}"
           f"\nmemory {memory} MiB, {peak} MiB at most, {resident_mib(server)} MiB afterwards")
     assert lateness.ticks > 5
-    # Generous: a busy machine is late by itself.
-    quiet = max(rest.beyond(0.025), after.beyond(0.025)) < 0.1
+    # A machine that is busy with other tests is late by itself: then only a collapse counts.
+    quiet = ALONE and max(rest.beyond(0.025), after.beyond(0.025)) < 0.1
     assert lateness.beyond(0.05) <= 0.3 if quiet else lateness.beyond(0.25) <= 0.75
     workers = 4
     assert peak < memory + (workers + 2) * 2 * MEMORY_MIB
