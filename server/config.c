@@ -214,6 +214,7 @@ const struct option config_options[] = {
         .type = OPTION_STRING,
         .offset = AT(statsd.mapping_file),
         .fallback = "",
+        .reloadable = true,
         .help =
             "Rules that give names labels, as statsd_exporter has them; see STATSD.md. Relative "
             "to the directory of this file.",

@@ -138,7 +138,8 @@ static int print_help(void)
     for (size_t i = 0; i < FLAG_COUNT; i++)
         buffer_append_format(&text, "  %-17s %-7s %s\n", flags[i].name,
                              flags[i].value ? flags[i].value : "", flags[i].help);
-    buffer_append_string(&text, "\nSIGTERM stops it without loss, SIGHUP reads the rules again.\n");
+    buffer_append_string(
+        &text, "\nSIGTERM stops it without loss, SIGHUP reads the configuration again.\n");
     return print_text(&text);
 }
 
@@ -156,6 +157,14 @@ static int report(const struct error *err)
     return 1;
 }
 
+static int check_mapping(const struct config *config, struct error *err)
+{
+    struct mapping *mapping;
+    int status = ingest_read_mapping(config, &mapping, err);
+    mapping_free(mapping);
+    return status;
+}
+
 static int show_config(const struct server_options *options, enum action action)
 {
     struct arena arena;
@@ -168,7 +177,7 @@ static int show_config(const struct server_options *options, enum action action)
     if (status == 0 && action == CHECK_CONFIG)
         status = alerts_check(&config, &err);
     if (status == 0 && action == CHECK_CONFIG)
-        status = ingest_check(&config, &err);
+        status = check_mapping(&config, &err);
     if (status != 0)
         status = report(&err);
     else if (action == CHECK_CONFIG)

@@ -324,11 +324,18 @@ static int reload(struct server *server, struct error *err)
     struct config fresh;
     struct server_options options = {.config_path = server->config_path};
     arena_init(&arena, CONFIG_ARENA_MAX);
+    struct mapping *mapping = NULL;
     int status = server_configure(&options, &arena, &fresh, err);
+    if (status == 0)
+        status = ingest_read_mapping(&fresh, &mapping, err);
     if (status == 0)
         status = alerts_reload(server->alerts, &fresh, err);
     if (status == 0)
         status = retention_reload(&fresh, server->store, server->writer, err);
+    if (status == 0)
+        ingest_replace_mapping(server->ingest, &fresh, mapping);
+    else
+        mapping_free(mapping);
     arena_release(&arena);
     if (status == 0)
         log_info("reload", "result=ok");

@@ -23,6 +23,7 @@
 struct explanation {
     const struct statsd_api *api;
     const struct statsd_profile *profile;
+    const struct mapping *mapping;
     struct slice line;
     struct json_writer writer;
     struct buffer text;
@@ -94,9 +95,8 @@ static void put_values(struct explanation *it, struct statsd_metric metric)
 static const struct mapping_rule *put_rule(struct explanation *it,
                                            const struct statsd_metric *metric)
 {
-    const struct mapping *mapping = ingest_mapping(it->api->ingest);
-    uint16_t number = mapped_rule(mapping, metric);
-    const struct mapping_rule *rule = mapped_at(mapping, number);
+    uint16_t number = mapped_rule(it->mapping, metric);
+    const struct mapping_rule *rule = mapped_at(it->mapping, number);
     if (!rule)
         return NULL;
     json_key(&it->writer, SLICE("rule"));
@@ -277,6 +277,8 @@ void statsd_explain(const struct http_request *request, struct http_reply *reply
         api_refuse(reply, &err);
         return;
     }
+    struct mapping *mapping = ingest_mapping(it.api->ingest);
+    it.mapping = mapping;
     buffer_init(&it.text, TEXT_BYTES);
     api_begin(reply);
     json_writer_init(&it.writer, &reply->body);
@@ -290,5 +292,6 @@ void statsd_explain(const struct http_request *request, struct http_reply *reply
     json_end_array(&it.writer);
     json_end_object(&it.writer);
     buffer_release(&it.text);
+    mapping_free(mapping);
     api_end(reply, NULL);
 }

@@ -90,8 +90,8 @@ struct ingest {
     pthread_t flusher;
     int64_t last_tick_ms;
     struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
-    struct mapping *mapping; /* NULL = none */
-    bool flush_failed;       /* the last one; written between two flushes */
+    struct rulebook *rulebook;
+    bool flush_failed; /* the last one; written between two flushes */
     int udp_port, tcp_port;
 };
 
@@ -113,6 +113,14 @@ static void note_lateness(int64_t late_ms)
 }
 
 /* Writer thread. */
+static void fold_worker(struct ingest *ingest, size_t i, int64_t tick_ms)
+{
+    struct intake *intake = worker_intake(ingest->workers[i]);
+    intake_settle(intake, ingest->parts.registry, tick_ms, !ingest->flush_failed);
+    intake_fold(intake, ingest->parts.registry);
+}
+
+/* Writer thread. */
 static int run_flush(void *arg, struct store_batch *batch, struct error *err)
 {
     const struct tick *tick = arg;
@@ -120,7 +128,7 @@ static int run_flush(void *arg, struct store_batch *batch, struct error *err)
     (void)err;
     note_lateness(clock_now_ms() - tick->time_ms);
     for (size_t i = 0; i < ingest->worker_count; i++)
-        intake_fold(worker_intake(ingest->workers[i]), ingest->parts.registry);
+        fold_worker(ingest, i, tick->time_ms);
     if (ingest->parts.on_tick)
         ingest->parts.on_tick(ingest->parts.arg, ingest->parts.registry);
     if (ingest->flush_failed)
@@ -314,8 +322,8 @@ static int open_workers(struct ingest *ingest, struct error *err)
             .connection_max = config->statsd.connection_max,
             .intake = {.entries_max = (size_t)config->limits.series,
                        .key_bytes_max = KEY_BYTES_MAX,
-                       .sketch_bytes_max = SKETCH_BYTES_MAX,
-                       .mapping = ingest->mapping},
+                       .sketch_bytes_max = SKETCH_BYTES_MAX},
+            .rulebook = ingest->rulebook,
             .writer = ingest->parts.writer,
             .registry = ingest->parts.registry,
             .retention_logs_ms = config->retention.logs_ms,
@@ -341,57 +349,33 @@ static int open_workers(struct ingest *ingest, struct error *err)
 
 /* --- the mapping file --- */
 
-static int load_mapping(const struct config *config, struct mapping **out, struct error *err)
+int ingest_read_mapping(const struct config *config, struct mapping **out, struct error *err)
 {
-    *out = NULL;
-    if (!*config->statsd.mapping_file)
-        return 0;
-    return mapping_load(config->statsd.mapping_file, out, err) == 0
-               ? 0
-               : error_wrap(err, "statsd.mapping_file");
+    return rulebook_read(config->statsd.mapping_file, out, err);
 }
 
-int ingest_check(const struct config *config, struct error *err)
+void ingest_replace_mapping(struct ingest *ingest, const struct config *config,
+                            struct mapping *owned)
 {
-    struct mapping *mapping;
-    int status = load_mapping(config, &mapping, err);
-    mapping_free(mapping);
-    return status;
-}
-
-static void log_mapping(const struct config *config, const struct mapping *mapping)
-{
-    struct buffer unused;
-    buffer_init(&unused, 256);
-    for (size_t i = 0; i < MAPPING_UNUSED_COUNT; i++)
-        if (mapping->unused >> i & 1)
-            buffer_append_format(&unused, "%s%s", unused.len ? ", " : "", mapping_unused_names[i]);
-    log_info("mapping", "file=\"%s\" rules=%u", config->statsd.mapping_file, mapping->count);
-    if (unused.len)
-        log_info("mapping",
-                 "ignored=\"%.*s\" reason=\"every timer is a histogram that needs no buckets and "
-                 "answers any quantile, and metrics have no descriptions\"",
-                 (int)unused.len, unused.at);
-    buffer_release(&unused);
+    rulebook_replace(ingest->rulebook, config->statsd.mapping_file, owned);
 }
 
 int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct error *err)
 {
     metric_register(flush_metrics, FLUSH_METRIC_COUNT);
     struct mapping *mapping;
-    if (load_mapping(parts->config, &mapping, err))
+    if (ingest_read_mapping(parts->config, &mapping, err))
         return -1;
     struct ingest *ingest = alloc_zeroed(1, sizeof *ingest);
     ingest->parts = *parts;
-    ingest->mapping = mapping;
-    if (mapping)
-        log_mapping(parts->config, mapping);
+    ingest->rulebook = rulebook_new();
+    ingest_replace_mapping(ingest, parts->config, mapping);
     ingest->udp_port = ingest->tcp_port = -1;
     ingest->taps = taps_new();
     if (open_workers(ingest, err)) {
         taps_free(ingest->taps);
         queue_free(ingest->replies);
-        mapping_free(mapping);
+        rulebook_free(ingest->rulebook);
         free(ingest);
         return -1;
     }
@@ -435,9 +419,9 @@ struct taps *ingest_taps(const struct ingest *ingest)
     return ingest->taps;
 }
 
-const struct mapping *ingest_mapping(const struct ingest *ingest)
+struct mapping *ingest_mapping(const struct ingest *ingest)
 {
-    return ingest->mapping;
+    return rulebook_hold(ingest->rulebook);
 }
 
 /* --- closing --- */
@@ -448,9 +432,8 @@ static int run_last_flush(void *arg, struct store_batch *batch, struct error *er
     const struct tick *tick = arg;
     struct ingest *ingest = tick->ingest;
     for (size_t i = 0; i < ingest->worker_count; i++) {
-        struct intake *intake = worker_intake(ingest->workers[i]);
-        intake_fold(intake, ingest->parts.registry);
-        intake_swap(intake);
+        fold_worker(ingest, i, tick->time_ms);
+        intake_swap(worker_intake(ingest->workers[i]));
     }
     return run_flush(arg, batch, err);
 }
@@ -483,6 +466,6 @@ void ingest_close(struct ingest *ingest)
     taps_free(ingest->taps);
     queue_free(ingest->replies);
     queue_free(ingest->control);
-    mapping_free(ingest->mapping);
+    rulebook_free(ingest->rulebook);
     free(ingest);
 }

@@ -11,6 +11,7 @@
 #include "server/config.h"
 #include "server/ingest/account.h"
 #include "server/ingest/registry.h"
+#include "server/ingest/rulebook.h"
 #include "server/ingest/tap.h"
 #include "server/writer.h"
 
@@ -25,8 +26,9 @@ struct ingest_parts {
     void *arg;
 };
 
-/* Whether statsd.mapping_file can be read. */
-MUST_USE int ingest_check(const struct config *config, struct error *err);
+/* Reads statsd.mapping_file, NULL for none. The caller holds what it gets. */
+MUST_USE int ingest_read_mapping(const struct config *config, struct mapping **out,
+                                 struct error *err);
 /* Binds the sockets and starts the threads. The error says which address is to blame. */
 MUST_USE int ingest_open(const struct ingest_parts *parts, struct ingest **out, struct error *err);
 /* The ports in use (for port 0); -1 = off. */
@@ -38,8 +40,11 @@ struct account *ingest_account(const struct ingest *ingest, size_t worker);
 struct taps *ingest_taps(const struct ingest *ingest);
 /* What a listener (enum worker_transport) takes; NULL when it is off. */
 const struct statsd_profile *ingest_profile(const struct ingest *ingest, int transport);
-/* The rules of statsd.mapping_file; NULL when there is none. */
-const struct mapping *ingest_mapping(const struct ingest *ingest);
+/* Other rules, in force from the next tick on: what came before it is stored as it was meant. Any thread. */
+void ingest_replace_mapping(struct ingest *ingest, const struct config *config,
+                            struct mapping *owned);
+/* The rules in force, to be let go by mapping_free; NULL when there are none. Any thread. */
+struct mapping *ingest_mapping(const struct ingest *ingest);
 /* Stops the sockets, reads what the kernel still holds, and commits the unfinished tick at the
  * present time. The writer must still run. NULL is fine. */
 void ingest_close(struct ingest *ingest);

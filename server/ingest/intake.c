@@ -123,6 +123,15 @@ static void add_reading(struct entry *entry, union cell *cell, double value)
         cell->value += value >= before ? value - before : value;
 }
 
+void intake_copy_reading(struct intake *intake, const struct entry *from)
+{
+    struct statsd_metric metric = intake_metric_of(from);
+    size_t at = metric.name.len + metric.tags.len;
+    struct entry *entry = find_or_make(intake, &metric, metric_hash(intake, &metric));
+    if (entry)
+        memcpy(entry->key + at, from->key + at, sizeof(double));
+}
+
 static void add_timer(struct intake *intake, union cell *cell, double value, double weight)
 {
     if (!cell->timer) {

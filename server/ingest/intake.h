@@ -19,10 +19,10 @@
 struct intake;
 
 struct intake_options {
-    size_t entries_max;            /* series in the table */
-    size_t key_bytes_max;          /* of all entries */
-    size_t sketch_bytes_max;       /* histograms and sets */
-    const struct mapping *mapping; /* outlives the intake; NULL = none */
+    size_t entries_max;      /* series in the table */
+    size_t key_bytes_max;    /* of all entries */
+    size_t sketch_bytes_max; /* histograms and sets */
+    struct mapping *mapping; /* held by the intake; NULL = none */
 };
 
 struct intake *intake_new(const struct intake_options *options);
@@ -35,5 +35,14 @@ void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t cou
 bool intake_swap(struct intake *intake);
 /* Adds the side handed over, if any, to the registry, and gives it back empty. */
 void intake_fold(struct intake *intake, struct registry *registry);
+
+/* What takes the place of an intake when other rules are in force: empty, but for the last readings of
+ * running totals. The old one belongs to it from then on. NULL when the rules are the same, or the
+ * writer is not done yet with what was replaced before. Worker, instead of an add or a swap. */
+struct intake *intake_renew(struct intake *old, struct mapping *mapping);
+/* Adds what is left of the one that was replaced; at a later tick it ends the series that its names do not
+ * stand for any more, and is freed. `flushed`: all that was added before this tick is stored. Writer,
+ * before the fold. */
+void intake_settle(struct intake *intake, struct registry *registry, int64_t tick_ms, bool flushed);
 
 #endif

@@ -52,6 +52,21 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
     return released;
 }
 
+static bool is_overflow(const struct entry *entry)
+{
+    return slice_equal(intake_metric_of(entry).tags, INTAKE_OVERFLOW_TAGS);
+}
+
+bool intake_labels(const struct entry *entry, const struct mapping_rule *rule, struct arena *arena,
+                   struct labels *out)
+{
+    struct statsd_metric metric = intake_metric_of(entry);
+    struct statsd_name name = statsd_split_name(metric.dialect, metric.name);
+    if (metric.type == STATSD_DECREMENT)
+        name.suffix = STATSD_DECREMENTS;
+    return mapped_labels(rule, name, is_overflow(entry) ? SLICE("") : metric.tags, arena, out);
+}
+
 static struct registry_ref resolve(struct intake *intake, const struct entry *entry,
                                    struct registry *registry)
 {
@@ -61,15 +76,10 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
         [STATSD_TOTAL] = SERIES_COUNTER,   [STATSD_DECREMENT] = SERIES_COUNTER,
     };
     struct labels labels;
-    struct slice tags = slice_make(entry->key + entry->name_len, entry->tags_len);
-    bool overflow = slice_equal(tags, INTAKE_OVERFLOW_TAGS);
-    struct statsd_name name =
-        statsd_split_name(entry->dialect, slice_make(entry->key, entry->name_len));
-    arena_reset(&intake->arena);
-    if (entry->type == STATSD_DECREMENT)
-        name.suffix = STATSD_DECREMENTS;
     const struct mapping_rule *rule = mapped_at(intake->options.mapping, entry->rule);
-    if (!mapped_labels(rule, name, overflow ? SLICE("") : tags, &intake->arena, &labels)) {
+    bool overflow = is_overflow(entry);
+    arena_reset(&intake->arena);
+    if (!intake_labels(entry, rule, &intake->arena, &labels)) {
         metric_add(&intake_metrics[INTAKE_DROP_LABELS], 1);
         return (struct registry_ref){0};
     }
@@ -77,8 +87,7 @@ static struct registry_ref resolve(struct intake *intake, const struct entry *en
     struct registry_ref ref =
         overflow ? registry_lookup_overflow(registry, labels_get(labels, SLICE(LABEL_NAME)), kind)
                  : registry_lookup(registry, labels, kind);
-    if (rule && rule->ttl_ms)
-        registry_set_ttl(registry, ref, rule->ttl_ms);
+    registry_set_ttl(registry, ref, rule ? rule->ttl_ms : 0);
     return ref;
 }
 

@@ -3,6 +3,7 @@
  *   intake.c        finds entries and adds to them: the hot path
  *   intake_table.c  makes entries, grows, swaps sides, evicts
  *   intake_fold.c   carries a side into the registry, on the writer thread
+ *   intake_renew.c  replaces an intake when the rules change
  *
  * Nobody else includes it. Threads: see intake.h; the comment of a member says what is the writer's.
  */
@@ -74,11 +75,21 @@ struct intake {
     _Atomic bool handed; /* the inactive side is the writer's */
     struct side sides[2];
     struct arena arena; /* the writer's */
+    /* What it replaced, the writer's to settle and free; NULL = nothing (any more). */
+    struct intake *_Atomic before;
+    int64_t settled_ms; /* the tick at which all of this one was folded; 0 = it is in use */
 };
 
 /* Makes the entry of a metric that has none, in the free slot at this index. NULL when a limit is
  * reached; counted when not even the overflow has room. */
 struct entry *intake_make(struct intake *intake, const struct statsd_metric *metric, size_t at,
                           uint64_t hash);
+/* The metric that finds the entry; it borrows the key. */
+struct statsd_metric intake_metric_of(const struct entry *entry);
+/* Finds or makes the entry of the same name and tags, whose last reading is then that of `from`. */
+void intake_copy_reading(struct intake *intake, const struct entry *from);
+/* What the entry's series is called by a rule; false when it cannot be. */
+MUST_USE bool intake_labels(const struct entry *entry, const struct mapping_rule *rule,
+                            struct arena *arena, struct labels *out);
 
 #endif

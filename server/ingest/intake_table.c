@@ -50,6 +50,7 @@ struct intake *intake_new(const struct intake_options *options)
     mapped_init();
     struct intake *intake = alloc_zeroed(1, sizeof *intake);
     intake->options = *options;
+    mapping_hold(intake->options.mapping);
     intake->capacity = CAPACITY_MIN;
     intake->slots = alloc_zeroed(CAPACITY_MIN, sizeof *intake->slots);
     /* Names come from outside: a secret seed keeps chosen collisions from slowing the table. */
@@ -90,6 +91,7 @@ void intake_free(struct intake *intake)
 {
     if (!intake)
         return;
+    intake_free(intake->before);
     metric_add(&intake_metrics[INTAKE_ENTRIES], -(int64_t)intake->count);
     for (size_t i = 0; i < intake->capacity; i++)
         if (intake->slots[i].entry)
@@ -98,6 +100,7 @@ void intake_free(struct intake *intake)
     free(intake->sides[0].touched);
     free(intake->sides[1].touched);
     arena_release(&intake->arena);
+    mapping_free(intake->options.mapping);
     free(intake);
 }
 
@@ -152,6 +155,17 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
     intake->count++;
     intake->key_bytes += key_len;
     return entry;
+}
+
+struct statsd_metric intake_metric_of(const struct entry *entry)
+{
+    return (struct statsd_metric){
+        .name = slice_make(entry->key, entry->name_len),
+        .tags = slice_make(entry->key + entry->name_len, entry->tags_len),
+        .weight = 1,
+        .type = entry->type,
+        .dialect = entry->dialect,
+    };
 }
 
 struct entry *intake_make(struct intake *intake, const struct statsd_metric *metric, size_t at,

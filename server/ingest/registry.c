@@ -305,6 +305,8 @@ void registry_set_ttl(struct registry *registry, struct registry_ref ref, int64_
     uint8_t row = 0;
     if (!registry_holds(registry, ref))
         return;
+    if (ttl_ms == 0)
+        ttl_ms = registry->ttls_ms[0];
     while (row < registry->ttl_count && registry->ttls_ms[row] != ttl_ms)
         row++;
     if (row == TTLS_MAX)

@@ -42,8 +42,8 @@ struct registry_ref registry_lookup(struct registry *registry, struct labels lab
 /* The metric's series for what found no room: {__overflow__="true"}. */
 struct registry_ref registry_lookup_overflow(struct registry *registry, struct slice name,
                                              enum series_kind kind);
-/* An idle timeout of this series' own, for as long as it is held. A ref of none is ignored, and so are
- * the last of more than 254 different timeouts. */
+/* An idle timeout of this series' own, for as long as it is held; 0: that of the options. A ref of none is
+ * ignored, and so are the last of more than 254 different timeouts. */
 void registry_set_ttl(struct registry *registry, struct registry_ref ref, int64_t ttl_ms);
 /* Changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
 void registry_count_at(struct registry *registry, struct registry_ref ref, double n);

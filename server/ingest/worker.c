@@ -68,7 +68,7 @@ struct worker {
     int64_t naming_until_ms; /* 0: senders are not named */
     uint64_t random;
     uint64_t full_batches;
-    struct intake *intake;
+    struct intake *_Atomic intake;
     struct notices *notices;
     struct statsd_metric batch[INTAKE_BATCH_MAX];
     size_t batch_count;
@@ -386,6 +386,17 @@ static void close_datagrams(struct worker *worker)
     drain(worker, WORKER_UNIX);
 }
 
+static void follow_rules(struct worker *worker)
+{
+    struct mapping *mapping = rulebook_hold(worker->options.rulebook);
+    struct intake *renewed = intake_renew(worker->intake, mapping);
+    if (renewed) {
+        notices_set_mapping(worker->notices, mapping); /* which the intake holds */
+        worker->intake = renewed;
+    }
+    mapping_free(mapping);
+}
+
 static void on_wake(evutil_socket_t fd, short events, void *arg)
 {
     struct worker *worker = arg;
@@ -395,6 +406,7 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
         return;
     if (atomic_exchange(&worker->swap_wanted, false)) {
         look_at_kernel_drops(worker);
+        follow_rules(worker);
         intake_swap(worker->intake);
         if (queue_try_push(worker->options.replies, worker))
             assert(!"the queue holds a reply of every worker");
@@ -462,9 +474,11 @@ struct worker *worker_start(const struct worker_options *options)
     worker->options = *options;
     worker->random = 0x9e3779b97f4a7c15u; /* any but 0 */
     worker->account = account_new();
-    worker->intake = intake_new(&options->intake);
+    worker->options.intake.mapping = rulebook_hold(options->rulebook);
+    worker->intake = intake_new(&worker->options.intake);
     worker->notices = notices_new(options->writer, options->registry, options->retention_logs_ms);
-    notices_set_mapping(worker->notices, options->intake.mapping);
+    notices_set_mapping(worker->notices, worker->options.intake.mapping);
+    mapping_free(worker->options.intake.mapping); /* the intake holds it */
     worker->receiver = udp_receiver_new();
     worker->base = base_new();
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -9,6 +9,7 @@
 
 #include "server/ingest/account.h"
 #include "server/ingest/intake.h"
+#include "server/ingest/rulebook.h"
 #include "server/ingest/tap.h"
 #include "server/writer.h"
 #include "storage/base/queue.h"
@@ -30,12 +31,13 @@ struct worker_options {
     struct statsd_profile profiles[WORKER_TRANSPORT_COUNT];
     int fds[WORKER_TRANSPORT_COUNT]; /* bound, -1 = none; the worker takes them over */
     int64_t connection_max;          /* TCP and unix streams, over all workers */
-    struct intake_options intake;
-    struct writer *writer;     /* of events and samples with a time */
-    struct registry *registry; /* for the writer; both must outlive the worker */
-    int64_t retention_logs_ms; /* theirs; 0 = for ever */
-    struct taps *taps;         /* of all workers */
-    struct queue *replies;     /* gets the struct worker * after each swap asked for */
+    struct intake_options intake;    /* its mapping comes from the rulebook */
+    struct rulebook *rulebook;       /* must outlive the worker */
+    struct writer *writer;           /* of events and samples with a time */
+    struct registry *registry;       /* for the writer; both must outlive the worker */
+    int64_t retention_logs_ms;       /* theirs; 0 = for ever */
+    struct taps *taps;               /* of all workers */
+    struct queue *replies;           /* gets the struct worker * after each swap asked for */
     unsigned index;
 };
 
@@ -50,6 +52,7 @@ void worker_request_swap(struct worker *worker);
 void worker_request_stop(struct worker *worker);
 /* Waits for that end. The table stays. */
 void worker_join(struct worker *worker);
+/* The present one: other rules replace it at a swap. */
 struct intake *worker_intake(struct worker *worker);
 /* Any thread, until worker_free. */
 struct account *worker_account(struct worker *worker);

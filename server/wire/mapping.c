@@ -138,6 +138,7 @@ static void add_glob(struct mapping *mapping, const struct mapping_rule *rule, u
 struct mapping *mapping_new(void)
 {
     struct mapping *mapping = alloc_zeroed(1, sizeof *mapping);
+    mapping->holders = 1;
     arena_init(&mapping->arena, TEXT_BYTES_MAX);
     table_init(&mapping->edges, EDGES_MAX);
     node_new(mapping);
@@ -152,9 +153,16 @@ void mapping_add(struct mapping *mapping, const struct mapping_rule *rule)
         add_glob(mapping, rule, mapping->count);
 }
 
+struct mapping *mapping_hold(struct mapping *mapping)
+{
+    if (mapping)
+        mapping->holders++;
+    return mapping;
+}
+
 void mapping_free(struct mapping *mapping)
 {
-    if (!mapping)
+    if (!mapping || --mapping->holders)
         return;
     for (uint32_t i = 0; i < mapping->count; i++)
         regex_free(mapping->rules[i].regex);

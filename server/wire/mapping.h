@@ -7,7 +7,8 @@
  * Globs are asked first: of those that match the first in the file wins, or, where the file disables
  * ordering, the one whose leftmost fields are written out. Only what no glob matches goes to the
  * regular expressions, in their order; they match anywhere in the name.
- * Immutable once loaded: any number of threads may ask. Pure, but for mapping_load.
+ * Immutable once loaded: any number of threads may ask, and hold it while others already follow its
+ * successor. Pure, but for mapping_load.
  * Source: statsd_exporter's README.md.
  */
 #ifndef SERVER_WIRE_MAPPING_H
@@ -50,6 +51,7 @@ struct mapping_node {
 };
 
 struct mapping {
+    _Atomic unsigned holders;
     struct arena arena;         /* all texts */
     struct mapping_rule *rules; /* rules[0] is that of number 1 */
     uint32_t count;
@@ -75,6 +77,9 @@ MUST_USE int mapping_load(const char *path, struct mapping **out, struct error *
 /* The same from a text; `name` stands in errors. */
 MUST_USE int mapping_parse(struct slice text, const char *name, struct mapping **out,
                            struct error *err);
+/* One holder more; returns the mapping. NULL is fine. */
+struct mapping *mapping_hold(struct mapping *mapping);
+/* A holder less: the last one frees it. NULL is fine. */
 void mapping_free(struct mapping *mapping);
 
 /* The number of the rule for a name, 0 when none matches. */

@@ -1,4 +1,6 @@
 """The mapping file end to end: rules as statsd_exporter has them, drops that are counted, mistakes."""
+import os
+import signal
 import time
 
 import pytest
@@ -53,8 +55,8 @@ mappings:
 """
 
 
-def mapped(lapwing, rules=RULES, start=True):
-    server = lapwing(CONFIG, start=False)
+def mapped(lapwing, rules=RULES, start=True, config=CONFIG):
+    server = lapwing(config, start=False)
     (server.directory / "rules").mkdir()
     (server.directory / "rules" / "statsd.yaml").write_text(rules)
     return server.start() if start else server
@@ -142,3 +144,51 @@ def test_a_good_file_is_valid(lapwing):
     server = mapped(lapwing, start=False)
     done = run_command(DAEMON, "--check-config", "--config", str(server.config))
     assert done.returncode == 0 and "is valid" in done.stdout, done
+
+
+def reload_by_post(server):
+    reply = server.http("/-/reload", data="")
+    assert reply.status == 200, reply.text
+
+
+def reload_by_signal(server):
+    before = server.log().count(" reload ")
+    os.kill(server.pid, signal.SIGHUP)
+    await_(lambda: server.log().count(" reload ") > before)
+
+
+def test_other_rules_while_lines_come(lapwing):
+    """What came before is stored as it was meant, what comes after as it is meant now, and nothing twice."""
+    server = mapped(lapwing, "mappings:\n- {match: 'a.*', name: before, labels: {n: $1}}\n"
+                             "- {match: 'same.*', name: same, labels: {n: $1}}\n",
+                    config=CONFIG.replace("1s", "250ms"))
+    rules = server.directory / "rules" / "statsd.yaml"
+    with server.tcp("statsd_tcp") as tcp:
+        tcp.sendall(b"a.x:3|c\na.y:5|g\nsame.z:10|c\nsame.g:4|g\n")
+        assert await_(lambda: server.value("before{n='x'}")) == 3
+        rules.write_text("mappings:\n- match: [\n")
+        reply = server.http("/-/reload", data="")
+        assert reply.status == 400 and "rules/statsd.yaml:" in reply.text, reply.text
+        rules.write_text("mappings:\n- {match: a.*, name: after, scale: 100, labels: {n: $1}}\n"
+                         "- {match: (same).(.*), match_type: regex, name: $1, labels: {n: $2}}\n")
+        tcp.sendall(b"a.x:1|c\n")
+        await_(lambda: server.value("before{n='x'}") == 4)  # by the old rules
+        reload_by_post(server)
+        rounds = []
+
+        def moved():
+            tcp.sendall(b"same.z:1|c\nsame.g:+1|g\na.x:1|c\n")
+            rounds.append(1)
+            return server.query("after") and not server.query("before")
+
+        await_(moved)
+        sent = len(rounds)
+        await_(lambda: server.value("same{n='z'}") == 10 + sent)
+        assert server.value("same{n='g'}") == 4 + sent
+        old, new = server.value("last_over_time(before{n='x'}[5m])"), server.value("after{n='x'}")
+        assert (old - 4) + new / 100 == sent
+    explained = server.get("/api/statsd/explain", line="a.y:5|g").json()["data"]["profiles"][0]
+    assert explained["parts"][0]["series"] == 'after{n="y"}'
+    server.config.write_text(server.config.read_text().replace(", mapping_file: rules/statsd.yaml", ""))
+    reload_by_signal(server)
+    await_(lambda: server.statsd("a.x:1|c") or server.value("a.x"))  # from the next tick on

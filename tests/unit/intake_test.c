@@ -433,6 +433,96 @@ static void idle_entries_leave(void **state)
     intake_free(table);
 }
 
+static struct mapping *mapping_of(const char *text)
+{
+    struct mapping *mapping;
+    struct error err = {0};
+    if (mapping_parse(slice_of_string(text), "rules.yaml", &mapping, &err))
+        fail_msg("%s", err.text);
+    return mapping;
+}
+
+/* As a tick of the server. */
+static void settle_and_tick(struct fixture *fixture, struct intake *table)
+{
+    assert_true(intake_swap(table));
+    intake_settle(table, fixture->registry, fixture->tick_ms + TICK, true);
+    intake_fold(table, fixture->registry);
+    flush(fixture);
+}
+
+struct search {
+    struct slice name;
+    bool found;
+};
+
+static void look(void *arg, const struct registry_view *view)
+{
+    struct search *search = arg;
+    struct slice rest = view->labels, name, value;
+    while (rest.len && bytes_cut_prefixed(&rest, &name) && bytes_cut_prefixed(&rest, &value))
+        search->found |= slice_equal_string(name, LABEL_NAME) && slice_equal(value, search->name);
+}
+
+static bool is_live(const struct fixture *fixture, const char *name)
+{
+    struct search search = {slice_of_string(name), false};
+    registry_each(fixture->registry, look, &search);
+    return search.found;
+}
+
+static void other_rules_take_over_between_two_lines(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options = roomy;
+    options.mapping = mapping_of("defaults: {ttl: 1h}\nmappings:\n"
+                                 "- {match: 'hits.*', name: hits, labels: {host: $1}}\n"
+                                 "- {match: 'rests.*', name: rests, labels: {host: $1}}\n"
+                                 "- {match: 'level.*', name: level, labels: {host: $1}}\n"
+                                 "- {match: 'noise.*', name: noise, labels: {host: $1}}\n");
+    struct mapping *others = mapping_of("mappings:\n"
+                                        "- {match: '*.x', name: '${1}_now', labels: {host: x},\n"
+                                        "   scale: 10, match_metric_type: counter}\n"
+                                        "- {match: 'noise.*', action: drop}\n"
+                                        "- {match: 'level[.](.*)', match_type: regex,\n"
+                                        "   name: level, labels: {host: $1}}\n");
+    struct intake *table = intake_new(&options);
+    mapping_free(options.mapping);
+    add_line(table, "hits.x:5|c");
+    add_line(table, "rests.x:3|c");
+    add_line(table, "level.x:7|g");
+    add_line(table, "noise.x:1|g");
+    add_line(table, "total,host=x:100|C");
+    add_line(table, "scaled.x:100|C");
+    settle_and_tick(fixture, table);
+    add_line(table, "hits.x:6|c");
+    struct intake *now = intake_renew(table, others);
+    assert_non_null(now);
+    assert_null(intake_renew(now, others));
+    mapping_free(others);
+    add_line(now, "hits.x:1|c");
+    add_line(now, "level.x:-2|g");
+    add_line(now, "noise.x:2|g");
+    add_line(now, "total,host=x:104|C");
+    add_line(now, "scaled.x:104|C");
+    add_line(now, "scaled.x:105|C");
+    settle_and_tick(fixture, now);
+    assert_null(intake_renew(now, NULL)); /* one after the other */
+    assert_true(is_live(fixture, "rests"));
+    assert_true(last(fixture, "hits", "x", NULL) == 11);
+    assert_true(last(fixture, "hits_now", "x", NULL) == 10);
+    assert_true(last(fixture, "level", "x", NULL) == 5);
+    assert_true(last(fixture, "total", "x", NULL) == 4);
+    assert_true(last(fixture, "scaled_now", "x", NULL) == 10);
+    settle_and_tick(fixture, now);
+    assert_false(is_live(fixture, "hits") || is_live(fixture, "rests") ||
+                 is_live(fixture, "noise"));
+    assert_true(is_live(fixture, "level") && is_live(fixture, "total"));
+    struct intake *last_one = intake_renew(now, NULL);
+    assert_non_null(last_one);
+    intake_free(last_one);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -448,6 +538,7 @@ int main(void)
         CASE(a_tiny_rate_costs_what_any_costs),
         CASE(a_full_table_keeps_totals),
         CASE(idle_entries_leave),
+        CASE(other_rules_take_over_between_two_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
