@@ -72,6 +72,15 @@ bool labels_decode(struct slice bytes, struct arena *arena, struct labels *out)
     return true;
 }
 
+struct slice labels_find(struct slice bytes, struct slice name)
+{
+    struct slice found, value;
+    while (bytes.len && bytes_cut_prefixed(&bytes, &found) && bytes_cut_prefixed(&bytes, &value))
+        if (slice_equal(found, name))
+            return value;
+    return SLICE("");
+}
+
 struct labels labels_copy(struct arena *arena, struct labels labels)
 {
     struct label *at = arena_alloc(arena, labels.count * sizeof *at);

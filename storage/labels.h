@@ -36,6 +36,8 @@ int labels_compare(struct labels a, struct labels b);
 void labels_encode(struct labels labels, struct buffer *out);
 /* The pairs point into `bytes`; the array lives in arena. False on malformed bytes or > LABELS_MAX. */
 MUST_USE bool labels_decode(struct slice bytes, struct arena *arena, struct labels *out);
+/* As labels_get, of canonical bytes. */
+struct slice labels_find(struct slice bytes, struct slice name);
 /* A deep copy in the arena. */
 struct labels labels_copy(struct arena *arena, struct labels labels);
 /* name{a="b",c="d"} for people; values escaped as in PromQL. */

@@ -237,7 +237,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     lock_init(&store->lock);
     series_init(&store->series, (size_t)options->series_max);
     limit_init(&store->limit, options);
-    postings_init(&store->postings);
+    postings_init(&store->postings, &store->series);
     late_init(&store->late);
     head_init(&store->head);
     buffer_init(&store->labels, SIZE_MAX);

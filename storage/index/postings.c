@@ -1,21 +1,13 @@
 /* postings: name -> value -> set of ids.
  *
- *   names["service"] -> { all: ids with any service, values["api"] -> {1, 2, 7}, ... }
- *
- * Most values of a high-cardinality label (a host, a path) belong to few series: a set of one lives
- * in the table entry itself, one of up to 32 is a plain array, and only more make a roaring bitmap,
- * which would spend some 60 bytes on an id that is alone in its range of 65,536.
- *
- *   entry   id << 1 | 1        one
- *           few * | 2          up to FEW_MAX, ascending or not
- *           bitmap *           more
+ *   names["service"] -> { all: ids with any service, values["api"] -> {1, 2, 7}, ... }   (values.c)
  *
  * A missing label equals the empty string. A matcher that refuses the empty string keeps the union
  * of the values it accepts; one that accepts it removes the union of the values it refuses, which
  * leaves the series lacking the label in. Equality, `.*`, `.+` and plain alternations (`a|b|c`, most
- * of what dashboards send) look values up. Others run over the distinct values that belong to series
- * which the matchers before left over, and most of those are decided by the text a regex begins with
- * (pattern.h).
+ * of what dashboards send) look values up. Others run over the series which the matchers before left
+ * over or, where these are many, over the distinct values that they have; most of those are decided by the
+ * text a regex begins with (pattern.h).
  *
  * A million values take a while, and so do a few with a regex that backtracks, in which the writer would
  * wait. So a reader may pause now and then, that is let go of the lock. What is added meanwhile may be seen or not; when values moved within the
@@ -30,63 +22,27 @@
 #include "storage/base/clock.h"
 #include "storage/pattern.h"
 
-#define VALUES_MAX     ((size_t)1 << 31)
-#define FEW_MAX        32
+#define NAMES_MAX      ((size_t)1 << 31)
 #define VALUES_A_PAUSE 8192
 #define REGEX_NS       ((int64_t)2000000) /* a pause after so much of them */
 #define TRIES_MAX      3
-#define FEW_TAG        ((uint64_t)2)
-
-struct few {
-    uint32_t count; /* > 0; there is room up to the next power of two */
-    uint32_t ids[];
-};
+#define SERIES_A_VALUE 2 /* up to so many it is faster to look at the series */
+#define FOUND_MAX      256
 
 struct postings_label {
-    struct table values; /* value -> its set */
+    struct values values;
     roaring_bitmap_t *all;
 };
 
-void postings_init(struct postings *postings)
+void postings_init(struct postings *postings, const struct series *series)
 {
-    table_init(&postings->names, VALUES_MAX);
-    postings->all = roaring_bitmap_create();
-}
-
-static bool is_single(const struct table_entry *entry)
-{
-    return entry->value.number & 1;
-}
-
-static uint32_t single_id(const struct table_entry *entry)
-{
-    return (uint32_t)(entry->value.number >> 1);
-}
-
-static bool is_few(const struct table_entry *entry)
-{
-    return (entry->value.number & 3) == FEW_TAG;
-}
-
-static struct few *few_of(const struct table_entry *entry)
-{
-    return (struct few *)(uintptr_t)(entry->value.number - FEW_TAG);
-}
-
-static void set_free(const struct table_entry *entry)
-{
-    if (is_few(entry))
-        free(few_of(entry));
-    else if (!is_single(entry))
-        roaring_bitmap_free(entry->value.pointer);
+    *postings = (struct postings){.series = series, .all = roaring_bitmap_create()};
+    table_init(&postings->names, NAMES_MAX);
 }
 
 static void label_free(struct postings_label *label)
 {
-    size_t cursor = 0;
-    for (struct table_entry *entry; (entry = table_next(&label->values, &cursor));)
-        set_free(entry);
-    table_release(&label->values);
+    values_release(&label->values);
     roaring_bitmap_free(label->all);
     free(label);
 }
@@ -109,88 +65,29 @@ static struct postings_label *label_make(struct postings *postings, struct slice
     struct table_entry *entry = table_insert(&postings->names, name, &fresh);
     if (fresh) {
         struct postings_label *label = alloc_zeroed(1, sizeof *label);
-        table_init(&label->values, VALUES_MAX);
+        values_init(&label->values, postings->series, table_key(entry));
         label->all = roaring_bitmap_create();
         entry->value.pointer = label;
     }
     return entry->value.pointer;
 }
 
-/* An array that is full becomes a bitmap. */
-static void few_add(struct table_entry *entry, uint32_t id)
+/* Names are unique in what people send; should they not be, the first one counts, as in labels_find. */
+static bool is_repeated(struct labels labels, size_t i)
 {
-    struct few *few = few_of(entry);
-    if (few->count == FEW_MAX) {
-        roaring_bitmap_t *bitmap = roaring_bitmap_of_ptr(few->count, few->ids);
-        roaring_bitmap_add(bitmap, id);
-        free(few);
-        entry->value.pointer = bitmap;
-        return;
-    }
-    if (few->count >= 2 && (few->count & (few->count - 1)) == 0) {
-        few = alloc_resize(few, sizeof *few + 2 * few->count * sizeof few->ids[0], 1);
-        entry->value.number = (uint64_t)(uintptr_t)few + FEW_TAG;
-    }
-    few->ids[few->count++] = id;
-}
-
-static void entry_add(struct table_entry *entry, bool fresh, uint32_t id)
-{
-    if (fresh) {
-        entry->value.number = (uint64_t)id << 1 | 1;
-        return;
-    }
-    if (is_single(entry)) {
-        struct few *few = alloc_resize(NULL, sizeof *few + 2 * sizeof few->ids[0], 1);
-        few->count = 1;
-        few->ids[0] = single_id(entry);
-        entry->value.number = (uint64_t)(uintptr_t)few + FEW_TAG;
-    }
-    if (is_few(entry))
-        few_add(entry, id);
-    else
-        roaring_bitmap_add(entry->value.pointer, id);
+    return i && slice_equal(labels.at[i].name, labels.at[i - 1].name);
 }
 
 void postings_add(struct postings *postings, uint32_t id, struct labels labels)
 {
-    bool fresh;
     roaring_bitmap_add(postings->all, id);
     for (size_t i = 0; i < labels.count; i++) {
+        if (is_repeated(labels, i))
+            continue;
         struct postings_label *label = label_make(postings, labels.at[i].name);
-        struct table_entry *entry = table_insert(&label->values, labels.at[i].value, &fresh);
-        entry_add(entry, fresh, id);
+        values_add(&label->values, labels.at[i].value, id);
         roaring_bitmap_add(label->all, id);
     }
-}
-
-/* True when it became empty, and is freed. The room stays that of a larger count. */
-static bool few_remove(struct few *few, uint32_t id)
-{
-    uint32_t place = 0;
-    while (place < few->count && few->ids[place] != id)
-        place++;
-    if (place == few->count)
-        return false;
-    few->ids[place] = few->ids[--few->count];
-    if (few->count)
-        return false;
-    free(few);
-    return true;
-}
-
-/* True when the entry's set became empty. */
-static bool entry_remove(struct table_entry *entry, uint32_t id)
-{
-    if (is_single(entry))
-        return single_id(entry) == id;
-    if (is_few(entry))
-        return few_remove(few_of(entry), id);
-    roaring_bitmap_remove(entry->value.pointer, id);
-    if (!roaring_bitmap_is_empty(entry->value.pointer))
-        return false;
-    roaring_bitmap_free(entry->value.pointer);
-    return true;
 }
 
 void postings_remove(struct postings *postings, uint32_t id, struct labels labels)
@@ -198,15 +95,11 @@ void postings_remove(struct postings *postings, uint32_t id, struct labels label
     roaring_bitmap_remove(postings->all, id);
     for (size_t i = 0; i < labels.count; i++) {
         struct table_entry *name = table_find(&postings->names, labels.at[i].name);
-        if (!name)
+        if (!name || is_repeated(labels, i))
             continue;
         struct postings_label *label = name->value.pointer;
-        struct table_entry *entry = table_find(&label->values, labels.at[i].value);
         roaring_bitmap_remove(label->all, id);
-        if (entry && entry_remove(entry, id)) {
-            table_remove(&label->values, labels.at[i].value, NULL);
-            postings->moved++;
-        }
+        postings->moved += values_remove(&label->values, labels.at[i].value, id);
         if (label->values.count == 0) {
             label_free(label);
             table_remove(&postings->names, labels.at[i].name, NULL);
@@ -216,34 +109,11 @@ void postings_remove(struct postings *postings, uint32_t id, struct labels label
 
 /* --- selecting --- */
 
-static void collect(roaring_bitmap_t *into, const struct table_entry *entry)
+static void collect(roaring_bitmap_t *into, const struct postings_label *label, struct slice value)
 {
-    if (!entry)
-        return;
-    if (is_single(entry))
-        roaring_bitmap_add(into, single_id(entry));
-    else if (is_few(entry))
-        roaring_bitmap_add_many(into, few_of(entry)->count, few_of(entry)->ids);
-    else
-        roaring_bitmap_or_inplace(into, entry->value.pointer);
-}
-
-static bool few_occur(const struct few *few, const roaring_bitmap_t *ids)
-{
-    for (uint32_t i = 0; i < few->count; i++)
-        if (roaring_bitmap_contains(ids, few->ids[i]))
-            return true;
-    return false;
-}
-
-static bool occurs(const struct table_entry *entry, const roaring_bitmap_t *ids)
-{
-    if (!ids)
-        return true;
-    if (is_single(entry))
-        return roaring_bitmap_contains(ids, single_id(entry));
-    return is_few(entry) ? few_occur(few_of(entry), ids)
-                         : roaring_bitmap_intersect(ids, entry->value.pointer);
+    struct idset set;
+    if (values_find(&label->values, value, &set))
+        idset_collect(set, into);
 }
 
 static bool is_literal(struct slice pattern)
@@ -261,7 +131,7 @@ static void collect_alternatives(roaring_bitmap_t *into, const struct postings_l
     for (bool more = true; more;) {
         struct slice value;
         more = slice_cut(&pattern, '|', &value);
-        collect(into, table_find(&label->values, value));
+        collect(into, label, value);
     }
 }
 
@@ -274,7 +144,7 @@ static void collect_values(roaring_bitmap_t *into, const struct postings_label *
     bool equality = matcher->type == MATCH_EQUAL || matcher->type == MATCH_NOT_EQUAL;
     /* Either way it is the named values that are to be collected, so look them up. */
     if (wanted != negative && equality) {
-        collect(into, table_find(&label->values, matcher->value));
+        collect(into, label, matcher->value);
         return;
     }
     if (wanted != negative && is_literal(matcher->value)) {
@@ -285,7 +155,7 @@ static void collect_values(roaring_bitmap_t *into, const struct postings_label *
     if (!equality)
         pattern_read(&pattern, matcher->value);
     if (wanted != negative && pattern.rest == PATTERN_NOTHING) { /* `a\.b` */
-        collect(into, table_find(&label->values, slice_make(pattern.prefix, pattern.prefix_len)));
+        collect(into, label, slice_make(pattern.prefix, pattern.prefix_len));
         return;
     }
     bool any = slice_equal(matcher->value, equality ? SLICE("") : SLICE(".+")) ||
@@ -341,23 +211,55 @@ static bool is_due(struct scan *scan)
            (scan->matcher->regex && clock_monotonic_ns() - scan->paused_ns >= REGEX_NS);
 }
 
-/* False when the values moved during a pause, so that some may have been passed over. */
+/* False ends the scan: nobody waits for it any more. */
+static bool take_pause(struct scan *scan)
+{
+    bool more = scan->pause->pause(scan->pause->arg);
+    scan->paused_ns = clock_monotonic_ns();
+    return more;
+}
+
+/* Looks at the series one by one. They are in the order of their texts in memory, and those that come or
+ * go during a pause do no harm. */
+static void scan_series(struct scan *scan, const roaring_bitmap_t *ids, roaring_bitmap_t *into)
+{
+    const struct series *series = scan->postings->series;
+    uint32_t found[FOUND_MAX];
+    size_t count = 0;
+    roaring_uint32_iterator_t it;
+    for (roaring_init_iterator(ids, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
+        const struct series_row *row = series_row(series, it.current_value);
+        if (row &&
+            accepts(scan, labels_find(series_labels(row), scan->matcher->name)) == scan->wanted)
+            found[count++] = it.current_value;
+        if (count == FOUND_MAX) {
+            roaring_bitmap_add_many(into, count, found);
+            count = 0;
+        }
+        if (is_due(scan) && !take_pause(scan))
+            break;
+    }
+    roaring_bitmap_add_many(into, count, found);
+}
+
+/* Looks at the values one by one. False when they moved during a pause, so that some may have been
+ * passed over. */
 static bool run_scan(struct scan *scan, roaring_bitmap_t *into)
 {
     const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
     uint64_t moved = scan->postings->moved;
     size_t cursor = 0, capacity = label ? label->values.capacity : 0;
     while (label) {
-        const struct table_entry *entry = table_next(&label->values, &cursor);
-        if (!entry)
+        struct idset set;
+        if (!values_next(&label->values, &cursor, &set))
             break;
-        if (occurs(entry, scan->ids) && accepts(scan, table_key(entry)) == scan->wanted)
-            collect(into, entry);
+        if ((!scan->ids || idset_meets(set, scan->ids)) &&
+            accepts(scan, values_text(&label->values, set)) == scan->wanted)
+            idset_collect(set, into);
         if (!is_due(scan))
             continue;
-        if (!scan->pause->pause(scan->pause->arg))
+        if (!take_pause(scan))
             return true;
-        scan->paused_ns = clock_monotonic_ns();
         label = find_label(scan->postings, scan->matcher->name);
         if (!label || label->values.capacity != capacity || scan->postings->moved != moved)
             return false;
@@ -365,10 +267,26 @@ static bool run_scan(struct scan *scan, roaring_bitmap_t *into)
     return true;
 }
 
+/* The series to look at, where that is less work than all values of the label; else NULL. */
+static roaring_bitmap_t *few_series(const struct scan *scan)
+{
+    const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
+    const roaring_bitmap_t *ids = scan->ids ? scan->ids : label->all;
+    if (roaring_bitmap_and_cardinality(label->all, ids) > label->values.count * SERIES_A_VALUE)
+        return NULL;
+    return roaring_bitmap_and(label->all, ids);
+}
+
 static void scan_values(struct scan *scan, roaring_bitmap_t *into)
 {
     if (scan->matcher->regex)
         pattern_read(&scan->pattern, scan->matcher->value);
+    roaring_bitmap_t *ids = few_series(scan);
+    if (ids) {
+        scan_series(scan, ids, into);
+        roaring_bitmap_free(ids);
+        return;
+    }
     for (int tries = 0; scan->pause && tries < TRIES_MAX; tries++)
         if (run_scan(scan, into))
             return;
@@ -431,20 +349,11 @@ roaring_bitmap_t *postings_select(const struct postings *postings, const struct 
 
 /* --- counting --- */
 
-static uint64_t entry_count(const struct table_entry *entry)
-{
-    if (is_single(entry))
-        return 1;
-    return is_few(entry) ? few_of(entry)->count
-                         : roaring_bitmap_get_cardinality(entry->value.pointer);
-}
-
 uint64_t postings_count(const struct postings *postings, struct slice name, struct slice value)
 {
-    const struct table_entry *label = table_find(&postings->names, name);
-    const struct postings_label *of = label ? label->value.pointer : NULL;
-    const struct table_entry *entry = of ? table_find(&of->values, value) : NULL;
-    return entry ? entry_count(entry) : 0;
+    const struct postings_label *label = find_label(postings, name);
+    struct idset set;
+    return label && values_find(&label->values, value, &set) ? idset_count(set) : 0;
 }
 
 void postings_census(const struct postings *postings, const struct postings_visitor *visitor)
@@ -453,10 +362,12 @@ void postings_census(const struct postings *postings, const struct postings_visi
     for (struct table_entry *name; (name = table_next(&postings->names, &names));) {
         const struct postings_label *label = name->value.pointer;
         struct postings_count all = {.name = table_key(name), .series = label->values.count};
+        struct idset set;
         size_t values = 0;
-        for (struct table_entry *entry; (entry = table_next(&label->values, &values));) {
-            struct postings_count count = {all.name, table_key(entry), entry_count(entry), 0};
-            all.bytes += entry->key_len;
+        while (values_next(&label->values, &values, &set)) {
+            struct slice text = values_text(&label->values, set);
+            struct postings_count count = {all.name, text, idset_count(set), 0};
+            all.bytes += text.len;
             visitor->value(visitor->arg, &count);
         }
         visitor->label(visitor->arg, &all);
@@ -485,11 +396,11 @@ static bool list_values(const struct postings *postings, struct slice name,
     uint64_t moved = postings->moved;
     size_t cursor = 0, seen = 0, capacity = label ? label->values.capacity : 0;
     while (label) {
-        const struct table_entry *entry = table_next(&label->values, &cursor);
-        if (!entry)
+        struct idset set;
+        if (!values_next(&label->values, &cursor, &set))
             break;
-        if (occurs(entry, ids))
-            listing->text(listing->arg, table_key(entry));
+        if (!ids || idset_meets(set, ids))
+            listing->text(listing->arg, values_text(&label->values, set));
         if (!pause || ++seen % VALUES_A_PAUSE)
             continue;
         if (!pause->pause(pause->arg))
@@ -517,25 +428,12 @@ void postings_values(const struct postings *postings, struct slice name,
 
 /* --- counting bytes --- */
 
-static size_t set_bytes(const struct table_entry *entry)
-{
-    if (is_single(entry))
-        return 0;
-    if (is_few(entry))
-        return sizeof(struct few) + few_of(entry)->count * sizeof(uint32_t);
-    return roaring_bitmap_size_in_bytes(entry->value.pointer);
-}
-
 size_t postings_bytes(const struct postings *postings)
 {
     size_t bytes = roaring_bitmap_size_in_bytes(postings->all), cursor = 0;
     for (struct table_entry *name; (name = table_next(&postings->names, &cursor));) {
         const struct postings_label *label = name->value.pointer;
-        size_t at = 0;
-        bytes += roaring_bitmap_size_in_bytes(label->all);
-        bytes += label->values.capacity * sizeof *label->values.entries;
-        for (struct table_entry *entry; (entry = table_next(&label->values, &at));)
-            bytes += entry->key_len + 1 + set_bytes(entry);
+        bytes += roaring_bitmap_size_in_bytes(label->all) + values_bytes(&label->values);
     }
     return bytes;
 }

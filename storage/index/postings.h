@@ -1,24 +1,24 @@
 /* postings: which series carry which label; answers selectors.
  *
  * In memory only, rebuilt from the series at open. The owner guards it: many readers or one writer.
- * Home of the bitmap library's header.
  */
 #ifndef STORAGE_INDEX_POSTINGS_H
 #define STORAGE_INDEX_POSTINGS_H
 
-#include <roaring/roaring.h>
-
 #include "storage/base/table.h"
+#include "storage/index/values.h"
 #include "storage/matcher.h"
 
 struct postings {
-    struct table names; /* label name -> struct postings_label */
+    const struct series *series; /* has the texts of the values */
+    struct table names;          /* label name -> struct postings_label */
     roaring_bitmap_t *all;
     uint64_t moved; /* rises when values change their places */
 };
 
-void postings_init(struct postings *postings);
+void postings_init(struct postings *postings, const struct series *series);
 void postings_release(struct postings *postings);
+/* The labels are those of the series: it is added before, and removed after. */
 void postings_add(struct postings *postings, uint32_t id, struct labels labels);
 void postings_remove(struct postings *postings, uint32_t id, struct labels labels);
 /* Bytes held. Walks all values. */

@@ -13,6 +13,7 @@
 #define SERIES 500
 
 static struct labels all[SERIES]; /* count 0: removed or never there */
+static uint32_t ids_of[SERIES];   /* in the store */
 static struct arena arena;
 
 static struct slice pick(const char *const *from, size_t count)
@@ -39,6 +40,43 @@ static void make_labels(uint32_t id)
     all[id] = labels_copy(&arena, (struct labels){pairs, count});
 }
 
+/* --- series and their postings, as a store has them --- */
+
+struct fixture {
+    struct series series;
+    struct postings postings;
+};
+
+static void open_fixture(struct fixture *fixture)
+{
+    series_init(&fixture->series, SIZE_MAX);
+    postings_init(&fixture->postings, &fixture->series);
+}
+
+static void close_fixture(struct fixture *fixture)
+{
+    postings_release(&fixture->postings);
+    series_release(&fixture->series);
+}
+
+static uint32_t add_series(struct fixture *fixture, struct labels labels)
+{
+    struct buffer bytes;
+    uint32_t id;
+    buffer_init(&bytes, SIZE_MAX);
+    labels_encode(labels, &bytes);
+    assert_true(series_add(&fixture->series, buffer_slice(&bytes), SERIES_GAUGE, &id));
+    postings_add(&fixture->postings, id, labels);
+    buffer_release(&bytes);
+    return id;
+}
+
+static void remove_series(struct fixture *fixture, uint32_t id, struct labels labels)
+{
+    postings_remove(&fixture->postings, id, labels);
+    series_remove(&fixture->series, id);
+}
+
 static bool nothing_happens(void *arg)
 {
     (void)arg;
@@ -52,12 +90,15 @@ static void assert_selects(const struct postings *postings, const struct matcher
     roaring_bitmap_t *got = lrand48() % 2
                                 ? postings_select(postings, matchers, count)
                                 : postings_select_pausing(postings, matchers, count, &pause);
+    uint64_t wanted = 0;
     for (uint32_t id = 0; id < SERIES; id++) {
         bool want = all[id].count && matchers_accept(matchers, count, all[id]);
-        if (roaring_bitmap_contains(got, id) != want)
+        if (all[id].count && roaring_bitmap_contains(got, ids_of[id]) != want)
             fail_msg("series %u: %s\"%.*s\"", id, matcher_operator(matchers[0].type),
                      SLICE_ARG(matchers[0].value));
+        wanted += want;
     }
+    assert_int_equal(roaring_bitmap_get_cardinality(got), wanted);
     roaring_bitmap_free(got);
 }
 
@@ -98,7 +139,7 @@ static void assert_listing(const struct postings *postings)
         for (uint32_t id = 0; id < SERIES; id++) {
             bool fresh;
             struct slice value = labels_get(all[id], name);
-            if (value.len && roaring_bitmap_contains(ids, id))
+            if (value.len && roaring_bitmap_contains(ids, ids_of[id]))
                 assert_non_null(table_insert(&want, value, &fresh));
         }
         struct postings_listing listing = {.text = strike, .arg = &want};
@@ -113,34 +154,34 @@ static void assert_listing(const struct postings *postings)
 static void selects_what_a_filter_selects(void **state)
 {
     (void)state;
-    struct postings postings;
+    struct fixture fixture;
     arena_init(&arena, (size_t)1 << 26);
-    postings_init(&postings);
+    open_fixture(&fixture);
     for (int round = 0; round < 4000; round++) {
         uint32_t id = (uint32_t)lrand48() % SERIES;
         if (all[id].count) {
             if (lrand48() % 3 == 0) {
-                postings_remove(&postings, id, all[id]);
+                remove_series(&fixture, ids_of[id], all[id]);
                 all[id].count = 0;
             }
         } else {
             make_labels(id);
-            postings_add(&postings, id, all[id]);
+            ids_of[id] = add_series(&fixture, all[id]);
         }
         if (round % 4)
             continue;
         struct matcher matchers[3] = {random_matcher(), random_matcher(), random_matcher()};
-        assert_selects(&postings, matchers, 1 + (size_t)(lrand48() % 3));
+        assert_selects(&fixture.postings, matchers, 1 + (size_t)(lrand48() % 3));
         for (int i = 0; i < 3; i++)
             matcher_release(&matchers[i]);
-        assert_listing(&postings);
+        assert_listing(&fixture.postings);
     }
     for (uint32_t id = 0; id < SERIES; id++)
         if (all[id].count)
-            postings_remove(&postings, id, all[id]);
-    assert_int_equal(postings.names.count, 0);
-    assert_true(roaring_bitmap_is_empty(postings.all));
-    postings_release(&postings);
+            remove_series(&fixture, ids_of[id], all[id]);
+    assert_int_equal(fixture.postings.names.count, 0);
+    assert_true(roaring_bitmap_is_empty(fixture.postings.all));
+    close_fixture(&fixture);
     arena_release(&arena);
 }
 
@@ -150,18 +191,43 @@ static void selects_what_a_filter_selects(void **state)
 
 /* A writer that makes and forgets series of its own in each pause. */
 struct meddler {
-    struct postings *postings;
+    struct fixture *fixture;
     uint32_t next, forgotten;
     int pauses;
 };
 
-static void with_labels(struct postings *postings, uint32_t id, const char *host,
-                        void (*change)(struct postings *, uint32_t, struct labels))
+static uint32_t sharing = 1; /* series that have the same host */
+
+static bool is_odd(uint32_t id)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%s-%u", host, id);
-    struct label pair = {SLICE("host"), slice_of_string(text)};
-    change(postings, id, (struct labels){&pair, 1});
+    return id / sharing % 2;
+}
+
+struct host {
+    char text[24], id[12];
+    struct label pairs[2];
+};
+
+static struct labels host_of(struct host *host, const char *kind, uint32_t id)
+{
+    snprintf(host->text, sizeof host->text, "%s-%u", kind, id / sharing);
+    snprintf(host->id, sizeof host->id, "%u", id);
+    host->pairs[0] = (struct label){SLICE("host"), slice_of_string(host->text)};
+    host->pairs[1] = (struct label){SLICE("id"), slice_of_string(host->id)};
+    return (struct labels){host->pairs, 2};
+}
+
+static void add_host(struct fixture *fixture, uint32_t id, const char *kind)
+{
+    struct host host;
+    assert_int_equal(add_series(fixture, host_of(&host, kind, id)), id);
+}
+
+static void add_hosts(struct fixture *fixture, const char *even, const char *odd)
+{
+    open_fixture(fixture);
+    for (uint32_t id = 0; id < MANY; id++)
+        add_host(fixture, id, is_odd(id) ? odd : even);
 }
 
 static bool meddle(void *arg)
@@ -169,11 +235,12 @@ static bool meddle(void *arg)
     struct meddler *meddler = arg;
     meddler->pauses++;
     for (int i = 0; i < 3000; i++)
-        with_labels(meddler->postings, meddler->next++, "new", postings_add);
-    for (int i = 0; i < 100; i++) /* among the first, of which every second matches */
-        with_labels(meddler->postings, meddler->forgotten, meddler->forgotten % 2 ? "odd" : "even",
-                    postings_remove),
-            meddler->forgotten++;
+        add_host(meddler->fixture, meddler->next++, "new");
+    for (int i = 0; i < 100; i++) { /* among the first, of which every second matches */
+        struct host host;
+        uint32_t id = meddler->forgotten++;
+        remove_series(meddler->fixture, id, host_of(&host, is_odd(id) ? "odd" : "even", id));
+    }
     return true;
 }
 
@@ -186,45 +253,50 @@ static bool pause_once(void *arg)
 static void selecting_ends_when_nobody_waits(void **state)
 {
     (void)state;
-    struct postings postings;
+    struct fixture fixture;
     struct matcher matcher;
     struct error err = {0};
     int pauses = 0;
-    postings_init(&postings);
-    for (uint32_t id = 0; id < MANY; id++)
-        with_labels(&postings, id, "odd", postings_add);
+    add_hosts(&fixture, "odd", "odd");
     assert_int_equal(matcher_init(&matcher, MATCH_REGEX, SLICE("host"), SLICE("od[d]-.*"), &err),
                      0);
     struct postings_pause pause = {pause_once, &pauses};
-    roaring_bitmap_t *ids = postings_select_pausing(&postings, &matcher, 1, &pause);
+    roaring_bitmap_t *ids = postings_select_pausing(&fixture.postings, &matcher, 1, &pause);
     assert_int_equal(pauses, 1);
     assert_true(roaring_bitmap_get_cardinality(ids) < MANY);
     roaring_bitmap_free(ids);
     matcher_release(&matcher);
-    postings_release(&postings);
+    close_fixture(&fixture);
 }
 
-static void selecting_lets_the_writer_in(void **state)
+static void assert_selects_in_pauses(void)
 {
-    (void)state;
-    struct postings postings;
+    struct fixture fixture;
     struct matcher matcher;
     struct error err = {0};
-    postings_init(&postings);
-    for (uint32_t id = 0; id < MANY; id++)
-        with_labels(&postings, id, id % 2 ? "odd" : "even", postings_add);
+    add_hosts(&fixture, "even", "odd");
     assert_int_equal(matcher_init(&matcher, MATCH_REGEX, SLICE("host"), SLICE("ev[e]n-.*"), &err),
                      0);
-    struct meddler meddler = {&postings, MANY, 0, 0};
+    struct meddler meddler = {&fixture, MANY, 0, 0};
     struct postings_pause pause = {meddle, &meddler};
-    roaring_bitmap_t *ids = postings_select_pausing(&postings, &matcher, 1, &pause);
+    roaring_bitmap_t *ids = postings_select_pausing(&fixture.postings, &matcher, 1, &pause);
     assert_true(meddler.pauses > 0);
     for (uint32_t id = 0; id < meddler.next; id++)
         assert_int_equal(roaring_bitmap_contains(ids, id),
-                         id >= meddler.forgotten && id < MANY && id % 2 == 0);
+                         id >= meddler.forgotten && id < MANY && !is_odd(id));
     roaring_bitmap_free(ids);
     matcher_release(&matcher);
-    postings_release(&postings);
+    close_fixture(&fixture);
+}
+
+/* Where each series has a host of its own, and where several share one, which are looked at by value. */
+static void selecting_lets_the_writer_in(void **state)
+{
+    (void)state;
+    assert_selects_in_pauses();
+    sharing = 4;
+    assert_selects_in_pauses();
+    sharing = 1;
 }
 
 /* --- listing --- */
@@ -254,23 +326,21 @@ static bool grow(void *arg)
     struct meddler *meddler = arg;
     meddler->pauses++;
     for (int i = 0; i < 300; i++)
-        with_labels(meddler->postings, meddler->next++, "new", postings_add);
+        add_host(meddler->fixture, meddler->next++, "new");
     return true;
 }
 
 /* What was there all the time is listed, and nothing twice, whatever comes and goes in the pauses. */
 static void assert_listed(bool (*change)(void *arg), bool moves)
 {
-    struct postings postings;
+    struct fixture fixture;
     struct listed listed = {.again = 0};
-    postings_init(&postings);
+    add_hosts(&fixture, "even", "odd");
     table_init(&listed.values, SIZE_MAX);
-    for (uint32_t id = 0; id < MANY; id++)
-        with_labels(&postings, id, id % 2 ? "odd" : "even", postings_add);
-    struct meddler meddler = {&postings, MANY, 0, 0};
+    struct meddler meddler = {&fixture, MANY, 0, 0};
     struct postings_pause pause = {change, &meddler};
     struct postings_listing listing = {take_value, forget_values, &listed, &pause};
-    postings_values(&postings, SLICE("host"), NULL, &listing);
+    postings_values(&fixture.postings, SLICE("host"), NULL, &listing);
     assert_true(meddler.pauses > 0);
     assert_int_equal(listed.again > 0, moves);
     for (uint32_t id = meddler.forgotten; id < MANY; id++) {
@@ -279,7 +349,7 @@ static void assert_listed(bool (*change)(void *arg), bool moves)
         assert_non_null(table_find(&listed.values, slice_of_string(text)));
     }
     table_release(&listed.values);
-    postings_release(&postings);
+    close_fixture(&fixture);
 }
 
 static void listing_lets_the_writer_in(void **state)
@@ -292,20 +362,18 @@ static void listing_lets_the_writer_in(void **state)
 static void listing_ends_when_nobody_waits(void **state)
 {
     (void)state;
-    struct postings postings;
+    struct fixture fixture;
     struct listed listed = {.again = 0};
     int pauses = 0;
-    postings_init(&postings);
+    add_hosts(&fixture, "odd", "odd");
     table_init(&listed.values, SIZE_MAX);
-    for (uint32_t id = 0; id < MANY; id++)
-        with_labels(&postings, id, "odd", postings_add);
     struct postings_pause pause = {pause_once, &pauses};
     struct postings_listing listing = {take_value, forget_values, &listed, &pause};
-    postings_values(&postings, SLICE("host"), NULL, &listing);
+    postings_values(&fixture.postings, SLICE("host"), NULL, &listing);
     assert_int_equal(pauses, 1);
     assert_true(listed.values.count < MANY);
     table_release(&listed.values);
-    postings_release(&postings);
+    close_fixture(&fixture);
 }
 
 int main(void)
