@@ -80,6 +80,7 @@ struct server {
     struct http_server *http;
     struct logtcp *logtcp;
     struct feed *graphite, *influx;
+    struct refusals *graphite_refusals, *influx_refusals;
     struct ingest *ingest;
     struct statsd_admin *statsd_admin;
     struct stats *stats;
@@ -141,7 +142,9 @@ static void add_routes(struct server *server)
                                                      .cache = server->result_cache,
                                                      .config = config,
                                                      .start_ms = clock_real_ms()};
-    server->import_api = (struct import_api){server->store, server->writer, config};
+    server->influx_refusals = refusals_new(feed_reason_count(&feed_influx));
+    server->import_api =
+        (struct import_api){server->store, server->writer, config, server->influx_refusals};
     server->logs_api =
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
     server->admin_api = (struct admin_api){
@@ -275,17 +278,20 @@ static int open_logs(struct server *server, struct error *err)
 static int open_feeds(struct server *server, struct error *err)
 {
     const struct config *config = &server->config;
+    server->graphite_refusals = refusals_new(feed_reason_count(&feed_graphite));
     struct feed_options graphite = {
         .format = &feed_graphite,
         .udp = config->graphite.udp,
         .tcp = config->graphite.tcp,
         .connection_max = config->graphite.connection_max,
+        .refusals = server->graphite_refusals,
     };
     struct feed_options influx = {
         .format = &feed_influx,
         .udp = config->influx.udp,
         .tcp = config->influx.tcp,
         .connection_max = config->influx.connection_max,
+        .refusals = server->influx_refusals,
     };
     if (feed_open(&graphite, server->store, server->writer, &server->graphite, err))
         return -1;
@@ -310,7 +316,11 @@ static int open_ingest(struct server *server, struct error *err)
     };
     if (ingest_open(&parts, &server->ingest, err))
         return -1;
-    server->statsd_api = (struct statsd_api){server->ingest, server->store};
+    server->statsd_api = (struct statsd_api){
+        .ingest = server->ingest,
+        .store = server->store,
+        .feeds = {[STATSD_API_GRAPHITE] = {&feed_graphite, server->graphite_refusals},
+                  [STATSD_API_INFLUX] = {&feed_influx, server->influx_refusals}}};
     const struct statsd_admin_parts admin = {&server->config, server->writer, server->registry};
     return statsd_admin_open(&admin, &server->statsd_admin, err);
 }
@@ -503,6 +513,8 @@ void server_close(struct server *server)
         taps_end(ingest_taps(server->ingest)); /* HTTP would wait for those who watch */
     http_close(server->http);
     fan_free(server->fan);
+    refusals_free(server->graphite_refusals);
+    refusals_free(server->influx_refusals);
     /* After HTTP: its last tick also writes what requests counted while they drained. */
     ingest_close(server->ingest);
     alerts_close(server->alerts);

@@ -105,13 +105,15 @@ static void print_rejects(const cJSON *data, enum output output)
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(data, "rejects"), *row;
     if (cJSON_GetArraySize(list) == 0)
         return;
-    struct grid *grid = grid_new(5);
-    static const char *const headings[] = {"REASON", "LAST AT", "TRANSPORT", "SOURCE", "LINE"};
-    for (size_t i = 0; i < 5; i++)
+    struct grid *grid = grid_new(6);
+    static const char *const headings[] = {"INPUT",     "REASON", "LAST AT",
+                                           "TRANSPORT", "SOURCE", "LINE"};
+    for (size_t i = 0; i < 6; i++)
         grid_add(grid, headings[i]);
     cJSON_ArrayForEach(row, list)
     {
         char *time = time_text(number_of(row, "time"));
+        grid_add(grid, text_of(row, "input"));
         grid_add(grid, text_of(row, "reason"));
         grid_add(grid, time);
         grid_add(grid, text_of(row, "transport"));

@@ -15,6 +15,7 @@
 #define SERVER_API_IMPORT_H
 
 #include "server/config.h"
+#include "server/ingest/refusal.h"
 #include "server/net/http.h"
 #include "server/writer.h"
 
@@ -23,6 +24,7 @@ struct import_api {
     struct store *store;
     struct writer *writer;
     const struct config *config; /* limits.query_memory bounds one request */
+    struct refusals *influx_refusals;
 };
 
 extern const struct http_route import_routes[];

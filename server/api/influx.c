@@ -21,6 +21,8 @@ struct influx_work {
     struct influx_options options;
     size_t rejected, unsupported;
     size_t first_line; /* number of the first one that was refused */
+    struct refusals *refusals;
+    struct peer peer;
     char first_error[400];
 };
 
@@ -82,6 +84,7 @@ static void reject(struct influx_work *work, size_t number, struct slice line,
                    enum influx_reject why)
 {
     count(FEED_REJECTS + (int)why, 1);
+    refusals_note(work->refusals, why, "http", &work->peer, line);
     if (work->rejected++)
         return;
     work->first_line = number;
@@ -183,7 +186,8 @@ static int write_body(const struct http_request *request, const char *database, 
                       struct error *err)
 {
     const struct import_api *api = request->context;
-    struct influx_work work = {.rejected = 0};
+    struct influx_work work = {.refusals = api->influx_refusals,
+                               .peer = peer_of_text(request->peer)};
     if (read_options(request, database, &work.options, err))
         return -1;
     rows_init(&work.rows, api->store, api->writer, (size_t)api->config->limits.query_memory_bytes);

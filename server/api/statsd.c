@@ -185,6 +185,19 @@ static const char *const loss_names[] = {
     "lapwing_statsd_records_dropped_total",
     "lapwing_registry_drops_total",
     "lapwing_series_overflow_total",
+    "lapwing_graphite_kernel_drops_total",
+    "lapwing_graphite_truncated_total",
+    "lapwing_graphite_connections_refused_total",
+    "lapwing_graphite_lines_skipped_total",
+    "lapwing_graphite_rejects_total",
+    "lapwing_graphite_dropped_total",
+    "lapwing_influx_kernel_drops_total",
+    "lapwing_influx_truncated_total",
+    "lapwing_influx_connections_refused_total",
+    "lapwing_influx_lines_skipped_total",
+    "lapwing_influx_rejects_total",
+    "lapwing_influx_unsupported_total",
+    "lapwing_influx_dropped_total",
 };
 
 static void put_loss(const struct metric *metric, void *arg)
@@ -203,34 +216,52 @@ static void put_loss(const struct metric *metric, void *arg)
     json_end_object(&listing->writer);
 }
 
-/* The newest of all workers; false when there was none. */
-static bool last_refusal(const struct statsd_api *api, unsigned reason, struct account_refusal *out)
+/* The newest of all workers. */
+static void last_of_workers(const struct statsd_api *api, unsigned reason, struct refusal *out)
 {
     struct account *account;
-    struct account_refusal one;
+    struct refusal one;
     out->time_ms = 0;
     for (size_t i = 0; (account = ingest_account(api->ingest, i)); i++) {
         account_last_refusal(account, reason, &one);
         if (one.time_ms > out->time_ms)
             *out = one;
     }
-    return out->time_ms > 0;
 }
 
-static void put_refusal(struct listing *listing, unsigned reason)
+static void put_refusal(struct listing *listing, const char *input, struct slice reason,
+                        const struct refusal *last)
 {
     struct json_writer *writer = &listing->writer;
-    struct account_refusal last;
-    if (!last_refusal(listing->api, reason, &last))
+    if (!last->time_ms)
         return;
     json_begin_object(writer);
-    json_field_string(writer, "reason", slice_of_string(account_reason_name(reason)));
-    put_printable(listing, "line", slice_head(slice_make(last.line, last.bytes), ACCOUNT_LINE_MAX));
-    json_field_int(writer, "bytes", (int64_t)last.bytes);
-    put_peer(listing, "source", &last.peer);
-    json_field_string(writer, "transport", slice_of_string(last.transport));
-    json_field_double(writer, "time", (double)last.time_ms / 1000);
+    json_field_string(writer, "input", slice_of_string(input));
+    json_field_string(writer, "reason", reason);
+    put_printable(listing, "line",
+                  slice_head(slice_make(last->line, last->bytes), REFUSAL_LINE_MAX));
+    json_field_int(writer, "bytes", (int64_t)last->bytes);
+    put_peer(listing, "source", &last->peer);
+    json_field_string(writer, "transport", slice_of_string(last->transport));
+    json_field_double(writer, "time", (double)last->time_ms / 1000);
     json_end_object(writer);
+}
+
+static void put_refusals(struct listing *listing)
+{
+    const struct statsd_api *api = listing->api;
+    struct refusal last;
+    for (unsigned i = 0; i < ACCOUNT_REASON_COUNT; i++) {
+        last_of_workers(api, i, &last);
+        put_refusal(listing, "statsd", slice_of_string(account_reason_name(i)), &last);
+    }
+    for (size_t f = 0; f < STATSD_API_FEEDS; f++) {
+        const struct feed_format *format = api->feeds[f].format;
+        for (unsigned i = 0; i < feed_reason_count(format); i++) {
+            refusals_last(api->feeds[f].refusals, i, &last);
+            put_refusal(listing, format->name, feed_reason_name(format, i), &last);
+        }
+    }
 }
 
 static void get_losses(const struct http_request *request, struct http_reply *reply)
@@ -246,8 +277,7 @@ static void get_losses(const struct http_request *request, struct http_reply *re
     json_end_array(&listing.writer);
     json_key(&listing.writer, SLICE("rejects"));
     json_begin_array(&listing.writer);
-    for (unsigned i = 0; i < ACCOUNT_REASON_COUNT; i++)
-        put_refusal(&listing, i);
+    put_refusals(&listing);
     json_end_array(&listing.writer);
     json_end_object(&listing.writer);
     buffer_release(&listing.text);

@@ -14,13 +14,21 @@
 #ifndef SERVER_API_STATSD_H
 #define SERVER_API_STATSD_H
 
+#include "server/ingest/feed.h"
 #include "server/ingest/ingest.h"
 #include "server/net/http.h"
+
+/* Inputs beside statsd whose refusals are told, too. */
+enum { STATSD_API_GRAPHITE, STATSD_API_INFLUX, STATSD_API_FEEDS };
 
 /* The context of the routes. */
 struct statsd_api {
     struct ingest *ingest;
     struct store *store;
+    struct statsd_api_feed {
+        const struct feed_format *format;
+        struct refusals *refusals;
+    } feeds[STATSD_API_FEEDS];
 };
 
 extern const struct http_route statsd_routes[];

@@ -1,4 +1,4 @@
-/* account: three lists and a note a reason, under one lock.
+/* account: three lists under one lock, and the refusals, which have their own.
  *
  * The lock is the worker's own and nobody else wants it but a person who looks, so taking it costs some
  * 20 ns; the worker does so a few times a batch, not a datagram.
@@ -22,7 +22,7 @@ static_assert(2 * 8 * 64 <= ACCOUNT_KEYS_MAX, "two periods of the longest list")
 struct account {
     pthread_mutex_t lock;
     struct frequent *lists[ACCOUNT_LIST_COUNT];
-    struct account_refusal refusals[ACCOUNT_REASON_COUNT];
+    struct refusals *refusals;
 };
 
 const char *account_reason_name(unsigned reason)
@@ -42,6 +42,7 @@ struct account *account_new(void)
     pthread_mutex_init(&account->lock, NULL);
     for (size_t i = 0; i < ACCOUNT_LIST_COUNT; i++)
         account->lists[i] = frequent_new(set_counts[i]);
+    account->refusals = refusals_new(ACCOUNT_REASON_COUNT);
     account_tick(account, clock_monotonic_ns() / 1000000);
     return account;
 }
@@ -52,6 +53,7 @@ void account_free(struct account *account)
         return;
     for (size_t i = 0; i < ACCOUNT_LIST_COUNT; i++)
         frequent_free(account->lists[i]);
+    refusals_free(account->refusals);
     pthread_mutex_destroy(&account->lock);
     free(account);
 }
@@ -85,19 +87,9 @@ void account_source(struct account *account, const struct peer *peer, uint64_t c
 void account_refused(struct account *account, unsigned reason, const char *transport,
                      const struct peer *peer, struct slice line)
 {
-    struct account_refusal *refusal = &account->refusals[reason];
-    struct slice kept = slice_head(line, ACCOUNT_LINE_MAX);
     struct peer host = peer_host(*peer);
-    assert(reason < ACCOUNT_REASON_COUNT);
-    pthread_mutex_lock(&account->lock);
-    refusal->time_ms = clock_now_ms();
-    refusal->transport = transport;
-    refusal->peer = *peer;
-    refusal->bytes = line.len;
-    if (kept.len)
-        memcpy(refusal->line, kept.at, kept.len);
-    frequent_add(account->lists[ACCOUNT_REFUSED], slice_make(&host, sizeof host), 1);
-    pthread_mutex_unlock(&account->lock);
+    refusals_note(account->refusals, reason, transport, peer, line);
+    add(account, ACCOUNT_REFUSED, slice_make(&host, sizeof host), 1);
 }
 
 void account_tick(struct account *account, int64_t now_ms)
@@ -108,11 +100,9 @@ void account_tick(struct account *account, int64_t now_ms)
     pthread_mutex_unlock(&account->lock);
 }
 
-void account_last_refusal(struct account *account, unsigned reason, struct account_refusal *out)
+void account_last_refusal(struct account *account, unsigned reason, struct refusal *out)
 {
-    pthread_mutex_lock(&account->lock);
-    *out = account->refusals[reason];
-    pthread_mutex_unlock(&account->lock);
+    refusals_last(account->refusals, reason, out);
 }
 
 size_t account_list(struct account *account, enum account_list list, struct frequent_key *out,

@@ -3,16 +3,15 @@
  *
  * How much is lost is not told here, but by the counters on /metrics; this says who and what. The worker
  * gives it a sample of each batch, so that it costs the same whatever a batch holds.
- * Threads: all functions but new and free take its lock: any.
+ * Threads: all functions but new and free take a lock: any.
  */
 #ifndef SERVER_INGEST_ACCOUNT_H
 #define SERVER_INGEST_ACCOUNT_H
 
 #include "server/ingest/frequent.h"
-#include "server/net/peer.h"
+#include "server/ingest/refusal.h"
 #include "server/wire/statsd.h"
 
-#define ACCOUNT_LINE_MAX 200 /* bytes kept of a refused line */
 #define ACCOUNT_KEYS_MAX 1024
 
 /* Reasons are those of the parser (enum statsd_reject) and these. */
@@ -46,14 +45,7 @@ void account_refused(struct account *account, unsigned reason, const char *trans
 /* Lets the periods go on; before reading, and now and then. */
 void account_tick(struct account *account, int64_t now_ms);
 
-struct account_refusal {
-    int64_t time_ms; /* 0 = there was none */
-    const char *transport;
-    struct peer peer;
-    size_t bytes; /* of the line; of these at most ACCOUNT_LINE_MAX are kept */
-    char line[ACCOUNT_LINE_MAX];
-};
-void account_last_refusal(struct account *account, unsigned reason, struct account_refusal *out);
+void account_last_refusal(struct account *account, unsigned reason, struct refusal *out);
 /* Appends up to `room` keys; see frequent_list. */
 size_t account_list(struct account *account, enum account_list list, struct frequent_key *out,
                     size_t room);

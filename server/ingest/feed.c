@@ -31,6 +31,9 @@
 #define RECEIVE_BYTES    ((int64_t)8 << 20)
 #define ROUNDS_PER_EVENT 32 /* then other events get their turn */
 
+/* Reasons for refusals behind those of the format. */
+enum { OWN_LINE_TOO_LONG, OWN_TRUNCATED, OWN_REASON_COUNT };
+
 struct reading {
     struct labels labels;
     int64_t time_ms;
@@ -64,6 +67,25 @@ struct feed {
     struct arena scratch;  /* of one line */
     struct batch *current;
 };
+
+unsigned feed_reason_count(const struct feed_format *format)
+{
+    return (unsigned)format->metric_count - FEED_REJECTS + OWN_REASON_COUNT;
+}
+
+struct slice feed_reason_name(const struct feed_format *format, unsigned reason)
+{
+    static const struct slice own[OWN_REASON_COUNT] = {
+        [OWN_LINE_TOO_LONG] = SLICE_LIT("tcp_line_too_long"),
+        [OWN_TRUNCATED] = SLICE_LIT("truncated"),
+    };
+    if (FEED_REJECTS + reason >= format->metric_count)
+        return own[FEED_REJECTS + reason - format->metric_count];
+    struct slice rest = slice_of_string(format->metrics[FEED_REJECTS + reason].labels), name;
+    slice_cut(&rest, '"', &name); /* reason="name" */
+    slice_cut(&rest, '"', &name);
+    return name;
+}
 
 static void count(const struct feed *feed, int row, int64_t n)
 {
@@ -146,16 +168,37 @@ static void add(struct feed *feed, const struct timed_sample *sample, int64_t ti
         (struct reading){labels_copy(&batch->arena, sample->labels), time_ms, sample->value};
 }
 
-static void take_text(struct feed *feed, struct slice text)
+/* Where a text comes from. */
+struct origin {
+    const char *transport;
+    struct peer peer;
+};
+
+static void refuse(struct feed *feed, unsigned reason, const struct origin *origin,
+                   struct slice line)
+{
+    refusals_note(feed->options.refusals, reason, origin->transport, &origin->peer, line);
+}
+
+static void refuse_own(struct feed *feed, unsigned reason, const struct origin *origin,
+                       struct slice line)
+{
+    unsigned rejects = (unsigned)feed->options.format->metric_count - FEED_REJECTS;
+    refuse(feed, rejects + reason, origin, line);
+}
+
+static void take_text(struct feed *feed, struct slice text, const struct origin *origin)
 {
     const struct feed_format *format = feed->options.format;
     struct timed_line line;
+    struct slice raw;
     int64_t now_ms = clock_now_ms();
     int reject;
     arena_reset(&feed->scratch);
-    while (format->read(&text, &feed->scratch, &line, &reject)) {
+    while (format->read(&text, &feed->scratch, &raw, &line, &reject)) {
         if (reject) {
             count(feed, FEED_REJECTS + reject, 1);
+            refuse(feed, (unsigned)reject, origin, raw);
         } else {
             count(feed, FEED_UNSUPPORTED, (int64_t)line.unsupported);
             for (size_t i = 0; i < line.count; i++)
@@ -168,8 +211,15 @@ static void take_text(struct feed *feed, struct slice text)
 
 static void on_lines(void *arg, const struct peer *from, struct slice text)
 {
-    (void)from;
-    take_text(arg, text);
+    const struct origin origin = {"tcp", *from};
+    take_text(arg, text, &origin);
+}
+
+/* The listener has counted it. */
+static void on_too_long(void *arg, const struct peer *from, struct slice head)
+{
+    const struct origin origin = {"tcp", *from};
+    refuse_own(arg, OWN_LINE_TOO_LONG, &origin, head);
 }
 
 /* --- datagrams --- */
@@ -179,10 +229,13 @@ static size_t receive(struct feed *feed)
     struct udp_batch datagrams;
     size_t received = udp_receive(feed->receiver, feed->udp_fd, &datagrams);
     for (size_t i = 0; i < datagrams.count; i++) {
-        if (datagrams.truncated >> i & 1)
+        const struct origin origin = {"udp", udp_peer(feed->receiver, i)};
+        if (datagrams.truncated >> i & 1) {
             count(feed, FEED_TRUNCATED, 1);
-        else
-            take_text(feed, datagrams.datagrams[i]);
+            refuse_own(feed, OWN_TRUNCATED, &origin, datagrams.datagrams[i]);
+        } else {
+            take_text(feed, datagrams.datagrams[i], &origin);
+        }
     }
     count(feed, FEED_PACKETS, (int64_t)received);
     return received;
@@ -272,6 +325,7 @@ static void listen_tcp(struct feed *feed, int owned_fd)
                                    .line_max = feed->options.format->line_max,
                                    .metrics = &feed->options.format->metrics[FEED_CONNECTIONS],
                                    .lines = on_lines,
+                                   .too_long = on_too_long,
                                    .arg = feed,
                                });
 }
@@ -299,6 +353,7 @@ static struct feed *feed_new(const struct feed_options *options, struct store *s
     feed->store = store;
     feed->writer = writer;
     feed->receiver = udp_receiver_new();
+    udp_name_all(feed->receiver, true); /* a reading costs far more than a name */
     feed->idle = queue_new(BATCHES, NULL, NULL);
     arena_init(&feed->scratch, SCRATCH_BYTES);
     for (size_t i = 0; i < BATCHES; i++) {

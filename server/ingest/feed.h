@@ -9,6 +9,7 @@
 #ifndef SERVER_INGEST_FEED_H
 #define SERVER_INGEST_FEED_H
 
+#include "server/ingest/refusal.h"
 #include "server/net/tcp.h"
 #include "server/wire/timed.h"
 #include "server/writer.h"
@@ -74,14 +75,21 @@ struct feed_format {
     size_t metric_count;
     /* Cuts a line from *text and reads it, into memory of the arena; false when none is left.
      * *reject: 0, or which one. */
-    bool (*read)(struct slice *text, struct arena *arena, struct timed_line *out, int *reject);
+    bool (*read)(struct slice *text, struct arena *arena, struct slice *line,
+                 struct timed_line *out, int *reject);
 };
 extern const struct feed_format feed_graphite, feed_influx;
+
+/* Reasons for refusals are the format's rejects, and a line over TCP or a datagram that was too long. */
+unsigned feed_reason_count(const struct feed_format *format);
+/* As in the label of its rejects. */
+struct slice feed_reason_name(const struct feed_format *format, unsigned reason);
 
 struct feed_options {
     const struct feed_format *format;
     const char *udp, *tcp; /* addresses; "" = off */
     int64_t connection_max;
+    struct refusals *refusals; /* gets those of the sockets; must outlive the feed */
 };
 
 /* NULL in *out when both addresses are "". The writer and the store must outlive it. */

@@ -17,12 +17,12 @@ static struct metric graphite_metrics[FEED_REJECTS + GRAPHITE_REJECT_COUNT] = {
     FEED_REJECTED("graphite", GRAPHITE_BAD_TIME, "bad_time"),
 };
 
-static bool read_line(struct slice *text, struct arena *arena, struct timed_line *out, int *reject)
+static bool read_line(struct slice *text, struct arena *arena, struct slice *line,
+                      struct timed_line *out, int *reject)
 {
-    struct slice line;
-    if (!graphite_cut_line(text, &line))
+    if (!graphite_cut_line(text, line))
         return false;
-    *reject = (int)graphite_parse(line, arena, out);
+    *reject = (int)graphite_parse(*line, arena, out);
     return true;
 }
 

@@ -20,15 +20,15 @@ static struct metric influx_metrics[FEED_REJECTS + INFLUX_REJECT_COUNT] = {
     FEED_REJECTED("influx", INFLUX_NO_MEMORY, "no_memory"),
 };
 
-static bool read_line(struct slice *text, struct arena *arena, struct timed_line *out, int *reject)
+static bool read_line(struct slice *text, struct arena *arena, struct slice *line,
+                      struct timed_line *out, int *reject)
 {
     const struct influx_options options = {.precision = INFLUX_NS};
     struct influx_lines lines = {.rest = *text};
-    struct slice line;
-    if (!influx_cut_line(&lines, &line))
+    if (!influx_cut_line(&lines, line))
         return false;
     *text = lines.rest;
-    *reject = (int)influx_parse(line, &options, arena, out);
+    *reject = (int)influx_parse(*line, &options, arena, out);
     return true;
 }
 

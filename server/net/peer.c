@@ -47,6 +47,21 @@ struct peer peer_host(struct peer peer)
     return peer;
 }
 
+struct peer peer_of_text(struct slice address)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
+    if (address.len >= sizeof text)
+        return (struct peer){.family = 0};
+    snprintf(text, sizeof text, "%.*s", SLICE_ARG(address));
+    if (inet_pton(AF_INET, text, &ipv4.sin_addr) == 1)
+        return of_ipv4(&ipv4);
+    if (inet_pton(AF_INET6, text, &ipv6.sin6_addr) == 1)
+        return of_ipv6(&ipv6);
+    return (struct peer){.family = 0};
+}
+
 void peer_print(const struct peer *peer, char out[PEER_TEXT_MAX])
 {
     char host[INET6_ADDRSTRLEN];

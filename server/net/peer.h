@@ -22,6 +22,8 @@ struct peer {
 struct peer peer_of(const struct sockaddr *address, socklen_t len);
 /* The same without its port: programs come and go, their host stays. */
 struct peer peer_host(struct peer peer);
+/* From the address alone, as text, without a port: "127.0.0.1", "::1"; anything else is not known. */
+struct peer peer_of_text(struct slice address);
 /* "127.0.0.1:4242", "[::1]:4242", "192.0.2.1", "unix", "unknown". */
 void peer_print(const struct peer *peer, char out[PEER_TEXT_MAX]);
 

@@ -116,14 +116,17 @@ static void keep_tail(struct connection *connection, struct slice tail)
     connection->tail_len = tail.len;
 }
 
-/* Delivers the whole packets. False: this is no length, and nothing after it can be read. */
+/* Delivers the whole packets. False: this is no length, and nothing after it can be read; it is refused. */
 static bool deliver_packets(struct connection *connection, struct slice bytes)
 {
     while (bytes.len >= LENGTH_BYTES) {
         struct slice packet, after = bytes;
         uint32_t len;
-        if (!bytes_cut_u32le(&after, &len) || len > PACKET_MAX)
+        if (!bytes_cut_u32le(&after, &len) || len > PACKET_MAX) {
+            refuse(connection, bytes);
+            connection->tail_len = 0; /* it has been handed on, or is among these bytes */
             return false;
+        }
         if (!bytes_cut_slice(&after, len, &packet))
             break;
         hand_on(connection, packet);

@@ -4,7 +4,7 @@ import signal
 import socket
 import struct
 
-from conftest import await_
+from conftest import COMMAND, await_, run_command
 
 
 def losses(server):
@@ -130,3 +130,40 @@ def test_flood_until_the_kernel_drops(lapwing):
                  if row["name"] == "lapwing_statsd_kernel_drops_total"]
     assert [row["labels"] for row in by_socket] == [f'transport="udp",worker="{i}"' for i in (0, 1)]
     assert sum(row["count"] for row in by_socket) == dropped
+
+
+def test_refused_lines_of_graphite_and_influx(lapwing):
+    server = lapwing('graphite: {udp: "127.0.0.1:0", tcp: "127.0.0.1:0"}\n'
+                     'influx: {udp: "127.0.0.1:0", tcp: "127.0.0.1:0"}')
+    names = {}
+
+    def rows():
+        return {(row["input"], row["reason"]): row for row in losses(server)["rejects"]}
+
+    for port, line in (("graphite_udp", b"disk.used x 1656581400\n"),
+                       ("influx_udp", b"disk used=,free=1i\n")):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.connect(("127.0.0.1", server.ports[port]))
+            udp.send(line)
+            names[port] = "%s:%d" % udp.getsockname()
+    for port, line in (("graphite_tcp", b"disk.used 1\n" + b"x" * 90_000 + b"\n"),
+                       ("influx_tcp", b"disk used=1 y\n")):
+        with server.tcp(port) as tcp:
+            tcp.sendall(line)
+            names[port] = "%s:%d" % tcp.getsockname()
+    assert server.http("/write", data="no_field").status == 400
+    found = await_(lambda: len(rows()) == 6 and rows())
+    told = {key: (row["line"][:30], row["source"], row["transport"]) for key, row in found.items()}
+    assert told == {
+        ("graphite", "bad_value"): ("disk.used x 1656581400", names["graphite_udp"], "udp"),
+        ("graphite", "no_time"): ("disk.used 1", names["graphite_tcp"], "tcp"),
+        ("graphite", "tcp_line_too_long"): (30 * "x", names["graphite_tcp"], "tcp"),
+        ("influx", "bad_field"): ("disk used=,free=1i", names["influx_udp"], "udp"),
+        ("influx", "bad_time"): ("disk used=1 y", names["influx_tcp"], "tcp"),
+        ("influx", "no_fields"): ("no_field", "127.0.0.1", "http"),
+    }
+    counted = {row["name"]: row["count"] for row in losses(server)["losses"] if row["count"]}
+    assert counted["lapwing_graphite_lines_skipped_total"] == 1
+    assert counted["lapwing_influx_rejects_total"] == 1
+    shown = run_command(COMMAND, "top", "--once", "--url", server.url).stdout
+    assert "disk used=1 y" in shown and "graphite" in shown

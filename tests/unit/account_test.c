@@ -123,7 +123,7 @@ static void the_last_line_of_each_reason_stays(void **state)
 {
     (void)state;
     struct account *account = account_new();
-    struct account_refusal refusal;
+    struct refusal refusal;
     struct frequent_key keys[16];
     const struct peer peer = {.family = AF_INET, .address = {192, 0, 2, 1}, .port = 7};
     const struct peer again = {.family = AF_INET, .address = {192, 0, 2, 1}, .port = 8};
@@ -134,7 +134,7 @@ static void the_last_line_of_each_reason_stays(void **state)
     account_refused(account, ACCOUNT_TRUNCATED, "unix", &peer, SLICE(""));
     account_last_refusal(account, STATSD_NO_COLON, &refusal);
     assert_int_equal(refusal.bytes, sizeof line);
-    assert_int_equal(refusal.line[ACCOUNT_LINE_MAX - 1], 'x');
+    assert_int_equal(refusal.line[REFUSAL_LINE_MAX - 1], 'x');
     assert_int_equal(refusal.peer.port, 8);
     assert_string_equal(refusal.transport, "udp");
     assert_true(refusal.time_ms > 0);

@@ -286,6 +286,7 @@ static void lines_and_packets_are_told_apart(void **state)
     assert_int_equal(write(packets, "\x01\0\x01\0x", 5), 5);
     turn(fixture);
     assert_int_equal(read(packets, packet, 1), 0);
+    assert_int_equal(fixture->metrics[TCP_LINES_TOO_LONG].raw, 1);
     close(packets);
     close(neither);
 }
