@@ -167,7 +167,7 @@ static void begin_values(struct head *head, struct head_series *series)
     if (series->from_zero)
         run_append_value(pool, &series->values, 0, 0);
     run_append_value(pool, &series->values, 0, last);
-    run_repeat(pool, &series->values, series->count - 1 - series->from_zero);
+    run_repeat(pool, &series->values, (size_t)series->count - 1 - series->from_zero);
     series->from_zero = false;
 }
 

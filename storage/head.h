@@ -29,12 +29,13 @@ struct head_series {
     uint64_t first_sequence; /* head log record that holds the first open sample */
     uint64_t sealed_at;      /* the store's seal count when it was sealed last */
     double last_value;       /* of the open samples */
-    uint32_t count;          /* open samples */
-    uint32_t staged_count : 29;
+    uint32_t count : 31;     /* open samples */
+    bool from_zero : 1;      /* the first of them is 0, unlike the others; not while values */
+    uint32_t step_ms;        /* the first gap, and all others while times is NULL */
+    /* The writer's alone, hence apart from the bits above, which readers look at meanwhile. */
+    uint32_t staged_count : 30;
     bool due : 1; /* waits to be sealed */
     bool sealed_once : 1;
-    bool from_zero : 1;       /* the first open sample is 0, unlike the others; not while values */
-    uint32_t step_ms;         /* the first gap, and all others while times is NULL */
     uint32_t touched_s;       /* wall clock when the open samples began, or the last were sealed */
     struct run_block *times;  /* NULL while evenly spaced */
     struct run_block *values; /* NULL while all (see from_zero) equal last_value */

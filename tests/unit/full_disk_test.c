@@ -113,7 +113,8 @@ static void each_surface_says_so_and_recovers(void **state)
     struct answer answer;
     open_server(&server);
     struct logs_api logs = {server.writer, 1000, 0};
-    struct import_api import = {server.store, server.writer, &server.config};
+    struct import_api import = {
+        .store = server.store, .writer = server.writer, .config = &server.config};
     const struct {
         const struct http_route *route;
         void *context;
