@@ -354,6 +354,22 @@ bool result_cache_copy_text(struct result_cache *cache, struct slice key, uint64
     return found;
 }
 
+bool result_cache_try_text(struct result_cache *cache, struct slice key, size_t bytes_max,
+                           struct cached_facts *facts, struct buffer *out)
+{
+    if (!cache || pthread_mutex_trylock(&cache->mutex) != 0)
+        return false;
+    struct entry *entry = find(cache, key);
+    bool found = entry && entry->facts.has_text && entry->text_bytes <= bytes_max;
+    if (found) {
+        *facts = entry->facts;
+        buffer_append(out, entry->text, entry->text_bytes);
+        touch(cache, entry);
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return found;
+}
+
 void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_t id,
                            struct slice text)
 {

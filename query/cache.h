@@ -43,6 +43,10 @@ void result_cache_put(struct result_cache *cache, struct slice key,
 /* Appends the text of the entry; false when there is none, or another entry has come since it was found. */
 MUST_USE bool result_cache_copy_text(struct result_cache *cache, struct slice key, uint64_t id,
                                      struct buffer *out);
+/* All that in one, with the facts, of a text of at most bytes_max; false, too, while another thread is at the
+ * cache. Never waits. */
+MUST_USE bool result_cache_try_text(struct result_cache *cache, struct slice key, size_t bytes_max,
+                                    struct cached_facts *facts, struct buffer *out);
 /* Beside the result of that entry; unless the text is empty, the entry has gone, or the two together would
  * fill a quarter of the cache. */
 void result_cache_put_text(struct result_cache *cache, struct slice key, uint64_t id,

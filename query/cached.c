@@ -430,6 +430,27 @@ bool cached_text(struct store *store, const struct promql_request *request, stru
     return taken;
 }
 
+bool cached_text_at_once(struct store *store, const struct promql_request *request,
+                         size_t bytes_max, struct buffer *out)
+{
+    if (!is_sensible(request))
+        return false;
+    struct cached cached = open_cached(store, request);
+    size_t before = out->len;
+    int64_t low_ms;
+    bool taken =
+        !cached.key.overflow && result_cache_try_text(cached.cache, buffer_slice(&cached.key),
+                                                      bytes_max, &cached.facts, out);
+    bool right = taken && store_try_changed_since(store, cached.facts.change, &low_ms) &&
+                 choose_steps(&cached, low_ms) && cached.all;
+    buffer_release(&cached.key);
+    if (right)
+        result_cache_count(CACHE_HIT);
+    else
+        out->len = before;
+    return right;
+}
+
 void cached_keep_text(const struct promql_request *request, const struct promql_result *result,
                       struct slice text)
 {

@@ -21,6 +21,10 @@ MUST_USE int cached_run(struct store *store, const struct promql_request *reques
  * it says may have changed since: appends it. */
 MUST_USE bool cached_text(struct store *store, const struct promql_request *request,
                           struct buffer *out);
+/* The same of a text of at most bytes_max, by a thread that must not wait: false, too, while the store or the
+ * cache is changed. */
+MUST_USE bool cached_text_at_once(struct store *store, const struct promql_request *request,
+                                  size_t bytes_max, struct buffer *out);
 /* Keeps what the result was printed as; only of a result that came from the cache as a whole, so nothing
  * is kept twice that is asked for once. */
 void cached_keep_text(const struct promql_request *request, const struct promql_result *result,

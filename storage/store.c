@@ -345,6 +345,15 @@ int64_t store_changed_since(struct store *store, uint64_t *number)
     return low_ms;
 }
 
+bool store_try_changed_since(struct store *store, uint64_t number, int64_t *low_ms)
+{
+    if (pthread_rwlock_tryrdlock(&store->lock) != 0)
+        return false;
+    *low_ms = changes_since(&store->changes, number);
+    pthread_rwlock_unlock(&store->lock);
+    return true;
+}
+
 void store_note_damaged(struct store *store, struct chunk_key key)
 {
     metric_add(&store_metrics[STORE_CHUNKS_DAMAGED], 1);

@@ -288,6 +288,8 @@ bool store_has_rollup(struct store *store, enum store_tier tier, int64_t start_m
  * when there was none. *number becomes that of the newest change. Whoever takes the number before reading
  * has read at least what it stands for; see storage/changes.h. */
 int64_t store_changed_since(struct store *store, uint64_t *number);
+/* The same, by a thread that must not wait: false while the store is being changed. */
+MUST_USE bool store_try_changed_since(struct store *store, uint64_t number, int64_t *low_ms);
 
 /* All samples lie in these days, from the first ms of one to the last of another; oldest > newest when
  * there are none. */

@@ -317,8 +317,8 @@ static void handle_list(const struct http_request *request, struct http_reply *r
 }
 
 const struct http_route alert_routes[] = {
-    {HTTP_GET, "/api/v1/rules", handle_rules, true, http_refuse_json},
-    {HTTP_GET, "/api/v1/alerts", handle_alerts, true, http_refuse_json},
-    {HTTP_GET, "/api/monitoring/alerts", handle_list, true, http_refuse_json},
+    {HTTP_GET, "/api/v1/rules", handle_rules, true, http_refuse_json, NULL},
+    {HTTP_GET, "/api/v1/alerts", handle_alerts, true, http_refuse_json, NULL},
+    {HTTP_GET, "/api/monitoring/alerts", handle_list, true, http_refuse_json, NULL},
 };
 const size_t alert_route_count = sizeof alert_routes / sizeof *alert_routes;

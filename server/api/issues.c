@@ -223,8 +223,8 @@ static void handle_events(const struct http_request *request, struct http_reply 
 }
 
 const struct http_route issues_routes[] = {
-    {HTTP_GET, "/api/issues", handle_list, false, http_refuse_json},
-    {HTTP_GET, "/api/issues/{id}", handle_issue, false, http_refuse_json},
-    {HTTP_GET, "/api/issues/{id}/events", handle_events, false, http_refuse_json},
+    {HTTP_GET, "/api/issues", handle_list, false, http_refuse_json, NULL},
+    {HTTP_GET, "/api/issues/{id}", handle_issue, false, http_refuse_json, NULL},
+    {HTTP_GET, "/api/issues/{id}/events", handle_events, false, http_refuse_json, NULL},
 };
 const size_t issues_route_count = sizeof issues_routes / sizeof *issues_routes;

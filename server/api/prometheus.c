@@ -22,6 +22,7 @@
 #include "storage/base/json.h"
 
 #define PIECE_BYTES ((size_t)512 << 10) /* of a large answer */
+#define AT_ONCE_MAX ((size_t)64 << 10)  /* of one that the loop sends itself */
 #define TRUNCATED   "results truncated due to limit"
 
 struct query_work {
@@ -236,7 +237,7 @@ static bool is_answered(struct query_work *work, struct http_reply *reply)
     return true;
 }
 
-static int instant_query(struct query_work *work, struct http_reply *reply, struct error *err)
+static int read_instant(struct query_work *work, struct error *err)
 {
     const struct http_request *request = work->asked;
     struct slice time;
@@ -247,6 +248,13 @@ static int instant_query(struct query_work *work, struct http_reply *reply, stru
     work->request.end_ms = work->request.start_ms;
     if (!http_get_param(request, "time", &time))
         work->request.cache = NULL; /* nobody asks for this moment again */
+    return 0;
+}
+
+static int instant_query(struct query_work *work, struct http_reply *reply, struct error *err)
+{
+    if (read_instant(work, err) < 0)
+        return -1;
     if (is_answered(work, reply))
         return 0;
     return read_query(work, err) < 0 ? -1 : run_query(work, reply, err);
@@ -268,7 +276,7 @@ static int check_range(const struct promql_request *range, struct error *err)
     return 0;
 }
 
-static int range_query(struct query_work *work, struct http_reply *reply, struct error *err)
+static int read_range(struct query_work *work, struct error *err)
 {
     const struct http_request *request = work->asked;
     struct promql_request *range = &work->request;
@@ -278,7 +286,14 @@ static int range_query(struct query_work *work, struct http_reply *reply, struct
     if (range->end_ms < range->start_ms)
         return check_range(range, err);
     if (api_duration(request, "step", true, &range->step_ms, err) < 0 ||
-        check_range(range, err) < 0 || read_common(request, work, err) < 0)
+        check_range(range, err) < 0)
+        return -1;
+    return read_common(request, work, err);
+}
+
+static int range_query(struct query_work *work, struct http_reply *reply, struct error *err)
+{
+    if (read_range(work, err) < 0)
         return -1;
     if (is_answered(work, reply))
         return 0;
@@ -348,6 +363,29 @@ static void handle_query_range(const struct http_request *request, struct http_r
     with_work(request, reply, range_query);
 }
 
+/* The main thread has no more to do for a query that is answered in the words of the last time than to find
+ * them. */
+static bool known_at_once(const struct http_request *request, struct http_reply *reply,
+                          int (*read)(struct query_work *, struct error *))
+{
+    struct query_work *work = work_new(request);
+    struct error unused;
+    bool known = read(work, &unused) == 0 && is_plain(work) &&
+                 cached_text_at_once(work->api->store, &work->request, AT_ONCE_MAX, &reply->body);
+    work_free(work);
+    return known;
+}
+
+static bool query_at_once(const struct http_request *request, struct http_reply *reply)
+{
+    return known_at_once(request, reply, read_instant);
+}
+
+static bool query_range_at_once(const struct http_request *request, struct http_reply *reply)
+{
+    return known_at_once(request, reply, read_range);
+}
+
 static void handle_format_query(const struct http_request *request, struct http_reply *reply)
 {
     with_work(request, reply, format_query);
@@ -370,6 +408,12 @@ static void handle_exemplars(const struct http_request *request, struct http_rep
     }
 #define FORM  (HTTP_GET | HTTP_POST)
 #define QUERY (FORM | HTTP_SLOW)
+/* Maybe from the results cache. */
+#define KNOWN(path, handler, first)                                                                \
+    {                                                                                              \
+        .methods = QUERY, .pattern = "/api/v1/" path, .handle = (handler), .at_once = (first),     \
+        .cors = true, .refuse = http_refuse_json                                                   \
+    }
 /* No cors: pages of other origins may read here, but not delete. */
 #define CHANGE(path, handler)                                                                      \
     {                                                                                              \
@@ -378,8 +422,8 @@ static void handle_exemplars(const struct http_request *request, struct http_rep
     }
 
 const struct http_route prometheus_routes[] = {
-    ROUTE(QUERY, "query", handle_query),
-    ROUTE(QUERY, "query_range", handle_query_range),
+    KNOWN("query", handle_query, query_at_once),
+    KNOWN("query_range", handle_query_range, query_range_at_once),
     ROUTE(FORM, "query_exemplars", handle_exemplars),
     ROUTE(FORM, "format_query", handle_format_query),
     ROUTE(FORM, "parse_query", handle_parse_query),

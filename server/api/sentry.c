@@ -320,10 +320,10 @@ static void handle_store(const struct http_request *request, struct http_reply *
 }
 
 const struct http_route sentry_routes[] = {
-    {HTTP_POST, "/api/{project}/envelope/", handle_envelope, true, http_refuse_detail},
-    {HTTP_POST, "/api/{project}/envelope", handle_envelope, true, http_refuse_detail},
-    {HTTP_POST, "/api/{project}/store/", handle_store, true, http_refuse_detail},
-    {HTTP_POST, "/api/{project}/store", handle_store, true, http_refuse_detail},
+    {HTTP_POST, "/api/{project}/envelope/", handle_envelope, true, http_refuse_detail, NULL},
+    {HTTP_POST, "/api/{project}/envelope", handle_envelope, true, http_refuse_detail, NULL},
+    {HTTP_POST, "/api/{project}/store/", handle_store, true, http_refuse_detail, NULL},
+    {HTTP_POST, "/api/{project}/store", handle_store, true, http_refuse_detail, NULL},
 };
 const size_t sentry_route_count = sizeof sentry_routes / sizeof *sentry_routes;
 

@@ -6,7 +6,7 @@
  *
  * Both queues hold queue_max + workers exchanges, which is all that may be in flight, so neither
  * push can fail or wait. Files: http_parse (bytes), http_exchange (one request on its way),
- * http_connection (the client's side), http_line (who waits), http_reply (what handlers call), encoding (gzip, zstd).
+ * http_connection (the client's side; http_receive, http_send, http_line are parts of it), http_reply (what handlers call), encoding (gzip, zstd).
  *
  * evhttp is deliberately not used: docs/decisions/0001-http-server.md.
  */
@@ -68,6 +68,7 @@ static void *worker_main(void *arg)
     struct http_server *http = arg;
     for (struct exchange *exchange; (exchange = queue_pop(http->jobs));) {
         exchange_run(exchange);
+        exchange_send(exchange, http);
         int status = queue_push(http->done, exchange);
         assert(status == 0); /* closed only after the workers were joined */
     }
@@ -213,7 +214,7 @@ static void drain(struct http_server *http)
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
     struct event *deadline = evtimer_new(http->base, on_drain_deadline, &over);
     evtimer_add(deadline, &tv);
-    http->draining = true;
+    atomic_store(&http->draining, true);
     while (connections_settle(http) && !over)
         event_base_loop(http->base, EVLOOP_ONCE);
     event_free(deadline);

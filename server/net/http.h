@@ -1,8 +1,8 @@
 /* http: an HTTP/1.1 server behind a route table, on libevent's listener and bufferevents.
  *
- * The event loop (main thread) reads requests within limits and sends replies; handlers run on a
- * pool of query workers, so they may block on the writer or compute for a while. A handler gets
- * the whole, already decompressed body. Slow or oversized clients cost a bounded amount and never
+ * The event loop (main thread) reads requests within limits; handlers run on a pool of query
+ * workers, so they may block on the writer or compute for a while. A handler gets the whole, already
+ * decompressed body. Its worker hands the kernel what that takes of the reply, the loop sends the rest. Slow or oversized clients cost a bounded amount and never
  * a worker.
  *
  * A client that shuts its side down while its request is worked on counts as gone, as with nginx and Go's
@@ -85,6 +85,9 @@ struct http_route {
     /* How this surface words errors that arise before the handler (405, 413, 400 ...); NULL means
      * http_refuse_json. The status is set by the caller. */
     void (*refuse)(struct http_reply *reply, const struct error *err);
+    /* Main thread, before `handle`: answers what it can without waiting for anything (a lock included) and
+     * in next to no time, and says whether it did. NULL: it never can. */
+    bool (*at_once)(const struct http_request *request, struct http_reply *reply);
 };
 
 struct http_options {

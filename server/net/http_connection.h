@@ -52,7 +52,7 @@ struct http_server {
     /* Slow routes: those with the workers, and connections whose requests wait for a turn. */
     size_t slow_running, slow_waiting;
     struct connection *waiting_first, *waiting_last;
-    bool draining;
+    _Atomic bool draining;
     struct http_table tables[HTTP_TABLES_MAX];
     size_t table_count;
     struct queue *jobs;
@@ -73,6 +73,8 @@ struct connection {
     struct exchange *exchange; /* from the head's end to the reply */
     enum state state;
     bool eof;   /* the client will send no more */
+    bool left;  /* it did so while a worker had the exchange */
+    bool ended; /* to be freed when the exchange is back */
     bool close; /* after the reply being written */
     size_t scanned;
     int64_t started_ns; /* first byte of the request; 0 between requests */
@@ -82,19 +84,44 @@ struct connection {
     char peer[64];
 };
 
+/* http_receive.c: reads on, in READ_HEAD and READ_BODY. True when it got anywhere. */
+bool connection_read_head(struct connection *c);
+bool connection_read_body(struct connection *c);
+
+/* http_send.c. A worker, of an exchange it has just run: the reply, as far as the kernel takes it, unless it is one for
+ * the loop. */
+void exchange_send(struct exchange *exchange, const struct http_server *http);
+/* The loop: what a worker has not sent of the reply, or the next part of a stream. */
+void connection_send(struct connection *c);
+/* Bytes that wait for the client to read. */
+size_t connection_unsent(const struct connection *c);
+
 /* http_line.c: the connection goes to the end of the line of slow requests, ... */
 void line_join(struct connection *c);
 /* ... and out of it, wherever it stands; the caller moves it on. */
 void line_leave(struct connection *c);
 
+/* --- steps from state to state --- */
+/* Counts body bytes that arrived (or, negative, are gone) for the bound on all bodies together. */
+void connection_hold_body(struct http_server *http, struct exchange *exchange, int64_t bytes);
+void connection_set_timer(struct connection *c, int64_t ms);
+/* The request is whole: to the workers, or answered here. */
+void connection_submit(struct connection *c);
+/* The exchange has an answer, or a part of it: writes that, and forgets the exchange when it was all. */
+void connection_reply(struct connection *c);
+/* An error before the handler. The rest of the request is not read, hence the end of the connection. */
+void connection_refuse(struct connection *c, int status, enum error_kind kind,
+                       const char *sentence);
+
 /* Takes over the descriptor, or closes it when connection_max are open. */
 void connection_open(struct http_server *http, int fd, const struct sockaddr *peer, socklen_t len);
-/* A worker is done with it: sends the reply, or frees it when the client has gone. */
+/* A worker is done with it: sends the rest of the reply, goes on with the connection or ends it. */
 void connection_take_back(struct http_server *http, struct exchange *exchange);
 /* Answers all requests that wait for a turn. */
 void connections_refuse_waiting(struct http_server *http, const struct error *err);
 /* Frees the connections that are between requests or already answered; true when others are left. */
 bool connections_settle(struct http_server *http);
+/* Those that a worker has follow when they are taken back. */
 void connections_free_all(struct http_server *http);
 
 #endif

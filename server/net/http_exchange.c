@@ -1,8 +1,9 @@
 /* http_exchange: routing, refusals, and the life of a request on a worker.
  *
  *     main thread                worker                    main thread
- *     begin ─ read body ──▶ inflate ─ params ─ handle ─ gzip ──▶ print head, send
- *        └────────────── refuse ───────────────────────────────▶
+ *     begin ─ read body ──▶ inflate ─ params ─ handle ─ gzip, send ──▶ send the rest
+ *        ├────────────── refuse ──────────────────────────────────────▶
+ *        └────────────── params ─ answer at once, where the route can ▶
  *
  * A stream goes to a worker again for each part once the last one is sent.
  *
@@ -24,7 +25,9 @@
 
 #define REPLY_BYTES_MAX ((size_t)256 << 20)
 #define ARENA_SPARE     ((size_t)64 << 20) /* for handlers, above what parameters may take */
+#define PRINTED_MAX     (HTTP_HEAD_MAX + (64 << 10))
 #define GZIP_BYTES_MIN  1024
+#define AT_ONCE_MAX     ((size_t)16 << 10) /* bytes of a form that the loop reads itself */
 
 struct exchange *exchange_new(const struct http_options *options)
 {
@@ -33,6 +36,7 @@ struct exchange *exchange_new(const struct http_options *options)
     buffer_init(&exchange->body, (size_t)options->body_max);
     buffer_init(&exchange->inflated, (size_t)options->inflated_max);
     buffer_init(&exchange->reply.body, REPLY_BYTES_MAX);
+    buffer_init(&exchange->printed, PRINTED_MAX);
     exchange->inflated_max = options->inflated_max;
     exchange->reply.status = 200;
     return exchange;
@@ -48,6 +52,7 @@ void exchange_free(struct exchange *exchange)
     buffer_release(&exchange->body);
     buffer_release(&exchange->inflated);
     buffer_release(&exchange->reply.body);
+    buffer_release(&exchange->printed);
     arena_release(&exchange->arena);
     free(exchange);
 }
@@ -311,11 +316,16 @@ static bool may_compress(const struct exchange *exchange)
            reply->header_count + 2 <= sizeof reply->headers / sizeof reply->headers[0];
 }
 
+static bool is_to_compress(const struct exchange *exchange)
+{
+    return exchange->reply.body.len > GZIP_BYTES_MIN && may_compress(exchange);
+}
+
 static void compress_reply(struct exchange *exchange)
 {
     struct http_reply *reply = &exchange->reply;
     struct buffer packed;
-    if (reply->body.len <= GZIP_BYTES_MIN || !may_compress(exchange))
+    if (!is_to_compress(exchange))
         return;
     buffer_init(&packed, REPLY_BYTES_MAX);
     if (!encoding_gzip(buffer_slice(&reply->body), &packed)) {
@@ -347,14 +357,22 @@ static bool compress_part(struct exchange *exchange)
     return fits;
 }
 
+static int prepare(struct exchange *exchange, struct error *err)
+{
+    exchange->prepared =
+        exchange->prepared || (inflate_body(exchange, err) == 0 && read_params(exchange, err) == 0);
+    return exchange->prepared ? 0 : -1;
+}
+
 static void handle(struct exchange *exchange)
 {
     struct error err = {0};
-    if (inflate_body(exchange, &err) != 0 || read_params(exchange, &err) != 0) {
+    if (prepare(exchange, &err) != 0) {
         exchange_refuse(exchange, http_status_of(err.kind), &err);
         return;
     }
-    exchange->route->handle(&exchange->request, &exchange->reply);
+    if (!exchange->answered)
+        exchange->route->handle(&exchange->request, &exchange->reply);
     if (exchange->reply.body.overflow) {
         error_set(&err, ERROR_EXECUTION, "the reply would be larger than %zu bytes; ask for less",
                   REPLY_BYTES_MAX);
@@ -375,6 +393,14 @@ static void make_part(struct exchange *exchange)
         status < 0 || exchange->reply.body.overflow || (exchange->gzip && !compress_part(exchange));
 }
 
+/* The raw path: printable by the grammar of requests, so it cannot forge a log line. */
+static void log_request(const struct exchange *exchange, int64_t start_ns)
+{
+    log_debug("http", "method=" SLICE_FMT " path=" SLICE_FMT " status=%d took_ms=%.1f",
+              SLICE_ARG(exchange->head.method_name), SLICE_ARG(exchange->head.raw_path),
+              exchange->reply.status, (double)(clock_monotonic_ns() - start_ns) / 1e6);
+}
+
 void exchange_run(struct exchange *exchange)
 {
     int64_t start_ns = clock_monotonic_ns();
@@ -384,12 +410,24 @@ void exchange_run(struct exchange *exchange)
         buffer_reset(&exchange->reply.body);
     if (exchange_is_stream(exchange))
         make_part(exchange);
-    if (exchange->begun)
-        return;
-    /* The raw path: printable by the grammar of requests, so it cannot forge a log line. */
-    log_debug("http", "method=" SLICE_FMT " path=" SLICE_FMT " status=%d took_ms=%.1f",
-              SLICE_ARG(exchange->head.method_name), SLICE_ARG(exchange->head.raw_path),
-              exchange->reply.status, (double)(clock_monotonic_ns() - start_ns) / 1e6);
+    if (!exchange->begun)
+        log_request(exchange, start_ns);
+}
+
+bool exchange_answer_at_once(struct exchange *exchange)
+{
+    struct error unused;
+    struct slice coding = {"", 0};
+    int64_t start_ns = clock_monotonic_ns();
+    http_get_header(&exchange->request, "Content-Encoding", &coding);
+    if (!exchange->route->at_once || exchange->body.len > AT_ONCE_MAX ||
+        !encoding_is_identity(coding) || prepare(exchange, &unused) != 0)
+        return false;
+    exchange->answered = exchange->route->at_once(&exchange->request, &exchange->reply);
+    if (!exchange->answered || is_to_compress(exchange))
+        return false; /* that takes a worker longer than all the rest */
+    log_request(exchange, start_ns);
+    return true;
 }
 
 /* --- the reply's head --- */

@@ -19,7 +19,7 @@ struct http_table {
 };
 
 struct exchange {
-    struct connection *connection; /* main thread only; NULL once the client is gone */
+    struct connection *connection; /* main thread only */
     struct arena arena;
     struct http_head head;
     const struct http_route *route; /* NULL: no such path */
@@ -29,12 +29,19 @@ struct exchange {
     struct http_request request;
     struct http_reply reply;
     int64_t inflated_max;
-    bool close;        /* the connection ends with this reply */
-    bool slow;         /* takes one of the turns of slow routes */
-    bool begun;        /* of a stream: its head is sent */
-    struct gzip *gzip; /* of a stream that goes out compressed */
-    bool more;         /* parts follow the one in the body */
-    bool broken;       /* no part could be made: the connection is cut */
+    int64_t started_ns;    /* first byte of the request */
+    struct buffer printed; /* the reply's head; empty until then */
+    bool has_body;         /* which follows it */
+    int fd;                /* where a worker may send the reply; -1: the loop does */
+    size_t sent;           /* of head and body together, as far as that was tried at once */
+    bool prepared;         /* the request has its parameters */
+    bool answered;         /* the reply is made, but not compressed */
+    bool close;            /* the connection ends with this reply */
+    bool slow;             /* takes one of the turns of slow routes */
+    bool begun;            /* of a stream: its head is sent */
+    struct gzip *gzip;     /* of a stream that goes out compressed */
+    bool more;             /* parts follow the one in the body */
+    bool broken;           /* no part could be made: the connection is cut */
     _Atomic bool cancelled;
 };
 
@@ -44,6 +51,8 @@ void exchange_free(struct exchange *exchange);
 /* Parses the head and finds the route. -1 when refused: the reply is then ready. */
 MUST_USE int exchange_begin(struct exchange *exchange, struct slice head,
                             const struct http_table *tables, size_t table_count);
+/* Main: whether there is a reply that takes no time to make, nor to send; it is then complete. */
+bool exchange_answer_at_once(struct exchange *exchange);
 /* Makes the reply an error in the route's own shape. */
 void exchange_refuse(struct exchange *exchange, int status, const struct error *err);
 /* Worker: decompresses, reads parameters, runs the handler, compresses the reply. Again, while `more`:

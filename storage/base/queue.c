@@ -1,5 +1,6 @@
-/* queue: a ring of pointers under one mutex with two conditions. Crossings are rare (a batch of
- * packets, a tick, a request), so there is nothing cleverer here. */
+/* queue: a ring of pointers under one mutex. Crossings are rare (a batch of packets, a tick, a request), so
+ * there is nothing cleverer here than whom an item wakes: of those who wait for one, the last that came.
+ * Its stack and its heap are still in the processor's caches, those of the others may rest. */
 #include "storage/base/queue.h"
 
 #include <assert.h>
@@ -10,9 +11,16 @@
 
 #include "storage/base/alloc.h"
 
+/* A consumer that waits, on its stack. */
+struct waiter {
+    struct waiter *earlier;
+    pthread_cond_t woken;
+    bool waits; /* it is in the list */
+};
+
 struct queue {
     pthread_mutex_t mutex;
-    pthread_cond_t not_empty;
+    struct waiter *latest;
     pthread_cond_t not_full;
     void (*wake)(void *);
     void *wake_arg;
@@ -27,13 +35,8 @@ struct queue *queue_new(size_t count_max, void (*wake)(void *), void *wake_arg)
 {
     assert(count_max > 0);
     struct queue *queue = alloc_zeroed(1, sizeof *queue);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&queue->mutex, NULL);
-    pthread_cond_init(&queue->not_empty, &attr);
-    pthread_cond_init(&queue->not_full, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&queue->not_full, NULL);
     queue->ring = alloc_zeroed(count_max, sizeof *queue->ring);
     queue->capacity = count_max;
     queue->wake = wake;
@@ -46,11 +49,55 @@ void queue_free(struct queue *queue)
     if (!queue)
         return;
     pthread_mutex_destroy(&queue->mutex);
-    pthread_cond_destroy(&queue->not_empty);
     pthread_cond_destroy(&queue->not_full);
     free(queue->ring);
     free(queue);
 }
+
+/* --- who waits for an item; all under the mutex --- */
+
+static void wake_latest(struct queue *queue)
+{
+    struct waiter *waiter = queue->latest;
+    if (!waiter)
+        return;
+    queue->latest = waiter->earlier;
+    waiter->waits = false;
+    pthread_cond_signal(&waiter->woken);
+}
+
+static void leave_list(struct queue *queue, const struct waiter *waiter)
+{
+    struct waiter **at = &queue->latest;
+    while (*at != waiter)
+        at = &(*at)->earlier;
+    *at = waiter->earlier;
+}
+
+/* Until there is an item, the queue is closed, or that time (NULL: for ever). */
+static void await_item(struct queue *queue, const struct timespec *until)
+{
+    struct waiter waiter = {.waits = false};
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&waiter.woken, &attr);
+    pthread_condattr_destroy(&attr);
+    for (int status = 0; queue->count == 0 && !queue->closed && status != ETIMEDOUT;) {
+        if (!waiter.waits) {
+            waiter.waits = true;
+            waiter.earlier = queue->latest;
+            queue->latest = &waiter;
+        }
+        status = until ? pthread_cond_timedwait(&waiter.woken, &queue->mutex, until)
+                       : pthread_cond_wait(&waiter.woken, &queue->mutex);
+    }
+    if (waiter.waits)
+        leave_list(queue, &waiter);
+    pthread_cond_destroy(&waiter.woken);
+}
+
+/* --- items --- */
 
 static int push(struct queue *queue, void *item, bool wait)
 {
@@ -65,7 +112,7 @@ static int push(struct queue *queue, void *item, bool wait)
     if (admitted) {
         queue->ring[(queue->head + queue->count) % queue->capacity] = item;
         queue->count++;
-        pthread_cond_signal(&queue->not_empty);
+        wake_latest(queue);
     }
     pthread_mutex_unlock(&queue->mutex);
     if (wake)
@@ -98,8 +145,7 @@ static void *take(struct queue *queue)
 void *queue_pop(struct queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
-    while (queue->count == 0 && !queue->closed)
-        pthread_cond_wait(&queue->not_empty, &queue->mutex);
+    await_item(queue, NULL);
     void *item = take(queue);
     pthread_mutex_unlock(&queue->mutex);
     return item;
@@ -113,9 +159,7 @@ void *queue_pop_timeout(struct queue *queue, int64_t timeout_ms)
     until.tv_sec += timeout_ms / 1000 + ns / 1000000000;
     until.tv_nsec = ns % 1000000000;
     pthread_mutex_lock(&queue->mutex);
-    while (queue->count == 0 && !queue->closed)
-        if (pthread_cond_timedwait(&queue->not_empty, &queue->mutex, &until) == ETIMEDOUT)
-            break;
+    await_item(queue, &until);
     void *item = take(queue);
     pthread_mutex_unlock(&queue->mutex);
     return item;
@@ -133,7 +177,8 @@ void queue_close(struct queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
     queue->closed = true;
-    pthread_cond_broadcast(&queue->not_empty);
+    while (queue->latest)
+        wake_latest(queue);
     pthread_cond_broadcast(&queue->not_full);
     pthread_mutex_unlock(&queue->mutex);
     if (queue->wake)

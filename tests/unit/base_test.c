@@ -209,6 +209,39 @@ static void test_queue(void **state)
     queue_free(queue);
 }
 
+/* Now patient, now not, until the queue is closed. */
+static void *consume(void *arg)
+{
+    uintptr_t got = 0;
+    for (int i = 0; !queue_is_closed(arg); i++)
+        got += (i % 3 ? queue_pop_timeout(arg, i % 3 - 1) : queue_pop(arg)) != NULL;
+    while (queue_try_pop(arg))
+        got++;
+    return (void *)got; /* NOLINT(performance-no-int-to-ptr) */
+}
+
+static void test_queue_of_many(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_new(3, NULL, NULL);
+    pthread_t producers[2], consumers[5];
+    uintptr_t total = 0;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(pthread_create(&consumers[i], NULL, consume, queue), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&producers[i], NULL, produce, queue), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(producers[i], NULL);
+    queue_close(queue);
+    for (int i = 0; i < 5; i++) {
+        void *got;
+        pthread_join(consumers[i], &got);
+        total += (uintptr_t)got;
+    }
+    assert_int_equal(total, 2 * QUEUE_ITEMS);
+    queue_free(queue);
+}
+
 static void test_error_wraps(void **state)
 {
     (void)state;
@@ -225,7 +258,8 @@ int main(void)
         cmocka_unit_test(test_numbers),       cmocka_unit_test(test_durations),
         cmocka_unit_test(test_buffer_codecs), cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_arena_shrink),  cmocka_unit_test(test_table_against_model),
-        cmocka_unit_test(test_queue),         cmocka_unit_test(test_error_wraps),
+        cmocka_unit_test(test_queue),         cmocka_unit_test(test_queue_of_many),
+        cmocka_unit_test(test_error_wraps),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
