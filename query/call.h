@@ -117,6 +117,8 @@ bool window_mixed_changes(const struct window *window, struct point *out);
 bool window_mixed_count(const struct window *window, struct point *out);
 bool window_mixed_last(const struct window *window, struct point *out);
 bool window_mixed_resets(const struct window *window, struct point *out);
+/* Forgets the samples of the other kind when the last two are of one. */
+void window_mixed_narrow(struct window *window);
 
 /* --- window_buckets.c --- */
 /* A function over buckets: the same answer as over their samples. */

@@ -27,8 +27,10 @@ struct query_function {
     bool uses_time;  /* the answer depends on the step even when the samples do not */
     bool groups; /* an aggregating call: by and without may stand on either side of the arguments;
                         `stream` finds them in plan->call, and call_group_rows helps it */
-    bool takes_base;  /* reads lookback further than its window, for the sample before it */
-    bool of_counters; /* has no meaning for gauges */
+    bool takes_base;     /* reads lookback further than its window, for the sample before it */
+    bool of_counters;    /* has no meaning for gauges */
+    bool of_last_two;    /* looks at no more than the last two samples of a window */
+    bool prefers_floats; /* passes over the histograms of a window that has floats, too */
     /* What the evaluator runs; the shapes are told in query/call.h. */
     double (*math)(double value);
     double (*map)(double value, const double *params, size_t count);

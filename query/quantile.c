@@ -1,12 +1,13 @@
 /* quantile: histogram_quantile and histogram_fraction over vectors.
  *
- * Native histogram points are answered as they come by. Classic histograms are families of
- * cumulative counters, one a bound:
+ * Classic histograms are families of cumulative counters, one a bound:
  *
  *   h_bucket{le="0.1"} 3   h_bucket{le="0.5"} 7   h_bucket{le="+Inf"} 8
  *
- * Their rows are set aside, grouped by all labels but `le`, sorted by bound, and settled at the
- * end. Counts that fall from one bound to the next (rates of counters read at slightly different
+ * Their rows are set aside, grouped by all labels but `le`, the name among them, sorted by bound, and
+ * settled at the end. Native histograms are answered as they come by, and their answers wait in
+ * the same groups: where a family is both, at one step, nobody knows which is meant, and there is no
+ * answer. Counts that fall from one bound to the next (rates of counters read at slightly different
  * times) are lifted; a relative 1e-12 silently, more with a note.
  */
 #include <assert.h>
@@ -18,11 +19,14 @@
 
 #define MONOTONY_TOLERANCE 1e-12
 
+/* A bound of a classic histogram, or the answers of a native one. */
 struct bound_row {
     double bound;
+    bool native;
     uint32_t group;
-    struct row row;
-    struct slice metric; /* its name */
+    struct labels labels; /* of the answer */
+    struct slice metric;  /* its name */
+    double *values;       /* counts, or answers */
 };
 
 struct quantile {
@@ -122,8 +126,9 @@ static double classic_fraction(double lower, double upper, const struct bucket *
 static void note_monotony(struct quantile *self, struct slice metric)
 {
     eval_info_at(self->eval, self->vector,
-                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity"
-                 "%s" SLICE_FMT "%s",
+                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity "
+                 "(see https://prometheus.io/docs/prometheus/latest/querying/functions/"
+                 "#histogram_quantile)%s" SLICE_FMT "%s",
                  metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
                  metric.len ? "\"" : "");
 }
@@ -170,35 +175,45 @@ static int bounds_append(struct quantile *self, const struct bound_row *bound)
     return 0;
 }
 
-static int set_aside(struct quantile *self, const struct row *row)
+/* Puts the values of the row into the group of these labels, the name included. */
+static int set_aside(struct quantile *self, const struct row *row, struct labels family,
+                     struct bound_row *bound)
 {
-    static struct slice le = SLICE_LIT("le");
-    static const struct plan_names only_le = {&le, 1};
     struct arena *arena = self->eval->arena;
-    struct bound_row bound = {.row.labels = labels_project(arena, row->labels, &only_le, false)};
-    struct slice metric = bound.metric = labels_get(row->labels, SLICE(LABEL_NAME));
     bool fresh;
-    if (!parse_bound(labels_get(row->labels, SLICE("le")), &bound.bound)) {
-        eval_warn_at(self->eval, self->vector,
-                     "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
-                     "\"" SLICE_FMT "\"%s" SLICE_FMT "%s",
-                     SLICE_ARG(labels_get(row->labels, SLICE("le"))),
-                     metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
-                     metric.len ? "\"" : "");
-        return 0;
-    }
     buffer_reset(&self->key);
-    labels_encode(bound.row.labels, &self->key);
+    labels_encode(family, &self->key);
     struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
     assert(entry);
     if (fresh)
         entry->value.number = self->group_count++;
-    bound.group = (uint32_t)entry->value.number;
-    bound.row.values = arena_alloc(arena, self->grid->steps * sizeof *bound.row.values);
-    if (!bound.row.values)
+    bound->group = (uint32_t)entry->value.number;
+    bound->labels = labels_without_name(arena, family);
+    bound->metric = labels_get(family, SLICE(LABEL_NAME));
+    bound->values = arena_alloc(arena, self->grid->steps * sizeof *bound->values);
+    if (!bound->values)
         return eval_fail_memory(self->eval);
-    memcpy(bound.row.values, row->values, self->grid->steps * sizeof *bound.row.values);
-    return bounds_append(self, &bound);
+    memcpy(bound->values, row->values, self->grid->steps * sizeof *bound->values);
+    return bounds_append(self, bound);
+}
+
+static int take_classic(struct quantile *self, const struct row *row)
+{
+    struct bound_row bound = {0};
+    struct labels family = row->labels;
+    struct slice le = labels_get(family, SLICE("le")),
+                 metric = labels_get(family, SLICE(LABEL_NAME));
+    if (!parse_bound(le, &bound.bound)) {
+        eval_warn_at(self->eval, self->vector,
+                     "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
+                     "\"" SLICE_FMT "\"%s" SLICE_FMT "%s",
+                     SLICE_ARG(le), metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
+                     metric.len ? "\"" : "");
+        return 0;
+    }
+    if (!labels_set(self->eval->arena, &family, SLICE("le"), SLICE("")))
+        return eval_fail_memory(self->eval);
+    return set_aside(self, row, family, &bound);
 }
 
 static double native_answer(const struct quantile *self, size_t step,
@@ -208,50 +223,74 @@ static double native_answer(const struct quantile *self, size_t step,
                    : histogram_fraction(self->lower[step], self->upper[step], histogram);
 }
 
+static int take_native(struct quantile *self, struct row *row)
+{
+    struct bound_row bound = {.native = true};
+    for (size_t i = 0; i < self->grid->steps; i++)
+        row->values[i] =
+            row->histograms[i] ? native_answer(self, i, row->histograms[i]) : point_absent();
+    return set_aside(self, row, row->labels, &bound);
+}
+
 static int quantile_take(struct sink *sink, struct row *row)
 {
     struct quantile *self = (struct quantile *)sink;
     bool floats = false;
     for (size_t i = 0; i < self->grid->steps && !floats; i++)
         floats = !point_is_absent(row->values[i]);
-    if (floats && set_aside(self, row) != 0)
+    if (floats && take_classic(self, row) != 0)
         return -1;
-    if (!row->histograms)
-        return 0;
-    for (size_t i = 0; i < self->grid->steps; i++)
-        row->values[i] =
-            row->histograms[i] ? native_answer(self, i, row->histograms[i]) : point_absent();
-    row->histograms = NULL;
-    row->labels = labels_without_name(self->eval->arena, row->labels);
-    return self->out->take(self->out, row);
+    return row->histograms ? take_native(self, row) : 0;
 }
 
-/* --- settling the classic ones --- */
+/* --- settling --- */
 
 static int compare_bounds(const void *a, const void *b)
 {
     const struct bound_row *x = a, *y = b;
     if (x->group != y->group)
         return x->group < y->group ? -1 : 1;
+    if (x->native != y->native)
+        return x->native ? -1 : 1;
     return (x->bound > y->bound) - (x->bound < y->bound);
 }
 
-/* `rows` are the bounds of one histogram. */
+static void warn_mix(struct quantile *self, struct slice metric)
+{
+    eval_warn_at(
+        self->eval, self->vector,
+        "PromQL warning: vector contains a mix of classic and native histograms%s" SLICE_FMT "%s",
+        metric.len ? " for metric name \"" : "", SLICE_ARG(metric), metric.len ? "\"" : "");
+}
+
+/* `rows` are a group, what is native first; `buckets` has room for all of it. */
+static double settle_step(struct quantile *self, const struct bound_row *rows, size_t count,
+                          size_t step, struct bucket *buckets)
+{
+    double answer = point_absent();
+    size_t present = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (point_is_absent(rows[i].values[step]))
+            continue;
+        if (rows[i].native)
+            answer = rows[i].values[step];
+        else
+            buckets[present++] = (struct bucket){rows[i].bound, rows[i].values[step]};
+    }
+    if (present == 0)
+        return answer;
+    if (point_is_absent(answer))
+        return classic_answer(self, step, buckets, present, rows[0].metric);
+    warn_mix(self, rows[0].metric);
+    return point_absent();
+}
+
 static int settle(struct quantile *self, const struct bound_row *rows, size_t count,
                   struct bucket *buckets)
 {
-    struct row row;
-    if (!row_make(self->eval->arena, self->grid, &row))
-        return eval_fail_memory(self->eval);
-    row.labels = rows[0].row.labels;
-    for (size_t step = 0; step < self->grid->steps; step++) {
-        size_t present = 0;
-        for (size_t i = 0; i < count; i++)
-            if (!point_is_absent(rows[i].row.values[step]))
-                buckets[present++] = (struct bucket){rows[i].bound, rows[i].row.values[step]};
-        if (present)
-            row.values[step] = classic_answer(self, step, buckets, present, rows[0].metric);
-    }
+    struct row row = {.labels = rows[0].labels, .values = rows[0].values};
+    for (size_t step = 0; step < self->grid->steps; step++)
+        row.values[step] = settle_step(self, rows, count, step, buckets);
     return eval_check(self->eval) != 0 ? -1 : self->out->take(self->out, &row);
 }
 

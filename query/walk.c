@@ -86,29 +86,36 @@ static void window_place(struct window *window, const struct samples *samples,
     window->histogram_count = histograms->end.at - histograms->first.at;
 }
 
-static bool window_apply(const struct window_sink *self, const struct window *window,
-                         struct point *out)
+static bool apply_mixed(const struct window_sink *self, const struct window *window,
+                        struct point *out)
 {
     const struct query_function *function = self->function;
-    if (window->histogram_count == 0)
-        return window->count && function->window(window, out);
-    if (window->count && function->window_mixed)
-        return function->window_mixed(window, out);
     struct slice metric = labels_get(self->labels, SLICE(LABEL_NAME));
-    if (window->count && function->window_histogram) {
+    if (function->window_mixed)
+        return function->window_mixed(window, out);
+    if (function->window_histogram && !function->prefers_floats) {
         eval_warn_at(self->eval, self->arg,
                      "PromQL warning: encountered a mix of histograms and floats for metric name "
                      "\"" SLICE_FMT "\"",
                      SLICE_ARG(metric));
         return false;
     }
-    if (window->count) {
-        eval_info_at(self->eval, self->arg,
-                     "PromQL info: ignored histograms in a range containing both floats and "
-                     "histograms for metric name \"" SLICE_FMT "\"",
-                     SLICE_ARG(metric));
-        return function->window(window, out);
-    }
+    eval_info_at(self->eval, self->arg,
+                 "PromQL info: ignored histograms in a range containing both floats and "
+                 "histograms for metric name \"" SLICE_FMT "\"",
+                 SLICE_ARG(metric));
+    return function->window(window, out);
+}
+
+static bool window_apply(const struct window_sink *self, struct window *window, struct point *out)
+{
+    const struct query_function *function = self->function;
+    if (window->count && window->histogram_count && function->of_last_two)
+        window_mixed_narrow(window);
+    if (window->histogram_count == 0)
+        return window->count && function->window(window, out);
+    if (window->count)
+        return apply_mixed(self, window, out);
     if (function->window_histogram)
         return function->window_histogram(window, out);
     eval_info_at(self->eval, self->arg, "PromQL info: ignored histograms in %s()", function->name);

@@ -28,6 +28,17 @@ bool window_mixed_last(const struct window *window, struct point *out)
     return true;
 }
 
+void window_mixed_narrow(struct window *window)
+{
+    int64_t last_float = window->times[window->count - 1];
+    int64_t last_histogram = window->histogram_times[window->histogram_count - 1];
+    if (window->count > 1 && window->times[window->count - 2] > last_histogram)
+        window->histogram_count = 0;
+    else if (window->histogram_count > 1 &&
+             window->histogram_times[window->histogram_count - 2] > last_float)
+        window->count = 0;
+}
+
 static bool changed(const struct point *before, const struct point *now)
 {
     if (now->histogram)
