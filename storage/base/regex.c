@@ -100,21 +100,50 @@ static struct thread_scratch *scratch_get(void)
     return scratch;
 }
 
+/* The letters and digits that mean something behind a backslash. */
+static bool is_escape(char c, bool in_class)
+{
+    bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+    return (!letter && !(c >= '0' && c <= '9')) || strchr("afnrtvxdDsSwWpP01234567", c) ||
+           (!in_class && strchr("AbBzQE", c));
+}
+
+/* The last byte of the escape that begins at `at`: braces and quoted text belong to it. */
+static size_t escape_end(struct slice pattern, size_t at)
+{
+    struct slice rest = slice_skip(pattern, at + 1);
+    if (rest.len && *rest.at == 'Q') /* literal up to \E: nothing in it is syntax */
+        return at + 1 + slice_find(rest, SLICE("\\E")) + 1;
+    if (rest.len > 1 && strchr("xpP", *rest.at) && rest.at[1] == '{')
+        return at + 1 + slice_find(rest, SLICE("}"));
+    return at + 1;
+}
+
+/* What RE2 lacks about the escape at `at`, or NULL. */
+static const char *foreign_escape(struct slice pattern, size_t at, bool in_class)
+{
+    char next = at + 1 < pattern.len ? pattern.at[at + 1] : 0;
+    if (!in_class && ((next >= '1' && next <= '9') || next == 'k' || next == 'g'))
+        return "backreferences";
+    return is_escape(next, in_class) ? NULL : "escape sequences of other dialects";
+}
+
 /* What RE2 lacks; *at is where it stands. NULL when the pattern is within the dialect. */
 static const char *foreign_construct(struct slice pattern, size_t *at)
 {
     static const char *const groups[] = {"(?=", "(?!", "(?<=", "(?<!", "(?>",  "(?R",  "(?&",
                                          "(?|", "(?(", "(?C",  "(?#",  "(?P=", "(?P>", "(*"};
     size_t class_from = 0; /* where [ opened, plus one; 0 = outside */
+    size_t escaped_to = 0; /* behind the last escape */
     for (size_t i = 0; i < pattern.len; i++) {
         *at = i;
         char c = pattern.at[i];
         if (c == '\\') {
-            char next = ++i < pattern.len ? pattern.at[i] : 0;
-            if (!class_from && ((next >= '1' && next <= '9') || next == 'k' || next == 'g'))
-                return "backreferences";
-            if (next == 'Q') /* literal up to \E: nothing in it is syntax */
-                i += slice_find(slice_skip(pattern, i), SLICE("\\E"));
+            const char *foreign = foreign_escape(pattern, i, class_from);
+            if (foreign)
+                return foreign;
+            i = escape_end(pattern, i);
+            escaped_to = i + 1;
             continue;
         }
         if (class_from) { /* a ] right behind [ or [^ is literal; so is all syntax */
@@ -128,8 +157,7 @@ static const char *foreign_construct(struct slice pattern, size_t *at)
         for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
             if (slice_starts_with(slice_skip(pattern, i), slice_of_string(groups[g])))
                 return "look-around, atomic, conditional and recursive groups";
-        if (i > 0 && c == '+' && strchr("*+?}", pattern.at[i - 1]) &&
-            (i < 2 || pattern.at[i - 2] != '\\'))
+        if (c == '+' && i > escaped_to && strchr("*+?}", pattern.at[i - 1]))
             return "possessive quantifiers";
     }
     return NULL;
@@ -159,6 +187,18 @@ static bool knows_characters(struct slice pattern)
     return !is_ascii(pattern);
 }
 
+/* For bytes; a pattern with characters that no byte is (`\x{2192}`) for what may be UTF-8. */
+static pcre2_code *compile_bytes(struct slice pattern, uint32_t options, int *code,
+                                 PCRE2_SIZE *offset)
+{
+    PCRE2_SPTR at = (PCRE2_SPTR)(pattern.len ? pattern.at : "");
+    pcre2_code *compiled = pcre2_compile(at, pattern.len, options, code, offset, NULL);
+    if (!compiled && *code == PCRE2_ERROR_CODE_POINT_TOO_BIG)
+        compiled = pcre2_compile(at, pattern.len, options | PCRE2_UTF | PCRE2_MATCH_INVALID_UTF,
+                                 code, offset, NULL);
+    return compiled;
+}
+
 /* A pattern that is not UTF-8 stays one of bytes. */
 static pcre2_code *compile_characters(struct slice pattern, uint32_t options)
 {
@@ -184,15 +224,15 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     if (foreign)
         return error_set(err, ERROR_BAD_DATA, "%s are not supported (at byte %zu)", foreign,
                          at + 1);
-    uint32_t options = PCRE2_USE_OFFSET_LIMIT | PCRE2_DOTALL | PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
+    uint32_t options = PCRE2_USE_OFFSET_LIMIT | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
+                       PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
     if (flags & REGEX_ANCHORED)
         options |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     if (flags & REGEX_IGNORE_CASE)
         options |= PCRE2_CASELESS;
     int code;
     PCRE2_SIZE offset;
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)(pattern.len ? pattern.at : ""), pattern.len,
-                                         options, &code, &offset, NULL);
+    pcre2_code *compiled = compile_bytes(pattern, options, &code, &offset);
     if (!compiled) {
         PCRE2_UCHAR text[200];
         pcre2_get_error_message(code, text, sizeof text);
@@ -231,21 +271,10 @@ struct match {
     struct thread_scratch *scratch;
 };
 
-static bool is_utf8(struct slice s)
-{
-    while (s.len) {
-        size_t length = slice_utf8_length(s);
-        if (!length)
-            return false;
-        s = slice_skip(s, length);
-    }
-    return true;
-}
-
 static struct match match_of(const struct regex *regex, struct slice subject)
 {
     struct match m = {regex->code, subject, 0, regex->anchored, scratch_get()};
-    if (regex->characters && !(regex->ascii && is_ascii(subject)) && is_utf8(subject)) {
+    if (regex->characters && !(regex->ascii && is_ascii(subject)) && slice_is_utf8(subject)) {
         m.code = regex->characters;
         m.options = PCRE2_NO_UTF_CHECK;
     }

@@ -188,3 +188,14 @@ size_t slice_utf8_length(struct slice s)
     }
     return 0;
 }
+
+bool slice_is_utf8(struct slice s)
+{
+    while (s.len) {
+        size_t length = slice_utf8_length(s);
+        if (!length)
+            return false;
+        s = slice_skip(s, length);
+    }
+    return true;
+}

@@ -97,6 +97,7 @@ size_t slice_find(struct slice s, struct slice needle);
 /* Length of the valid UTF-8 sequence at the front; 0 when there is none (overlong forms, surrogates
  * and code points beyond U+10FFFF included). */
 size_t slice_utf8_length(struct slice s);
+bool slice_is_utf8(struct slice s);
 
 /* Whole-slice number parsers: false (and *out untouched) on empty input, rest bytes or overflow. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);

@@ -64,6 +64,29 @@ static void test_long_characters(void **state)
     assert_true(matches("[a-c]{3}.$|c.{299}$", 0, text));
 }
 
+/* Characters beyond a byte by their number, of subjects that are ASCII, UTF-8 or neither. */
+static void test_code_points(void **state)
+{
+    (void)state;
+    assert_true(matches("a\\x{2192}b", REGEX_ANCHORED,
+                        "a\xe2\x86\x92"
+                        "b"));
+    assert_false(matches("a\\x{2192}b", REGEX_ANCHORED, "ab"));
+    assert_true(matches("[^\\x{10FFFF}]+", REGEX_ANCHORED, "ab"));
+    assert_true(matches("[\\x{e0}-\\x{10FFFF}]{2}", REGEX_ANCHORED, "\xc3\xa9\xe2\x86\x92"));
+    assert_false(matches("[\\x{100}-\\x{10FFFF}]{2}", REGEX_ANCHORED, "\xc3\xa9\xe2\x86\x92"));
+    assert_true(matches("b\\x{2192}", 0,
+                        "\xff"
+                        "b\xe2\x86\x92\xff"));
+    assert_false(matches("\\x{2192}+c", 0,
+                         "\xff"
+                         "b\xe2\x86\x92\xff"));
+    assert_true(matches("\\p{L}+\\x{2192}+", REGEX_ANCHORED, "ab\xe2\x86\x92"));
+    assert_true(matches("\\Qa*\\E+", REGEX_ANCHORED, "a**"));
+    assert_false(matches("a$", 0, "a\n"));
+    assert_true(matches("(?m)a$", 0, "a\n"));
+}
+
 static void refuses(const char *pattern, const char *expected)
 {
     struct regex *regex;
@@ -81,6 +104,11 @@ static void test_refusals(void **state)
     refuses("(?=a)", "look-around");
     refuses("(?<!a)b", "look-around");
     refuses("a++", "possessive");
+    refuses("\\x{110000}", "too large");
+    refuses("\\Ca", "escape sequences of other dialects are not supported (at byte 1)");
+    refuses("a\\R", "escape sequences");
+    refuses("[\\b]", "escape sequences");
+    refuses("\\8", "backreferences");
 }
 
 /* What backtracking cannot decide in reasonable time is decided all the same. */
@@ -139,13 +167,10 @@ static void test_expand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_match),
-        cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_long_characters),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_effort_is_limited),
-        cmocka_unit_test(test_long_subjects),
-        cmocka_unit_test(test_expand),
+        cmocka_unit_test(test_match),           cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_long_characters), cmocka_unit_test(test_code_points),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_effort_is_limited),
+        cmocka_unit_test(test_long_subjects),   cmocka_unit_test(test_expand),
     };
     return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
 }
