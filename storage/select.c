@@ -233,21 +233,21 @@ static int compare_text(const void *a, const void *b)
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-/* label NULL: the label names, of which there are few. The writer is let in otherwise. */
+/* label NULL: the label names. */
 static int list(struct store *store, const struct store_query *query, const struct slice *label,
                 struct listing *listing, struct error *err)
 {
     struct selecting selecting = {.store = store, .query = query};
     struct postings_pause pause = {let_writer_in, &selecting};
-    struct postings_listing values = {list_text, list_again, listing, &pause};
+    struct postings_listing texts = {list_text, list_again, listing, &pause};
     roaring_bitmap_t *ids = NULL;
     pthread_rwlock_rdlock(&store->lock);
     if (query->matcher_count)
         ids = select_ids(&selecting);
     if (label && !selecting.stopped)
-        postings_values(&store->postings, *label, ids, &values);
+        postings_values(&store->postings, *label, ids, &texts);
     else if (!selecting.stopped)
-        postings_names(&store->postings, ids, list_text, listing);
+        postings_names(&store->postings, ids, &texts);
     pthread_rwlock_unlock(&store->lock);
     if (ids)
         roaring_bitmap_free(ids);

@@ -24,6 +24,7 @@
 
 #define NAMES_MAX      ((size_t)1 << 31)
 #define VALUES_A_PAUSE 8192
+#define NAMES_A_PAUSE  64                 /* each is a set of up to all series to look into */
 #define REGEX_NS       ((int64_t)2000000) /* a pause after so much of them */
 #define TRIES_MAX      3
 #define SERIES_A_VALUE 2 /* up to so many it is faster to look at the series */
@@ -376,18 +377,29 @@ void postings_census(const struct postings *postings, const struct postings_visi
 
 /* --- listing --- */
 
-void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
-                    void (*visit)(void *arg, struct slice text), void *arg)
+/* As run_scan: false when the names moved during a pause. */
+static bool list_names(const struct postings *postings, const roaring_bitmap_t *ids,
+                       const struct postings_listing *listing)
 {
-    size_t cursor = 0;
-    for (struct table_entry *entry; (entry = table_next(&postings->names, &cursor));) {
+    const struct postings_pause *pause = listing->pause;
+    const struct table *names = &postings->names;
+    uint64_t moved = postings->moved;
+    size_t cursor = 0, seen = 0, capacity = names->capacity;
+    for (struct table_entry *entry; (entry = table_next(names, &cursor));) {
         const struct postings_label *label = entry->value.pointer;
         if (!ids || roaring_bitmap_intersect(ids, label->all))
-            visit(arg, table_key(entry));
+            listing->text(listing->arg, table_key(entry));
+        if (!pause || ++seen % NAMES_A_PAUSE)
+            continue;
+        if (!pause->pause(pause->arg))
+            return true;
+        if (names->capacity != capacity || postings->moved != moved)
+            return false;
     }
+    return true;
 }
 
-/* As run_scan: false when the values moved during a pause. */
+/* The same for values. */
 static bool list_values(const struct postings *postings, struct slice name,
                         const roaring_bitmap_t *ids, const struct postings_listing *listing)
 {
@@ -412,18 +424,37 @@ static bool list_values(const struct postings *postings, struct slice name,
     return true;
 }
 
-void postings_values(const struct postings *postings, struct slice name,
+/* name NULL: the names. */
+static bool list_once(const struct postings *postings, const struct slice *name,
+                      const roaring_bitmap_t *ids, const struct postings_listing *listing)
+{
+    return name ? list_values(postings, *name, ids, listing) : list_names(postings, ids, listing);
+}
+
+static void list_all(const struct postings *postings, const struct slice *name,
                      const roaring_bitmap_t *ids, const struct postings_listing *listing)
 {
     struct postings_listing last = *listing;
     for (int tries = 0; listing->pause && tries < TRIES_MAX; tries++) {
-        if (list_values(postings, name, ids, listing))
+        if (list_once(postings, name, ids, listing))
             return;
         listing->again(listing->arg);
     }
     last.pause = NULL;
-    bool whole = list_values(postings, name, ids, &last);
+    bool whole = list_once(postings, name, ids, &last);
     assert(whole);
+}
+
+void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
+                    const struct postings_listing *listing)
+{
+    list_all(postings, NULL, ids, listing);
+}
+
+void postings_values(const struct postings *postings, struct slice name,
+                     const roaring_bitmap_t *ids, const struct postings_listing *listing)
+{
+    list_all(postings, &name, ids, listing);
 }
 
 /* --- counting bytes --- */

@@ -50,8 +50,6 @@ void postings_census(const struct postings *postings, const struct postings_visi
 /* How many ids have this value. */
 uint64_t postings_count(const struct postings *postings, struct slice name, struct slice value);
 /* The names, or the values of one label, that occur among `ids` (NULL = all), unsorted. */
-void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
-                    void (*visit)(void *arg, struct slice text), void *arg);
 struct postings_listing {
     void (*text)(void *arg, struct slice text);
     void (*again)(
@@ -59,6 +57,8 @@ struct postings_listing {
     void *arg;
     const struct postings_pause *pause; /* NULL: none */
 };
+void postings_names(const struct postings *postings, const roaring_bitmap_t *ids,
+                    const struct postings_listing *listing);
 void postings_values(const struct postings *postings, struct slice name,
                      const roaring_bitmap_t *ids, const struct postings_listing *listing);
 

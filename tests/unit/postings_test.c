@@ -376,6 +376,81 @@ static void listing_ends_when_nobody_waits(void **state)
     close_fixture(&fixture);
 }
 
+#define NAMES 1000
+
+static struct labels name_labels(uint32_t number, struct label *pair, char text[24])
+{
+    snprintf(text, 24, "n%u", number);
+    *pair = (struct label){slice_of_string(text), SLICE("v")};
+    return (struct labels){pair, 1};
+}
+
+static void add_names(struct fixture *fixture)
+{
+    open_fixture(fixture);
+    for (uint32_t i = 0; i < NAMES; i++) {
+        char text[24];
+        struct label pair;
+        assert_int_equal(add_series(fixture, name_labels(i, &pair, text)), i);
+    }
+}
+
+static bool forget_a_name(void *arg)
+{
+    struct meddler *meddler = arg;
+    char text[24];
+    struct label pair;
+    uint32_t number = meddler->forgotten++;
+    meddler->pauses++;
+    remove_series(meddler->fixture, number, name_labels(number, &pair, text));
+    return true;
+}
+
+static bool leave_names(void *arg)
+{
+    ((struct meddler *)arg)->pauses++;
+    return true;
+}
+
+/* As for values: names that go move others, and the run begins anew. */
+static void listing_names_lets_the_writer_in(void **state)
+{
+    static bool (*const changes[])(void *arg) = {forget_a_name, leave_names};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fixture fixture;
+        struct listed listed = {.again = 0};
+        struct meddler meddler = {&fixture, NAMES, 0, 0};
+        struct postings_pause pause = {changes[i], &meddler};
+        struct postings_listing listing = {take_value, forget_values, &listed, &pause};
+        add_names(&fixture);
+        table_init(&listed.values, SIZE_MAX);
+        postings_names(&fixture.postings, NULL, &listing);
+        assert_true(meddler.pauses > 0);
+        assert_int_equal(listed.again > 0, changes[i] == forget_a_name);
+        assert_int_equal(listed.values.count, NAMES - meddler.forgotten);
+        table_release(&listed.values);
+        close_fixture(&fixture);
+    }
+}
+
+static void listing_names_ends_when_nobody_waits(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct listed listed = {.again = 0};
+    int pauses = 0;
+    struct postings_pause pause = {pause_once, &pauses};
+    struct postings_listing listing = {take_value, forget_values, &listed, &pause};
+    add_names(&fixture);
+    table_init(&listed.values, SIZE_MAX);
+    postings_names(&fixture.postings, NULL, &listing);
+    assert_int_equal(pauses, 1);
+    assert_true(listed.values.count < NAMES);
+    table_release(&listed.values);
+    close_fixture(&fixture);
+}
+
 int main(void)
 {
     srand48(4);
@@ -384,6 +459,8 @@ int main(void)
         cmocka_unit_test(selecting_ends_when_nobody_waits),
         cmocka_unit_test(listing_lets_the_writer_in),
         cmocka_unit_test(listing_ends_when_nobody_waits),
+        cmocka_unit_test(listing_names_lets_the_writer_in),
+        cmocka_unit_test(listing_names_ends_when_nobody_waits),
         cmocka_unit_test(selects_what_a_filter_selects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
