@@ -367,7 +367,7 @@ static bool is_sensible(const struct promql_request *request)
     int64_t start = request->start_ms, end = request->end_ms, step = request->step_ms;
     return request->cache && request->text.len && start > -TIME_FAR_MS && end < TIME_FAR_MS &&
            (step == 0 ? start == end
-                      : step > 0 && start <= end && (end - start) / step < PROMQL_POINTS_MAX);
+                      : step > 0 && start <= end && (end - start) / step <= PROMQL_POINTS_MAX);
 }
 
 /* Plans whose steps do not depend on each other, and make rows. An instant query that reads nothing is not

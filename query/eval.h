@@ -155,6 +155,8 @@ MUST_USE int rows_push(struct rows *rows, struct sink *sink);
 void rows_sort(struct rows *rows);
 /* {} when memory is out. */
 struct labels labels_without_name(struct arena *arena, struct labels labels);
+/* Any text in UTF-8, as in Prometheus 3, that is not empty. */
+bool labels_name_is_valid(struct slice name);
 bool names_contain(const struct plan_names *names, struct slice name);
 /* by(names) / on(names) when keep; otherwise all but names and __name__. */
 struct labels labels_project(struct arena *arena, struct labels labels,

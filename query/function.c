@@ -206,14 +206,8 @@ static const struct query_function functions[] = {
     {"sinh", {V}, 1, 0, V, .math = sinh},
     {"sort", {V}, 1, 0, V, .stream = call_sort, .keeps_name = true},
     {"sort_desc", {V}, 1, 0, V, .stream = call_sort_desc, .keeps_name = true},
-    {"sort_by_label", {V, T, T}, 3, -1, V, .stream = call_sort_by_label, .keeps_name = true},
-    {"sort_by_label_desc",
-     {V, T, T},
-     3,
-     -1,
-     V,
-     .stream = call_sort_by_label_desc,
-     .keeps_name = true},
+    {"sort_by_label", {V, T}, 2, -1, V, .stream = call_sort_by_label, .keeps_name = true},
+    {"sort_by_label_desc", {V, T}, 2, -1, V, .stream = call_sort_by_label_desc, .keeps_name = true},
     {"sqrt", {V}, 1, 0, V, .math = sqrt},
     {"stddev_over_time", {M}, 1, 0, V, .window = window_stddev},
     {"stdvar_over_time", {M}, 1, 0, V, .window = window_stdvar},
@@ -238,6 +232,18 @@ static const struct query_function functions[] = {
 #undef T
 #undef V
 #undef M
+
+bool function_is_experimental(struct slice name)
+{
+    static const char *const names[] = {
+        "first_over_time",       "histogram_quantiles",  "info",
+        "ts_of_first_over_time", "ts_of_last_over_time", "ts_of_max_over_time",
+        "ts_of_min_over_time"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_equal_string(name, names[i]))
+            return true;
+    return false;
+}
 
 const struct query_function *function_find(struct slice name)
 {

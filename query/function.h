@@ -47,6 +47,8 @@ struct query_function {
     int (*scalar)(struct eval *eval, const struct plan *plan, const struct grid *grid, double *out);
 };
 
+/* Known to Prometheus 3 behind its flag for experimental functions, and not here. */
+bool function_is_experimental(struct slice name);
 /* NULL when there is none of that name. */
 const struct query_function *function_find(struct slice name);
 

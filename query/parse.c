@@ -234,8 +234,11 @@ static struct plan *parse_call(struct parser *parser, struct slice name, size_t 
             return NULL;
     }
     if (!function) {
-        lex_fail(parser->lexer.text, start, parser->err,
-                 "unknown function with name \"" SLICE_FMT "\"", SLICE_ARG(slice_head(name, 200)));
+        bool known = function_is_experimental(name);
+        lex_fail(parser->lexer.text, start, parser->err, "%s \"" SLICE_FMT "\"%s",
+                 known ? "function" : "unknown function with name",
+                 SLICE_ARG(slice_head(name, 200)),
+                 known ? " is not enabled; it is experimental" : "");
         return NULL;
     }
     struct plan *plan = parser_node(parser, PLAN_CALL, function->result, start);

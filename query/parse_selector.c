@@ -262,8 +262,21 @@ static int parse_offset(struct parser *parser, struct plan *operand)
     return 0;
 }
 
-/* Behind the @: [-+] seconds, start() or end(). */
-static int parse_time(struct parser *parser, enum plan_at *out, int64_t *out_ms)
+/* As Go prints numbers with %f. */
+static int fail_time(struct parser *parser, const struct plan *operand, double seconds)
+{
+    static const char text[] = "timestamp out of bounds for @ modifier";
+    if (isfinite(seconds))
+        return lex_fail(parser->lexer.text, operand->start, parser->err, "%s: %f", text, seconds);
+    return lex_fail(parser->lexer.text, operand->start, parser->err, "%s: %s", text,
+                    isnan(seconds) ? "NaN"
+                    : seconds > 0  ? "+Inf"
+                                   : "-Inf");
+}
+
+/* Behind the @ of the operand: [-+] seconds, start() or end(). */
+static int parse_time(struct parser *parser, const struct plan *operand, enum plan_at *out,
+                      int64_t *out_ms)
 {
     double seconds;
     bool negative = false;
@@ -272,21 +285,20 @@ static int parse_time(struct parser *parser, enum plan_at *out, int64_t *out_ms)
         parser_advance(parser);
         *out = kind == TOKEN_START ? AT_START : AT_END;
         if (!parser_accept(parser, TOKEN_LEFT_PAREN) || !parser_accept(parser, TOKEN_RIGHT_PAREN))
-            return parser_unexpected(parser, "@", "\"()\"");
+            return parser_unexpected(parser, "@", "timestamp");
         return 0;
     }
     if (!parser_accept(parser, TOKEN_ADD))
         negative = parser_accept(parser, TOKEN_SUB);
     if (parser->token.kind != TOKEN_NUMBER && parser->token.kind != TOKEN_DURATION)
         return parser_unexpected(parser, "@", "timestamp");
-    size_t at = parser->token.at;
     if (parser_number(parser, &seconds) < 0)
         return -1;
+    seconds = negative ? -seconds : seconds;
     if (!(fabs(seconds) <= AT_SECONDS_MAX))
-        return lex_fail(parser->lexer.text, at, parser->err,
-                        "timestamp out of bounds for @ modifier: %f", seconds);
+        return fail_time(parser, operand, seconds);
     *out = AT_TIME;
-    *out_ms = (int64_t)llround((negative ? -seconds : seconds) * 1000);
+    *out_ms = (int64_t)llround(seconds * 1000);
     return 0;
 }
 
@@ -294,7 +306,7 @@ static int parse_at(struct parser *parser, struct plan *operand)
 {
     enum plan_at at = AT_NONE;
     int64_t at_ms = 0;
-    if (parse_time(parser, &at, &at_ms) < 0)
+    if (parse_time(parser, operand, &at, &at_ms) < 0)
         return -1;
     if (operand->kind != PLAN_SELECTOR && operand->kind != PLAN_SUBQUERY)
         return lex_fail(parser->lexer.text, operand->start, parser->err,

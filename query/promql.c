@@ -190,7 +190,7 @@ static int check_request(const struct promql_request *request, struct grid *grid
                          "invalid expression type \"%s\" for range query, must be Scalar or "
                          "instant Vector",
                          type == VALUE_MATRIX ? "range vector" : "string");
-    if ((end - start) / step >= PROMQL_POINTS_MAX)
+    if ((end - start) / step > PROMQL_POINTS_MAX)
         return error_set(err, ERROR_BAD_DATA,
                          "exceeded maximum resolution of 11,000 points per timeseries. Try "
                          "decreasing the query resolution (?step=XX)");

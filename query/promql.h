@@ -13,7 +13,7 @@
 struct fan;
 
 #define PROMQL_LOOKBACK_MS     300000
-#define PROMQL_POINTS_MAX      11000 /* steps of one range query */
+#define PROMQL_POINTS_MAX      11000 /* steps of one range query after its first */
 #define PROMQL_DEFAULT_STEP_MS 60000 /* subqueries without a step */
 
 struct result_cache;

@@ -203,14 +203,21 @@ static int push_in_order(struct rank *self, struct candidate *heap, size_t count
     return 0;
 }
 
+static int fail_count(struct eval *eval, double k)
+{
+    char text[NUMBER_TEXT_MAX];
+    size_t len = (size_t)(number_put(text, k, NUMBER_TEXT) - text);
+    return error_set(eval->err, ERROR_EXECUTION, "Scalar value %.*s %s int64", (int)len, text,
+                     k < 0 ? "underflows" : "overflows");
+}
+
 int rank_check_count(struct eval *eval, const double *param, const struct grid *grid)
 {
     for (size_t i = 0; i < grid->steps; i++) {
         if (isnan(param[i]))
             return error_set(eval->err, ERROR_EXECUTION, "Parameter value is NaN");
         if (fabs(param[i]) >= 0x1p63)
-            return error_set(eval->err, ERROR_EXECUTION, "Scalar value %g overflows int64",
-                             param[i]);
+            return fail_count(eval, param[i]);
     }
     return 0;
 }
@@ -444,7 +451,11 @@ static int count_group(struct rank *self, struct rowset *out, const struct group
 static int rank_count_values(struct rank *self)
 {
     struct rowset out;
+    struct slice label = eval_string(self->plan->aggregate.param);
     int result = 0;
+    if (!labels_name_is_valid(label))
+        return error_set(self->eval->err, ERROR_EXECUTION, "invalid label name \"" SLICE_FMT "\"",
+                         SLICE_ARG(label));
     rowset_init(&out, self->eval, self->grid);
     for (size_t i = 0; i < self->group_count && result == 0; i++)
         result = count_group(self, &out, &self->groups[i]);

@@ -63,13 +63,20 @@ static int join_take(struct sink *sink, struct row *row)
     return relabel_keep(self, row);
 }
 
+static int check_name(const struct relabel *self, const char *which, struct slice name)
+{
+    if (labels_name_is_valid(name))
+        return 0;
+    return error_set(self->eval->err, ERROR_EXECUTION, "invalid %s label name in %s(): " SLICE_FMT,
+                     which, self->plan->call.function->name,
+                     SLICE_ARG(name.len ? name : SLICE("it is empty")));
+}
+
 static int relabel_run(struct relabel *self, const struct grid *grid, struct sink *sink)
 {
     struct eval *eval = self->eval;
-    if (argument(self->plan, 1).len == 0)
-        return error_set(eval->err, ERROR_EXECUTION,
-                         "invalid destination label name in %s(): it is empty",
-                         self->plan->call.function->name);
+    if (check_name(self, "destination", argument(self->plan, 1)) != 0)
+        return -1;
     rowset_init(&self->rows, eval, grid);
     buffer_init(&self->value, VALUE_BYTES_MAX);
     int result = eval_rows(eval, self->plan->call.args[0], grid, &self->sink);
@@ -99,5 +106,8 @@ int call_label_join(struct eval *eval, const struct plan *plan, const struct gri
                     struct sink *sink)
 {
     struct relabel self = {.sink = {join_take}, .eval = eval, .plan = plan};
+    for (size_t i = 3; i < plan->call.arg_count; i++)
+        if (check_name(&self, "source", argument(plan, i)) != 0)
+            return -1;
     return relabel_run(&self, grid, sink);
 }

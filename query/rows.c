@@ -125,6 +125,11 @@ void rows_sort(struct rows *rows)
         }
 }
 
+bool labels_name_is_valid(struct slice name)
+{
+    return name.len && slice_is_utf8(name);
+}
+
 bool names_contain(const struct plan_names *names, struct slice name)
 {
     for (size_t i = 0; i < names->count; i++)

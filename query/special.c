@@ -230,7 +230,7 @@ static int sort_by_label(struct eval *eval, const struct plan *plan, const struc
     size_t names = plan->call.arg_count - 1;
     if (grid->steps > 1)
         return eval_rows(eval, plan->call.args[0], grid, sink);
-    struct slice *name = arena_alloc(eval->arena, names * sizeof *name);
+    struct slice *name = arena_alloc(eval->arena, (names + 1) * sizeof *name);
     if (!name)
         return eval_fail_memory(eval);
     for (size_t i = 0; i < names; i++)

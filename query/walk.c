@@ -279,7 +279,7 @@ static int check_smoothing(const struct window_sink *self)
     assert(self->params[1]);
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < self->grid->steps; i++)
-            if (!(self->params[k][i] > 0 && self->params[k][i] < 1))
+            if (self->params[k][i] <= 0 || self->params[k][i] >= 1)
                 return error_set(self->eval->err, ERROR_EXECUTION,
                                  "invalid %s factor. Expected: 0 < %cf < 1, got: %f", factors[k],
                                  factors[k][0], self->params[k][i]);

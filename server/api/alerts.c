@@ -285,7 +285,8 @@ static int read_rules_params(struct rendering *r, struct error *err)
         else if (slice_equal_string(text, "record"))
             r->type = RULE_RECORDING;
         else
-            return error_set(err, ERROR_BAD_DATA, "not supported value \"" SLICE_FMT "\" for type",
+            return error_set(err, ERROR_BAD_DATA,
+                             "invalid parameter \"type\": not supported value \"" SLICE_FMT "\"",
                              SLICE_ARG(slice_head(text, 80)));
     }
     if (http_get_param(r->request, "exclude_alerts", &text))

@@ -439,6 +439,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "status/walreplay", api_get_walreplay),
     ROUTE(HTTP_GET, "targets", api_get_targets),
     ROUTE(HTTP_GET, "targets/metadata", api_get_empty_list),
+    ROUTE(HTTP_GET, "scrape_pools", api_get_scrape_pools),
     ROUTE(HTTP_GET, "alertmanagers", api_get_alertmanagers),
     CHANGE("admin/tsdb/delete_series", api_delete_series),
     CHANGE("admin/tsdb/clean_tombstones", api_clean_tombstones),

@@ -76,6 +76,7 @@ void api_get_tsdb(const struct http_request *request, struct http_reply *reply);
 void api_get_walreplay(const struct http_request *request, struct http_reply *reply);
 void api_get_targets(const struct http_request *request, struct http_reply *reply);
 void api_get_alertmanagers(const struct http_request *request, struct http_reply *reply);
+void api_get_scrape_pools(const struct http_request *request, struct http_reply *reply);
 /* prometheus_delete.c */
 void api_delete_series(const struct http_request *request, struct http_reply *reply);
 void api_clean_tombstones(const struct http_request *request, struct http_reply *reply);

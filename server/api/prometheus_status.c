@@ -106,6 +106,12 @@ static void fill_alertmanagers(const struct prometheus_api *api, struct json_wri
     empty_list(writer, "droppedAlertmanagers");
 }
 
+static void fill_scrape_pools(const struct prometheus_api *api, struct json_writer *writer)
+{
+    (void)api;
+    empty_list(writer, "scrapePools");
+}
+
 /* --- status/tsdb --- */
 
 static void put_counts(struct json_writer *writer, const char *key, const struct store_counts *rows)
@@ -210,6 +216,11 @@ void api_get_targets(const struct http_request *request, struct http_reply *repl
 void api_get_alertmanagers(const struct http_request *request, struct http_reply *reply)
 {
     answer(request, reply, fill_alertmanagers);
+}
+
+void api_get_scrape_pools(const struct http_request *request, struct http_reply *reply)
+{
+    answer(request, reply, fill_scrape_pools);
 }
 
 void api_get_empty_list(const struct http_request *request, struct http_reply *reply)

@@ -111,7 +111,7 @@ BAD_REQUESTS = [
      'invalid parameter "end": end timestamp must not be before start time'),
     ("query_range", {"query": "1", "end": 2, "step": 1}, 400,
      'invalid parameter "start": cannot parse "" to a valid timestamp'),
-    ("query_range", {"query": "1", "start": 1, "end": 20000, "step": 1}, 400,
+    ("query_range", {"query": "1", "start": 1, "end": 11002, "step": 1}, 400,
      'exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query '
      'resolution (?step=XX)'),
     ("query_range", {"query": "a[5m]", "start": 1, "end": 2, "step": 1}, 400,
@@ -124,6 +124,14 @@ BAD_REQUESTS = [
      'invalid parameter "start": invalid time value for \'start\': cannot parse "x" to a valid '
      'timestamp'),
 ]
+
+
+def test_the_longest_range_and_the_ends_of_time(server_for_refusals):
+    reply = server_for_refusals.get("/api/v1/query_range", query="1", start=0, end=11000, step=1)
+    assert len(reply.json()["data"]["result"][0]["values"]) == 11001
+    reply = server_for_refusals.get("/api/v1/labels", start="-292273086-05-16T16:47:06Z",
+                                    end="292277025-08-18T07:12:54.999999999Z")
+    assert reply.status == 200, reply.text
 
 
 @pytest.mark.parametrize("path,params,status,text", BAD_REQUESTS)
@@ -209,6 +217,7 @@ def test_status(server):
     assert server.get("/api/v1/status/flags").json()["data"] == {}
     assert server.get("/api/v1/targets").json()["data"]["activeTargets"] == []
     assert server.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"] == []
+    assert server.get("/api/v1/scrape_pools").json()["data"] == {"scrapePools": []}
     assert server.get("/api/v1/query_exemplars", query="a", start=1, end=2).json()["data"] == []
     assert server.get("/api/v1/format_query", query="sum(a)by(b)").json()["data"] == "sum by (b) (a)"
     tree = server.get("/api/v1/parse_query", query="sum(a)by(b)").json()["data"]

@@ -98,7 +98,7 @@ static void test_range_queries(void **state)
                    "error: invalid expression type \"range vector\" for range query, must be "
                    "Scalar or instant Vector");
     fixture_expect(f, "z", 60, 0, 60, "error: end timestamp must not be before start time");
-    fixture_expect(f, "z", 0, 11000, 1,
+    fixture_expect(f, "z", 0, 11001, 1,
                    "error: exceeded maximum resolution of 11,000 points per timeseries. Try "
                    "decreasing the query resolution (?step=XX)");
     fixture_free(f);

@@ -219,7 +219,12 @@ static const char *const syntax_errors[][2] = {
     {"foo @", "1:6: parse error: unexpected end of input in @, expected timestamp"},
     {"foo @ bar()", "1:7: parse error: unexpected identifier \"bar\" in @, expected timestamp"},
     {"foo @ 1 @ 4", "1:1: parse error: @ <timestamp> may not be set multiple times"},
-    {"foo @ inf", "1:7: parse error: timestamp out of bounds for @ modifier: inf"},
+    {"foo @ inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf"},
+    {"1 + foo @ -inf", "1:5: parse error: timestamp out of bounds for @ modifier: -Inf"},
+    {"foo @ nan", "1:1: parse error: timestamp out of bounds for @ modifier: NaN"},
+    {"foo @ 1e18", "1:1: parse error: timestamp out of bounds for @ modifier: "
+                   "1000000000000000000.000000"},
+    {"foo @ start", "1:12: parse error: unexpected end of input in @, expected timestamp"},
     {"foo bar", "1:5: parse error: unexpected identifier \"bar\""},
     {"foo sum", "1:5: parse error: unexpected <aggr:sum>"},
     {"foo by (a)", "1:5: parse error: unexpected <by>"},
@@ -255,6 +260,7 @@ static const char *const syntax_errors[][2] = {
 };
 
 static const char *const type_errors[][2] = {
+    {"info(foo)", "1:1: parse error: function \"info\" is not enabled; it is experimental"},
     {"nosuch(foo)", "1:1: parse error: unknown function with name \"nosuch\""},
     {"rate(foo)", "1:6: parse error: expected type range vector in call to function \"rate\", got "
                   "instant vector"},
