@@ -319,6 +319,8 @@ static int open_ingest(struct server *server, struct error *err)
     server->statsd_api = (struct statsd_api){
         .ingest = server->ingest,
         .store = server->store,
+        .writer = server->writer,
+        .registry = server->registry,
         .feeds = {[STATSD_API_GRAPHITE] = {&feed_graphite, server->graphite_refusals},
                   [STATSD_API_INFLUX] = {&feed_influx, server->influx_refusals}}};
     const struct statsd_admin_parts admin = {&server->config, server->writer, server->registry};

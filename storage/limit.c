@@ -248,3 +248,21 @@ int limit_admit(struct store *store, struct labels labels, struct error *err)
         ((struct full *)entry->value.pointer)->live++;
     return 0;
 }
+
+void store_look_at_room(const struct store *store, struct slice name, struct store_room *out)
+{
+    const struct prefix_limit *prefix = prefix_of(&store->limit, name);
+    roaring_bitmap_t *ids = series_of(store, name);
+    *out = (struct store_room){.metric = count_live(store, ids),
+                               .metric_max = store->limit.max,
+                               .all = store->series.live,
+                               .all_max = store->series.live_max};
+    roaring_bitmap_free(ids);
+    if (!prefix)
+        return;
+    ids = postings_select(&store->postings, &prefix->matcher, 1);
+    out->prefix = prefix->prefix;
+    out->prefix_live = count_live(store, ids);
+    out->prefix_max = prefix->max;
+    roaring_bitmap_free(ids);
+}

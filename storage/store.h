@@ -88,6 +88,14 @@ MUST_USE int store_intern(struct store *store, struct labels labels, enum series
 bool store_metric_is_full(struct store *store, struct slice name);
 /* The same for the limit that the name's prefix has; *prefix is that, if there is one. */
 bool store_prefix_is_full(struct store *store, struct slice name, struct slice *prefix);
+/* How many live series there are where a new one of this metric would count, and how many there may be. */
+struct store_room {
+    uint64_t metric, metric_max;
+    struct slice prefix; /* {NULL, 0}: no limit is for it */
+    uint64_t prefix_live, prefix_max;
+    uint64_t all, all_max; /* in the store, live or not */
+};
+void store_look_at_room(const struct store *store, struct slice name, struct store_room *out);
 /* The same as store_intern; what is new makes the batch worth committing. */
 MUST_USE int store_batch_intern(struct store_batch *batch, struct labels labels,
                                 enum series_kind kind, uint32_t *id, struct error *err);

@@ -2,7 +2,8 @@
  *
  *   api.latency:320|ms|#route:/buy
  *   union (udp, tcp): timer 320
- *     histogram api.latency{route="/buy"}
+ *     series api.latency{route="/buy"}
+ *     it is new, the 3rd live series of api.latency (of at most 100000), and series 17 in all (1000000)
  *
  *   api.latency:32O|ms
  *                 ^
@@ -10,6 +11,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clients/lapwing/cli.h"
 
@@ -33,6 +35,17 @@ static void print_joined(const cJSON *list, const char *before, const char *afte
     }
     if (cJSON_GetArraySize(list))
         fputs(after, stdout);
+}
+
+static void print_series(const cJSON *part)
+{
+    const char *series = text_of(part, "series"), *stored = text_of(part, "stored");
+    printf("  series %s\n", series);
+    print_joined(cJSON_GetObjectItemCaseSensitive(part, "why"), "  ", "\n");
+    if (strcmp(text_of(part, "fate"), "dropped") == 0)
+        puts("  dropped");
+    else if (*stored && strcmp(stored, series) != 0)
+        printf("  stored as %s\n", stored);
 }
 
 static void print_accepted(const cJSON *part)
@@ -59,7 +72,7 @@ static void print_accepted(const cJSON *part)
     if (*text_of(part, "dropped"))
         printf("  dropped: %s\n", text_of(part, "dropped"));
     else
-        printf("  series %s\n", text_of(part, "series"));
+        print_series(part);
 }
 
 /* The line once more, with the caret, where there is something wrong with it. */

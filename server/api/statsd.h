@@ -25,6 +25,8 @@ enum { STATSD_API_GRAPHITE, STATSD_API_INFLUX, STATSD_API_FEEDS };
 struct statsd_api {
     struct ingest *ingest;
     struct store *store;
+    struct writer *writer;
+    struct registry *registry; /* the writer thread's */
     struct statsd_api_feed {
         const struct feed_format *format;
         struct refusals *refusals;
@@ -38,5 +40,9 @@ extern const size_t statsd_route_count;
 void statsd_tap(const struct http_request *request, struct http_reply *reply);
 /* statsd_explain.c */
 void statsd_explain(const struct http_request *request, struct http_reply *reply);
+/* statsd_outlook.c: adds to the object that is open what would become of a metric with these labels:
+ * "fate" (known, new, overflow, dropped), "stored" and "why". */
+void statsd_put_outlook(const struct statsd_api *api, struct json_writer *writer,
+                        struct labels labels, enum series_kind kind, struct arena *arena);
 
 #endif

@@ -4,8 +4,7 @@
  *                                                          '-> refused: why, and at which byte
  *
  * It asks the functions that the workers and the writer use, so it cannot say anything else than they do.
- * What it does not know is what the store holds: a limit may send the series to its metric's
- * __overflow__ series, and a name of two types has the second one apart.
+ * What the store holds at this moment, limits and other types of a name, is statsd_outlook.c's matter.
  */
 #include "server/api/prometheus_request.h"
 #include "server/api/statsd.h"
@@ -17,7 +16,7 @@
 
 #define LINE_MAX_BYTES 8192
 #define TEXT_BYTES     (8 * LINE_MAX_BYTES)
-#define LABELS_ARENA   65536
+#define LABELS_ARENA   262144
 #define VALUES_SHOWN   100
 
 struct explanation {
@@ -115,6 +114,11 @@ static const struct mapping_rule *put_rule(struct explanation *it,
 static void put_series(struct explanation *it, const struct statsd_metric *metric,
                        const struct mapping_rule *rule)
 {
+    static const enum series_kind kinds[STATSD_TYPE_COUNT] = {
+        [STATSD_COUNTER] = SERIES_COUNTER, [STATSD_GAUGE] = SERIES_GAUGE,
+        [STATSD_TIMER] = SERIES_HISTOGRAM, [STATSD_SET] = SERIES_SET,
+        [STATSD_TOTAL] = SERIES_COUNTER,   [STATSD_DECREMENT] = SERIES_COUNTER,
+    };
     struct arena arena;
     struct labels labels;
     struct statsd_name name = statsd_split_name(metric->dialect, metric->name);
@@ -127,6 +131,7 @@ static void put_series(struct explanation *it, const struct statsd_metric *metri
         json_field_string(&it->writer, "series", buffer_slice(&it->text));
         json_key(&it->writer, SLICE("labels"));
         labels_put_json(labels, &it->writer);
+        statsd_put_outlook(it->api, &it->writer, labels, kinds[metric->type], &arena);
     } else {
         json_field_string(&it->writer, "dropped", SLICE("too_many_tags"));
     }

@@ -16,8 +16,7 @@
 #include "storage/base/alloc.h"
 #include "storage/base/log.h"
 
-#define OVERFLOW_LABEL "__overflow__"
-#define CLASH_LABEL    "statsd_type"
+#define CLASH_LABEL "statsd_type"
 /* Overflow series come on top of the limit, one a metric and kind. */
 #define OVERFLOW_SERIES_MAX 10000
 #define LABELS_BYTES_MAX    65536
@@ -261,18 +260,23 @@ static uint32_t find_slot(struct registry *registry, struct labels labels, enum 
     return found ? *slot_of(registry, id) : 0;
 }
 
-/* The series of these labels and the extra label that sets the second type apart. */
-static struct registry_ref lookup_clash(struct registry *registry, struct labels labels,
-                                        enum series_kind kind)
+struct labels registry_set_apart(struct labels labels, enum series_kind kind,
+                                 struct label pairs[LABELS_MAX])
 {
-    struct label pairs[LABELS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < labels.count; i++)
         if (!slice_equal(labels.at[i].name, SLICE(CLASH_LABEL)))
             pairs[count++] = labels.at[i];
     pairs[count++] = (struct label){SLICE(CLASH_LABEL), slice_of_string(kind_names[kind])};
     labels_sort(pairs, count);
-    struct labels apart = {pairs, count};
+    return (struct labels){pairs, count};
+}
+
+static struct registry_ref lookup_clash(struct registry *registry, struct labels labels,
+                                        enum series_kind kind)
+{
+    struct label pairs[LABELS_MAX];
+    struct labels apart = registry_set_apart(labels, kind, pairs);
     bool other;
     uint32_t slot = find_slot(registry, apart, kind, &other);
     if (slot && !other)

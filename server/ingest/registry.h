@@ -78,6 +78,24 @@ struct registry_view {
 };
 typedef void registry_visit(void *arg, const struct registry_view *view);
 void registry_each(const struct registry *registry, registry_visit *visit, void *arg);
+/* What would become of a metric with these labels, if it came now; nothing is changed. */
+enum registry_fate {
+    REGISTRY_FATE_KNOWN, /* its series goes on */
+    REGISTRY_FATE_NEW,
+    REGISTRY_FATE_METRIC_FULL, /* counted in an overflow series, as there are too many of the metric, */
+    REGISTRY_FATE_PREFIX_FULL, /* of its prefix, */
+    REGISTRY_FATE_FULL,        /* or in all */
+    REGISTRY_FATE_DROPPED,     /* even the labels with statsd_type belong to another kind */
+};
+struct registry_outlook {
+    enum registry_fate fate;
+    enum series_kind
+        clash; /* the kind that has the labels, so that this one gets statsd_type; 0 = none */
+    struct labels labels; /* of the series it would go to; in the arena */
+    struct store_room room;
+};
+void registry_foresee(struct registry *registry, struct labels labels, enum series_kind kind,
+                      struct arena *arena, struct registry_outlook *out);
 /* The next flush ends the series with a stale marker, unless something comes for it until then. */
 void registry_end(struct registry *registry, struct registry_ref ref);
 

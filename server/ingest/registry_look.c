@@ -27,3 +27,63 @@ void registry_end(struct registry *registry, struct registry_ref ref)
     registry->slots[ref.slot].touched = false;
     registry->slots[ref.slot].touched_ms = 0; /* idle since long ago */
 }
+
+/* Whether the labels are known, and as what. */
+static bool is_known(struct registry *registry, struct labels labels, enum series_kind *kind)
+{
+    uint32_t id;
+    buffer_reset(&registry->key);
+    labels_encode(labels, &registry->key);
+    return store_find(registry->store, buffer_slice(&registry->key), &id, kind);
+}
+
+static enum registry_fate fate_of_new(const struct registry *registry,
+                                      const struct store_room *room)
+{
+    if (room->metric >= room->metric_max)
+        return REGISTRY_FATE_METRIC_FULL;
+    if (room->prefix.at && room->prefix_live >= room->prefix_max)
+        return REGISTRY_FATE_PREFIX_FULL;
+    bool full =
+        room->all >= room->all_max || registry->live >= (size_t)registry->options.series_max;
+    return full ? REGISTRY_FATE_FULL : REGISTRY_FATE_NEW;
+}
+
+static enum registry_fate fate_of(struct registry *registry, struct labels labels,
+                                  enum series_kind kind, const struct store_room *room)
+{
+    enum series_kind stored = kind;
+    if (is_known(registry, labels, &stored))
+        return stored == kind ? REGISTRY_FATE_KNOWN : REGISTRY_FATE_DROPPED;
+    return fate_of_new(registry, room);
+}
+
+/* The labels, or if another kind (*clash) has them, those that set this one apart. */
+static struct labels told_apart(struct registry *registry, struct labels labels,
+                                enum series_kind kind, struct label pairs[LABELS_MAX],
+                                enum series_kind *clash)
+{
+    enum series_kind stored = kind;
+    if (!is_known(registry, labels, &stored) || stored == kind)
+        return labels;
+    *clash = stored;
+    return registry_set_apart(labels, kind, pairs);
+}
+
+void registry_foresee(struct registry *registry, struct labels labels, enum series_kind kind,
+                      struct arena *arena, struct registry_outlook *out)
+{
+    struct label pairs[LABELS_MAX], overflow[2];
+    struct slice name = labels_get(labels, SLICE(LABEL_NAME));
+    *out = (struct registry_outlook){.clash = 0};
+    store_look_at_room(registry->store, name, &out->room);
+    labels = told_apart(registry, labels, kind, pairs, &out->clash);
+    out->fate = fate_of(registry, labels, kind, &out->room);
+    if (out->fate >= REGISTRY_FATE_METRIC_FULL && out->fate <= REGISTRY_FATE_FULL) {
+        bool prefix = out->fate == REGISTRY_FATE_PREFIX_FULL;
+        overflow[0] = (struct label){SLICE(LABEL_NAME), prefix ? out->room.prefix : name};
+        overflow[1] = (struct label){SLICE(OVERFLOW_LABEL), SLICE("true")};
+        labels = told_apart(registry, (struct labels){overflow, 2}, kind, pairs, &out->clash);
+    }
+    out->labels = labels_copy(arena, labels);
+}

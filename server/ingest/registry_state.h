@@ -25,7 +25,8 @@ enum {
 
 extern struct metric registry_metrics[REGISTRY_METRIC_COUNT];
 
-#define TTLS_MAX 255 /* different ones */
+#define TTLS_MAX       255 /* different ones */
+#define OVERFLOW_LABEL "__overflow__"
 
 #define TOUCHED_BITS 48 /* of ms since 1970: until the year 10889 */
 
@@ -77,6 +78,9 @@ struct registry {
 void registry_add_finite(double *total, double n);
 /* Registers its metrics. */
 void registry_dated_init(void);
+/* The labels and the extra one that sets the second type apart. */
+struct labels registry_set_apart(struct labels labels, enum series_kind kind,
+                                 struct label pairs[LABELS_MAX]);
 /* Made when absent. */
 struct histogram *registry_histogram_of(struct series *series);
 /* Frees the slot and ends all refs to it. */

@@ -93,9 +93,16 @@ def packet(seed):
              "users:a|s", "users:b|s", "users:a|s", "one:5|ms"])
 
 
-def flushed(server, targets, marker, paths):
-    """{path: value} of the one flush in which the packet was, once so many paths have one."""
+def flushed(server, targets, marker, paths, again=lambda: None):
+    """{path: value} of the one flush in which the packet was, once so many paths have one. `again` sends
+    it once more: two flushes of npm's statsd within a second, late as its timers may be, have one time,
+    and the second one's zeros stay."""
+    due = [time.monotonic() + 5]
+
     def look():
+        if time.monotonic() > due[0]:
+            due[0] += 5
+            again()
         rows = render(server, marker, *targets)
         times = [at for at, value in rows.get(marker, {}).items() if value == COUNT]
         values = {path: row[at] for path, row in rows.items() for at in times[:1] if at in row}
@@ -120,7 +127,7 @@ def compare(lapwing, statsd, legacy, targets, paths):
     lines = packet(7)
     send(peer.port, lines)
     direct.statsd(*lines)
-    theirs = flushed(by_statsd, targets, marker, paths)
+    theirs = flushed(by_statsd, targets, marker, paths, lambda: send(peer.port, lines))
     ours = flushed(direct, targets, marker, paths)
     assert set(ours) == set(theirs)
     different = {path: (ours[path], theirs[path]) for path in theirs

@@ -51,13 +51,17 @@ mappings:
     server.start()
     shown = cli(server, "explain", "api.buy.get:1:2|c|@0.5|#env:prod|c:abc|")
     assert shown.returncode == 0
+    place = shown.stdout.splitlines()[3]
+    assert place.startswith("  it is new, the 1st live series of calls (of at most 100000), and series ")
     assert shown.stdout.splitlines() == [
         "union (udp): counter 1, 2, weighing 2; ignored: container",
         "  rule 1, api.*.*: map",
         '  series calls{env="prod", route="buy", verb="get"}',
+        place,
         "dogstatsd (tcp): counter 1, 2, weighing 2; ignored: container",
         "  rule 1, api.*.*: map",
-        '  series calls{env="prod", route="buy", verb="get"}']
+        '  series calls{env="prod", route="buy", verb="get"}',
+        place]
     gauge = explain(server, "g:-5|g")
     assert [gauge[name]["parts"][0]["moves"] for name in ("union", "dogstatsd")] == [True, False]
     assert explain(server, "debug.x:1|c")["union"]["parts"][0]["dropped"] == "mapped_drop"
@@ -83,6 +87,45 @@ def test_explain_refused_lines(lapwing):
         assert server.get("/api/statsd/explain", line=line).status == 400
     assert "there is no profile" in cli(server, "explain", "--profile", "x", "a:1|c").stderr
     assert cli(server, "explain").returncode == 2
+
+
+def test_explain_knows_limits_and_types(lapwing):
+    server = lapwing("limits:\n  series_per_metric: 3\n  series_per_prefix: [{prefix: api., series: 2}]\n"
+                     "  series: 1000")
+
+    def outlook(line):
+        return explain(server, line)["union"]["parts"][0]
+
+    server.statsd("hits:1|c|#n:1", "hits:1|c|#n:2", "api.a:1|g", "api.b:1|g")
+    await_(lambda: server.value("api.b") == 1 and server.value("count(hits)") == 2)
+    assert outlook("hits:1|c|#n:1")["fate"] == "known" and not outlook("hits:1|c|#n:1")["why"]
+    assert outlook("hits:1|c|#n:3")["fate"] == "new"
+    assert "the 3rd live series of hits (of at most 3)" in outlook("hits:1|c|#n:3")["why"][0]
+    server.statsd("hits:1|c|#n:3")
+    await_(lambda: server.value("count(hits)") == 3)
+    full = outlook("hits:1|c|#n:4")
+    assert (full["fate"], full["stored"]) == ("overflow", 'hits{__overflow__="true"}')
+    assert full["why"] == ["it would be the 4th live series of hits, beyond limits.series_per_metric (3)"]
+    full = outlook("api.c:1|g")
+    assert (full["fate"], full["stored"]) == ("overflow", 'api.{__overflow__="true"}')
+    assert full["why"] == ["it would be the 3rd live series with the prefix api., beyond "
+                           "limits.series_per_prefix (2)"]
+    clash = outlook("hits:1|ms|#n:1")
+    assert clash["stored"] == 'hits{__overflow__="true"}' and clash["fate"] == "overflow"
+    assert clash["why"][0] == "these labels are those of a counter, so statsd_type is added"
+    shown = cli(server, "explain", "api.a:5|c").stdout.splitlines()
+    assert shown[1:] == ["  series api.a{}",
+                         "  these labels are those of a gauge, so statsd_type is added, it would be the 3rd "
+                         "live series with the prefix api., beyond limits.series_per_prefix (2)",
+                         '  stored as api.{__overflow__="true"}']
+    # As told, so it comes.
+    server.statsd("hits:1|c|#n:4", "api.c:1|g")
+    await_(lambda: server.value('{__name__="api.",__overflow__="true"}') == 1)
+    assert server.value('hits{__overflow__="true"}') == 1
+    stored = outlook("hits:1|ms|#n:1")["stored"]
+    assert stored == 'hits{__overflow__="true", statsd_type="histogram"}'
+    server.statsd("hits:1|ms|#n:1")
+    await_(lambda: server.value(f"histogram_count({stored})") == 1)
 
 
 def lines_of(stream, count):
