@@ -148,7 +148,7 @@ static struct store_column part_of(const struct store_column *column, size_t fro
                                  .sketches = column->sketches ? column->sketches + from : NULL};
 }
 
-static void note_end(struct bulk *bulk, struct head_series *head, uint32_t series, int64_t time_ms)
+static void note_end(struct bulk *bulk, uint32_t series, int64_t time_ms)
 {
     if (bulk->ends.count == bulk->end_capacity) {
         bulk->end_capacity = bulk->end_capacity ? bulk->end_capacity * 2 : 64;
@@ -156,7 +156,7 @@ static void note_end(struct bulk *bulk, struct head_series *head, uint32_t serie
     }
     bulk->end_ms[bulk->ends.count] = time_ms;
     id_list_push(&bulk->ends, series);
-    head->staged_ms = time_ms;
+    head_stage(&bulk->store->head, series, time_ms, 0);
 }
 
 static int take_run(struct bulk *bulk, uint32_t series, const struct store_column *run,
@@ -164,7 +164,8 @@ static int take_run(struct bulk *bulk, uint32_t series, const struct store_colum
 {
     struct store *store = bulk->store;
     struct head_series *head = store_head_entry(store, series);
-    bool newest = run->times[0] > head->staged_ms;
+    int64_t newest_ms = store_newest_ms(store, series);
+    bool newest = run->times[0] > newest_ms;
     int status = 0;
     for (size_t from = 0, to; from < run->count && !status; from = to) {
         struct rewrite_day at = {series, partition_of(run->times[from])};
@@ -180,8 +181,8 @@ static int take_run(struct bulk *bulk, uint32_t series, const struct store_colum
     if (run->times[0] < bulk->low_ms)
         bulk->low_ms = run->times[0];
     int64_t end_ms = run->times[run->count - 1];
-    if (end_ms > head->staged_ms || (head->count == 0 && end_ms > head->sealed_ms))
-        note_end(bulk, head, series, end_ms > head->staged_ms ? end_ms : head->staged_ms);
+    if (end_ms > newest_ms || (head->count == 0 && end_ms > head->sealed_ms))
+        note_end(bulk, series, end_ms > newest_ms ? end_ms : newest_ms);
     return 0;
 }
 

@@ -8,7 +8,7 @@
  *   4. publish  under the lock: append to the head, put late ones beside it (late.h); or, when the
  *               write failed, forget
  *
- * Between 1 and 4 only staged_* fields of the head change, which readers never look at.
+ * Between 1 and 4 only what is staged in the head changes, which readers never look at.
  *
  * A large batch is published in slices, so that readers wait for a millisecond and not for a million
  * series: on disk it is there whole or not at all, in memory it becomes visible sample by sample in
@@ -160,7 +160,7 @@ static bool intern_new(struct store *store, struct labels labels, enum series_ki
     if (added) {
         postings_add(&store->postings, *id, labels);
         struct head_series *series = head_make(&store->head, *id);
-        series->sealed_ms = series->staged_ms = TIME_NONE;
+        series->sealed_ms = TIME_NONE;
         series->sealed_at = store->seal_count;
         series->touched_s = (uint32_t)(clock_now_ms() / 1000);
     }
@@ -229,18 +229,28 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
         series->touched_s = (uint32_t)(clock_now_ms() / 1000);
         pthread_rwlock_unlock(&store->lock);
     }
-    if (series->staged_ms == TIME_UNKNOWN) {
+    if (series->count == 0 && series->sealed_ms == TIME_UNKNOWN) {
         int64_t sealed = store_sealed_until(store, id);
-        const struct late_run *late = late_find(&store->late, id);
         pthread_rwlock_wrlock(&store->lock);
-        series->sealed_ms = series->staged_ms = sealed;
-        /* What came after it may be deleted; late samples still go before what is open. */
-        if (late && late->times[late->count - 1] > sealed)
-            series->staged_ms = late->times[late->count - 1];
+        series->sealed_ms = sealed;
         series->sealed_at = store->seal_count; /* at the latest */
         pthread_rwlock_unlock(&store->lock);
     }
     return series;
+}
+
+int64_t store_newest_ms(struct store *store, uint32_t id)
+{
+    const struct head_series *series = store_head_entry(store, id);
+    const struct head_staged *staged = head_staged(&store->head, id);
+    if (staged)
+        return staged->after_ms - 1;
+    if (series->count)
+        return series->last_ms;
+    /* What came after the sealed ones may be deleted; late samples still go before what is open. */
+    const struct late_run *late = late_find(&store->late, id);
+    int64_t late_ms = late ? late->times[late->count - 1] : TIME_NONE;
+    return late_ms > series->sealed_ms ? late_ms : series->sealed_ms;
 }
 
 int64_t store_oldest_taken(struct store *store, uint32_t series)
@@ -261,7 +271,7 @@ enum store_metric sample_judge(struct store *store, const struct sample *sample,
     if (sample->time_ms < oldest_ms &&
         sample->time_ms < store_oldest_ms(store, sample->series, clock_now_ms()))
         return STORE_DROPPED_RETENTION;
-    if (sample->time_ms <= store_head_entry(store, sample->series)->staged_ms)
+    if (sample->time_ms <= store_newest_ms(store, sample->series))
         return STORE_LATE_SAMPLES;
     return STORE_SAMPLES;
 }
@@ -271,13 +281,12 @@ static void stage_histogram(struct store_batch *batch, const struct sample *samp
                             struct head_series *series, struct headlog_row *row)
 {
     bool stale;
-    if (!series->histograms) {
-        series->histograms = alloc_zeroed(1, sizeof *series->histograms);
-        buffer_init(&series->histograms->codes, SIZE_MAX);
-        histogram_init(&series->histograms->staged);
-        series->histograms->code_full = true;
+    if (!series->has_histograms) {
+        pthread_rwlock_wrlock(&batch->store->lock);
+        (void)head_make_histograms(series);
+        pthread_rwlock_unlock(&batch->store->lock);
     }
-    struct head_histograms *histograms = series->histograms;
+    struct head_histograms *histograms = head_histograms(series);
     row->code_at = (uint32_t)batch->codes.len;
     if (sample->histogram)
         histogram_code_append(&batch->codes, sample->histogram,
@@ -304,18 +313,25 @@ static void stage_sketch(struct store_batch *batch, const struct sample *sample,
     row->code_len = (uint32_t)code.len;
 }
 
+/* The value before, which the head log refers to; 0 before the first open one. */
+static uint64_t known_bits(const struct head *head, uint32_t id, const struct head_series *series)
+{
+    const struct head_staged *staged = head_staged(head, id);
+    if (staged)
+        return staged->bits;
+    return series->count ? double_bits(head_last_value(series)) : 0;
+}
+
 static void stage_sample(struct store_batch *batch, const struct sample *sample)
 {
-    struct head_series *series = head_get(&batch->store->head, sample->series);
+    struct head *head = &batch->store->head;
+    struct head_series *series = head_get(head, sample->series);
     struct headlog_row *row = &batch->rows[batch->row_count++];
-    bool first = series->count + series->staged_count == 0;
     *row = (struct headlog_row){.time_ms = sample->time_ms,
                                 .series = sample->series,
                                 .bits = double_bits(sample->value),
-                                .known = first ? 0 : series->staged_bits};
-    series->staged_ms = sample->time_ms;
-    series->staged_count++;
-    series->staged_bits = row->bits;
+                                .known = known_bits(head, sample->series, series)};
+    head_stage(head, sample->series, sample->time_ms, row->bits);
     if (batch->store->series.rows[sample->series].kind == SERIES_HISTOGRAM)
         stage_histogram(batch, sample, series, row);
     else if (sample->sketch_at)
@@ -345,10 +361,8 @@ static void prefetch(const struct store_batch *batch, size_t i)
 {
     const struct head_series *ahead =
         i < batch->count ? head_get(&batch->store->head, batch->samples[i].series) : NULL;
-    if (ahead) {
+    if (ahead)
         __builtin_prefetch(ahead);
-        __builtin_prefetch((const char *)ahead + 64);
-    }
 }
 
 static int admit(struct store_batch *batch, struct error *err)
@@ -413,11 +427,8 @@ static void publish_row(struct store_batch *batch, const struct headlog_row *row
 {
     struct store *store = batch->store;
     struct head_series *series = head_get(&store->head, row->series);
-    if (series->count == 0) {
-        series->first_sequence = store->headlog_next;
-        series->touched_s = now_s;
-    }
-    series->staged_count = 0;
+    if (series->count == 0)
+        head_begin(series, store->headlog_next, now_s);
     struct slice code =
         row->code_len ? slice_make(batch->codes.at + row->code_at, row->code_len) : SLICE("");
     if (code.len && !row->sketch)
@@ -547,6 +558,7 @@ int store_commit(struct store *store, struct store_batch *batch, bool sync, stru
     int status = write_batch(batch, sync, err);
     if (status)
         take_back(batch);
+    head_end_staging(&store->head);
     bulk_release(&batch->bulk);
     batch_empty(batch);
     /* What was asked for is durable whatever becomes of this. */

@@ -28,8 +28,7 @@ static bool head_is_quiet(struct store *store, uint32_t id, uint32_t now_s)
         return false;
     if (series && series->count)
         roaring_bitmap_remove(store->doubtful, id);
-    return !series ||
-           (series->count == 0 && series->staged_count == 0 && now_s > series->touched_s + QUIET_S);
+    return !series || (series->count == 0 && now_s > series->touched_s + QUIET_S);
 }
 
 /* Up to AT_ONCE doubtful series without data. */

@@ -9,6 +9,13 @@
  *
  * Runs (run.c) take a byte or two a sample. A run begins when the first sample differs, with the
  * number of those that did not.
+ *
+ *   entry -> values | histograms
+ *   entry -> uneven -> gaps
+ *                   -> values | histograms
+ *
+ * What a batch stages is kept by id beside the entries, in an array that is there only while there is
+ * a batch: of a million entries that is 16 MB instead of for ever.
  */
 #include "storage/head.h"
 
@@ -18,12 +25,24 @@
 #include "storage/base/alloc.h"
 #include "storage/code/column.h"
 
+#define COUNT_MAX ((1u << 29) - 1) /* samples of a series; a chunk takes the first few hundred */
+
+struct head_uneven {
+    struct run_block *gaps;
+    int64_t step_ms; /* the usual gap */
+    union {
+        struct run_block *values;
+        struct head_histograms *histograms;
+    };
+};
+
 void head_init(struct head *head)
 {
     *head = (struct head){0};
     table_init(&head->sketches, SIZE_MAX);
     pool_init(&head->entries, sizeof(struct head_series));
-    pool_init(&head->blocks, RUN_BLOCK_BYTES);
+    pool_init(&head->uneven, sizeof(struct head_uneven));
+    run_pool_init(&head->blocks);
 }
 
 void head_release(struct head *head)
@@ -32,15 +51,18 @@ void head_release(struct head *head)
         if (head->at[id])
             head_remove(head, id);
     free(head->at);
+    free(head->staged);
     table_release(&head->sketches);
     pool_release(&head->entries);
-    pool_release(&head->blocks);
+    pool_release(&head->uneven);
+    run_pool_release(&head->blocks);
     head_init(head);
 }
 
 size_t head_sample_bytes(const struct head *head)
 {
-    return head->blocks.used * RUN_BLOCK_BYTES + head->code_bytes;
+    return run_pool_used_bytes(&head->blocks) + head->uneven.used * sizeof(struct head_uneven) +
+           head->code_bytes;
 }
 
 size_t head_bytes(const struct head *head)
@@ -62,7 +84,7 @@ struct head_series *head_make(struct head *head, uint32_t id)
     if (head->at[id])
         return head->at[id];
     struct head_series *series = pool_take(&head->entries);
-    series->sealed_ms = series->staged_ms = TIME_UNKNOWN;
+    series->sealed_ms = TIME_UNKNOWN;
     head->at[id] = series;
     head->series++;
     return series;
@@ -84,20 +106,93 @@ static void free_sketches(struct head *head, uint32_t id)
     free(sketches);
 }
 
+/* --- what an entry points to --- */
+
+static struct run_block **values_of(struct head_series *series)
+{
+    return series->is_uneven ? &series->open.uneven->values : &series->open.values;
+}
+
+/* NULL while there is none. */
+static const struct run_block *run_of(const struct head_series *series)
+{
+    if (series->has_histograms)
+        return NULL;
+    return series->is_uneven ? series->open.uneven->values : series->open.values;
+}
+
+struct head_histograms *head_histograms(const struct head_series *series)
+{
+    if (!series->has_histograms)
+        return NULL;
+    return series->is_uneven ? series->open.uneven->histograms : series->open.histograms;
+}
+
+struct head_histograms *head_make_histograms(struct head_series *series)
+{
+    if (series->has_histograms)
+        return head_histograms(series);
+    assert(!run_of(series));
+    struct head_histograms *histograms = alloc_zeroed(1, sizeof *histograms);
+    buffer_init(&histograms->codes, SIZE_MAX);
+    histogram_init(&histograms->staged);
+    histograms->code_full = true;
+    if (series->is_uneven)
+        series->open.uneven->histograms = histograms;
+    else
+        series->open.histograms = histograms;
+    series->has_histograms = true;
+    return histograms;
+}
+
+bool head_holds_runs(const struct head_series *series)
+{
+    return series->has_histograms || series->is_uneven || series->open.values;
+}
+
+/* The gap between all samples so far but the last ones, where times are even. */
+static int64_t step_of(const struct head_series *series)
+{
+    if (series->is_uneven)
+        return series->open.uneven->step_ms;
+    return series->count > 1 ? (series->last_ms - series->first_ms) / (series->count - 1) : 0;
+}
+
+static void make_uneven(struct head *head, struct head_series *series)
+{
+    struct head_uneven *uneven = pool_take(&head->uneven);
+    uneven->step_ms = step_of(series);
+    if (series->has_histograms)
+        uneven->histograms = series->open.histograms;
+    else
+        uneven->values = series->open.values;
+    run_repeat(&head->blocks, &uneven->gaps, (size_t)series->count - 1);
+    series->open.uneven = uneven;
+    series->is_uneven = true;
+}
+
+static void free_histograms(struct head *head, struct head_histograms *owned)
+{
+    head->code_bytes -= owned->codes.len;
+    buffer_release(&owned->codes);
+    histogram_release(&owned->staged);
+    free(owned);
+}
+
 static void free_samples(struct head *head, uint32_t id)
 {
     struct head_series *series = head->at[id];
     free_sketches(head, id);
-    run_free(&head->blocks, &series->times);
-    run_free(&head->blocks, &series->values);
-    series->from_zero = false;
-    if (series->histograms) {
-        head->code_bytes -= series->histograms->codes.len;
-        buffer_release(&series->histograms->codes);
-        histogram_release(&series->histograms->staged);
-        free(series->histograms);
-        series->histograms = NULL;
+    if (series->has_histograms)
+        free_histograms(head, head_histograms(series));
+    else
+        run_free(&head->blocks, values_of(series));
+    if (series->is_uneven) {
+        run_free(&head->blocks, &series->open.uneven->gaps);
+        pool_give(&head->uneven, series->open.uneven);
     }
+    series->open.values = NULL;
+    series->is_uneven = series->has_histograms = series->from_zero = false;
 }
 
 void head_remove(struct head *head, uint32_t id)
@@ -120,54 +215,79 @@ void head_clear(struct head *head, uint32_t id)
     free_samples(head, id);
 }
 
+/* --- staging --- */
+
+void head_stage(struct head *head, uint32_t id, int64_t time_ms, uint64_t bits)
+{
+    if (id >= head->staged_capacity) {
+        struct head_staged *grown = alloc_zeroed(head->capacity, sizeof *grown);
+        if (head->staged)
+            memcpy(grown, head->staged, head->staged_capacity * sizeof *grown);
+        free(head->staged);
+        head->staged = grown;
+        head->staged_capacity = head->capacity;
+    }
+    head->staged[id] = (struct head_staged){time_ms + 1, bits};
+}
+
+void head_end_staging(struct head *head)
+{
+    free(head->staged);
+    head->staged = NULL;
+    head->staged_capacity = 0;
+}
+
 void head_unstage(struct head_series *series)
 {
-    series->staged_count = 0;
-    series->staged_ms = series->count ? series->last_ms : series->sealed_ms;
-    if (series->histograms)
-        series->histograms->code_full = true;
-    else if (series->count)
-        series->staged_bits = double_bits(head_last_value(series));
+    if (series->has_histograms)
+        head_histograms(series)->code_full = true;
 }
 
 /* --- growing --- */
 
+/* Is the gap what all others are? The first is, whatever it be. */
+static bool is_even(const struct head_series *series, int64_t gap)
+{
+    int64_t span;
+    return !__builtin_mul_overflow(gap, (int64_t)series->count - 1, &span) &&
+           span == series->last_ms - series->first_ms;
+}
+
 static void append_time(struct head *head, struct head_series *series, int64_t time_ms)
 {
     int64_t gap = time_ms - series->last_ms;
-    if (!series->times) {
-        if (series->count == 1 && gap <= UINT32_MAX)
-            series->step_ms = (uint32_t)gap;
-        if (gap == series->step_ms)
+    if (!series->is_uneven) {
+        if (is_even(series, gap))
             return;
-        run_repeat(&head->blocks, &series->times, series->count - 1);
+        make_uneven(head, series);
     }
-    run_append_gap(&head->blocks, &series->times, gap - series->step_ms);
+    struct head_uneven *uneven = series->open.uneven;
+    run_append_gap(&head->blocks, &uneven->gaps, gap - uneven->step_ms);
 }
 
 static void count_sample(struct head *head, struct head_series *series, int64_t time_ms)
 {
     assert(series->count == 0 || time_ms > series->last_ms);
-    if (series->count == 0) {
+    if (series->count == 0)
         series->first_ms = time_ms;
-        series->step_ms = 0;
-    } else {
+    else
         append_time(head, series, time_ms);
-    }
     series->last_ms = time_ms;
-    series->count++;
+    assert(series->count < COUNT_MAX);
+    series->count = (series->count + 1) & COUNT_MAX;
     head->samples++;
 }
 
 /* The values there are, from now on as a run. */
 static void begin_values(struct head *head, struct head_series *series)
 {
-    struct pool *pool = &head->blocks;
+    struct run_pool *pool = &head->blocks;
+    struct run_block **values = values_of(series);
     double last = series->last_value;
     if (series->from_zero)
-        run_append_value(pool, &series->values, 0, 0);
-    run_append_value(pool, &series->values, 0, last);
-    run_repeat(pool, &series->values, (size_t)series->count - 1 - series->from_zero);
+        run_append_value(pool, values, 0, 0);
+    run_append_value(pool, values, 0, last);
+    run_repeat(pool, values, (size_t)series->count - 1 - series->from_zero);
     series->from_zero = false;
 }
 
@@ -175,14 +295,15 @@ void head_append_value(struct head *head, struct head_series *series, int64_t ti
 {
     double last = series->last_value;
     bool same = series->count == 0 || double_bits(value) == double_bits(last);
-    if (!series->values && !same) {
+    assert(!series->has_histograms);
+    if (!same && !run_of(series)) {
         if (series->count == 1 && double_bits(last) == 0)
             series->from_zero = true;
         else
             begin_values(head, series);
     }
-    if (series->values)
-        run_append_value(&head->blocks, &series->values, last, value);
+    if (run_of(series))
+        run_append_value(&head->blocks, values_of(series), last, value);
     series->last_value = value;
     count_sample(head, series, time_ms);
 }
@@ -190,7 +311,7 @@ void head_append_value(struct head *head, struct head_series *series, int64_t ti
 void head_append_histogram(struct head *head, struct head_series *series, int64_t time_ms,
                            struct slice code)
 {
-    buffer_append_slice(&series->histograms->codes, code);
+    buffer_append_slice(&head_histograms(series)->codes, code);
     head->code_bytes += code.len;
     count_sample(head, series, time_ms);
 }
@@ -216,7 +337,7 @@ void head_append_sketch(struct head *head, uint32_t id, struct slice code)
 
 static struct run_grid grid_of(const struct head_series *series)
 {
-    return (struct run_grid){series->first_ms, series->step_ms};
+    return (struct run_grid){series->first_ms, step_of(series)};
 }
 
 size_t head_find(const struct head_series *series, int64_t time_ms)
@@ -225,27 +346,29 @@ size_t head_find(const struct head_series *series, int64_t time_ms)
         return 0;
     if (time_ms > series->last_ms)
         return series->count;
-    if (series->times)
-        return run_find_time(series->times, grid_of(series), series->count, time_ms);
-    int64_t behind = time_ms - series->first_ms;
-    return (size_t)((behind + series->step_ms - 1) / series->step_ms);
+    if (series->is_uneven)
+        return run_find_time(series->open.uneven->gaps, grid_of(series), series->count, time_ms);
+    int64_t behind = time_ms - series->first_ms, step = step_of(series);
+    assert(step > 0); /* two samples at least, or there would be no time between them */
+    return (size_t)((behind + step - 1) / step);
 }
 
 void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out)
 {
-    if (series->times) {
-        run_times(series->times, grid_of(series), from, count, out);
+    struct run_grid grid = grid_of(series);
+    if (series->is_uneven) {
+        run_times(series->open.uneven->gaps, grid, from, count, out);
         return;
     }
-    int64_t start = series->first_ms + (int64_t)from * series->step_ms;
+    int64_t start = grid.first + (int64_t)from * grid.step;
     for (size_t i = 0; i < count; i++)
-        out[i] = start + (int64_t)i * series->step_ms;
+        out[i] = start + (int64_t)i * grid.step;
 }
 
 void head_values(const struct head_series *series, size_t from, size_t count, double *out)
 {
-    if (series->values) {
-        run_values(series->values, from, count, out);
+    if (run_of(series)) {
+        run_values(run_of(series), from, count, out);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -299,7 +422,7 @@ struct slice *head_read_sketches(const struct head *head, uint32_t id, size_t fr
 bool head_read_histograms(const struct head_series *series, size_t from, size_t count,
                           struct arena *arena, const struct histogram **out)
 {
-    struct slice rest = buffer_slice(&series->histograms->codes);
+    struct slice rest = buffer_slice(&head_histograms(series)->codes);
     struct histogram running;
     bool stale, enough = true;
     histogram_init(&running);

@@ -1,7 +1,7 @@
 /* head: the samples of each series that are not sealed yet.
  *
- * Thread: one writer changes it under the store's lock; readers hold the lock shared. The fields
- * named staged_* belong to the writer alone and may run ahead of what is published.
+ * Thread: one writer changes it under the store's lock; readers hold the lock shared. What is staged
+ * belongs to the writer alone and may run ahead of what is published.
  */
 #ifndef STORAGE_HEAD_H
 #define STORAGE_HEAD_H
@@ -19,27 +19,40 @@ struct head_histograms {
     bool code_full;          /* staged is not what the last published code led to */
 };
 
-/* 104 bytes a series that is being written; runs only where samples are uneven or differ. */
+/* Of series whose open samples are not evenly spaced. */
+struct head_uneven;
+
+#define SEQUENCE_BITS 56
+
+/* A cache line a series that is being written; runs only where samples are uneven or differ. */
 struct head_series {
     int64_t first_ms; /* of the open samples; count > 0 */
     int64_t last_ms;
-    int64_t sealed_ms;       /* newest sealed sample, or TIME_UNKNOWN, TIME_NONE */
-    int64_t staged_ms;       /* newest sample that a batch has been given, or as above */
-    uint64_t staged_bits;    /* its value */
-    uint64_t first_sequence; /* head log record that holds the first open sample */
-    uint64_t sealed_at;      /* the store's seal count when it was sealed last */
-    double last_value;       /* of the open samples */
-    uint32_t count : 31;     /* open samples */
-    bool from_zero : 1;      /* the first of them is 0, unlike the others; not while values */
-    uint32_t step_ms;        /* the first gap, and all others while times is NULL */
-    /* The writer's alone, hence apart from the bits above, which readers look at meanwhile. */
-    uint32_t staged_count : 30;
-    bool due : 1; /* waits to be sealed */
+    int64_t sealed_ms;  /* newest sealed sample, or TIME_UNKNOWN, TIME_NONE */
+    uint64_t sealed_at; /* the store's seal count when it was sealed last */
+    double last_value;  /* of the open samples */
+    union {
+        struct run_block *values; /* NULL while all (see from_zero) equal last_value */
+        struct head_histograms *histograms;
+        struct head_uneven *uneven;
+    } open;
+    uint32_t count : 29;     /* open samples */
+    bool from_zero : 1;      /* the first open sample is 0, unlike the others; not while values */
+    bool is_uneven : 1;      /* which of `open` it is */
+    bool has_histograms : 1; /* there or behind is_uneven, instead of values */
+    /* The rest is the writer's, who need not hold the lock for it. */
+    uint32_t touched_s; /* wall clock when the open samples began, or the last were sealed */
+    uint64_t first_sequence : SEQUENCE_BITS; /* head log record that has the first open sample */
+    bool due : 1;                            /* waits to be sealed */
     bool sealed_once : 1;
-    uint32_t touched_s;       /* wall clock when the open samples began, or the last were sealed */
-    struct run_block *times;  /* NULL while evenly spaced */
-    struct run_block *values; /* NULL while all (see from_zero) equal last_value */
-    struct head_histograms *histograms; /* histogram series instead of values */
+};
+
+_Static_assert(sizeof(struct head_series) == 64, "there are as many as series being written");
+
+/* What a batch has been given of a series last. */
+struct head_staged {
+    int64_t after_ms; /* its time + 1; 0 = nothing */
+    uint64_t bits;    /* its value */
 };
 
 /* Sketches of the open samples of a set: (gap to the sample before that has one, varint; varint
@@ -55,7 +68,10 @@ struct head {
     uint64_t samples; /* open in all */
     uint64_t series;  /* that have an entry */
     struct pool entries;
-    struct pool blocks;  /* of runs */
+    struct pool uneven;
+    struct run_pool blocks;
+    struct head_staged *staged; /* by series id; NULL = nothing is */
+    uint32_t staged_capacity;
     uint64_t code_bytes; /* of histograms and sketches in all */
     struct table
         sketches; /* series u32 -> struct head_sketches, owned; of sets that have open ones */
@@ -75,6 +91,12 @@ static inline struct head_series *head_get(const struct head *head, uint32_t id)
 struct head_series *head_make(struct head *head, uint32_t id);
 void head_remove(struct head *head, uint32_t id);
 
+/* The next sample is the first open one: it is in this record, and it is now. */
+static inline void head_begin(struct head_series *series, uint64_t sequence, uint32_t now_s)
+{
+    series->first_sequence = sequence & (((uint64_t)1 << SEQUENCE_BITS) - 1);
+    series->touched_s = now_s;
+}
 /* Times must ascend. */
 void head_append_value(struct head *head, struct head_series *series, int64_t time_ms,
                        double value);
@@ -84,7 +106,17 @@ void head_append_histogram(struct head *head, struct head_series *series, int64_
 void head_append_sketch(struct head *head, uint32_t id, struct slice code);
 /* The samples of the series are sealed now: drops them. */
 void head_clear(struct head *head, uint32_t id);
-/* Forgets what was staged but not published. */
+
+/* What is staged of the series, NULL = nothing. */
+static inline const struct head_staged *head_staged(const struct head *head, uint32_t id)
+{
+    return id < head->staged_capacity && head->staged[id].after_ms ? &head->staged[id] : NULL;
+}
+/* The series has an entry. */
+void head_stage(struct head *head, uint32_t id, int64_t time_ms, uint64_t bits);
+/* All of it is published, or given up. */
+void head_end_staging(struct head *head);
+/* What was staged of the series is given up. */
 void head_unstage(struct head_series *series);
 
 /* The place of the first open sample with a time >= this. */
@@ -92,6 +124,12 @@ size_t head_find(const struct head_series *series, int64_t time_ms);
 void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out);
 void head_values(const struct head_series *series, size_t from, size_t count, double *out);
 double head_last_value(const struct head_series *series);
+/* NULL where the series has none yet. */
+struct head_histograms *head_histograms(const struct head_series *series);
+/* The same, made if need be; not of a series with open values. */
+struct head_histograms *head_make_histograms(struct head_series *series);
+/* True when sealing the open samples would free memory. */
+bool head_holds_runs(const struct head_series *series);
 /* True when some open sample of the series has a sketch. */
 bool head_has_sketches(const struct head *head, uint32_t id);
 /* Copies of the codes of [from, from + count), empty where there is none. NULL when the arena is

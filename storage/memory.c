@@ -114,8 +114,7 @@ static bool is_worth(const struct head *head, uint32_t id, bool any)
         return false;
     if (head_has_sketches(head, id)) /* a hundred times what a number takes */
         return true;
-    bool holds = series->values || series->times || series->histograms;
-    return holds && (any || series->count * head->series >= head->samples);
+    return head_holds_runs(series) && (any || series->count * head->series >= head->samples);
 }
 
 /* Marks some series on the way around, at most one round. Returns how many. */

@@ -34,8 +34,8 @@ static bool note_sealed(struct replay *replay, struct headlog_reader *reader, ui
         if (!series_row(&store->series, id))
             continue;
         struct head_series *series = head_make(&store->head, id);
-        series->sealed_ms = series->staged_ms = reader->times[i];
-        series->first_sequence = sequence;
+        series->sealed_ms = reader->times[i];
+        head_begin(series, sequence, series->touched_s);
         series->sealed_once = true;
     }
     return true;
@@ -155,16 +155,14 @@ static bool finish_series(struct head_series *series)
 {
     if (series->count == 0)
         return true;
-    series->staged_ms = series->last_ms;
-    if (!series->histograms) {
-        series->staged_bits = double_bits(head_last_value(series));
+    struct head_histograms *histograms = head_histograms(series);
+    if (!histograms)
         return true;
-    }
-    struct slice rest = buffer_slice(&series->histograms->codes);
+    struct slice rest = buffer_slice(&histograms->codes);
     bool stale, sound = true;
     for (uint32_t i = 0; sound && i < series->count; i++)
-        sound = histogram_code_cut(&rest, &series->histograms->staged, &stale);
-    series->histograms->code_full = true;
+        sound = histogram_code_cut(&rest, &histograms->staged, &stale);
+    histograms->code_full = true;
     return sound && rest.len == 0;
 }
 

@@ -38,12 +38,7 @@ void replay_release(struct replay *replay)
 static void append_code(struct store *store, struct head_series *series, int64_t time_ms,
                         struct slice code)
 {
-    if (!series->histograms) {
-        series->histograms = alloc_zeroed(1, sizeof *series->histograms);
-        buffer_init(&series->histograms->codes, SIZE_MAX);
-        histogram_init(&series->histograms->staged);
-        series->histograms->code_full = true;
-    }
+    (void)head_make_histograms(series);
     head_append_histogram(&store->head, series, time_ms, code);
 }
 
@@ -77,8 +72,7 @@ static bool append_sample(struct replay *replay, const struct replay_record *rec
         return true;
     }
     if (series->count == 0) {
-        series->first_sequence = record->sequence;
-        series->touched_s = (uint32_t)(record->reader.wall_ms / 1000);
+        head_begin(series, record->sequence, (uint32_t)(record->reader.wall_ms / 1000));
     } else if (row->kind != SERIES_HISTOGRAM) {
         bits ^= double_bits(head_last_value(series));
     }

@@ -38,7 +38,7 @@ void store_note_due(struct store *store, uint32_t id, struct head_series *series
     size_t full = series->sealed_once ? store->chunk_samples : half + id % half + 1;
     if (series->due || series->count == 0)
         return;
-    if (series->count < full && (series->histograms || !is_stale_nan(head_last_value(series))))
+    if (series->count < full && (series->has_histograms || !is_stale_nan(head_last_value(series))))
         return;
     series->due = true;
     id_list_push(&store->due, id);
@@ -133,7 +133,7 @@ static void seal_series(struct seal *seal, uint32_t id)
     const struct head_series *series = head_get(&seal->store->head, id);
     if (!series || series->count == 0)
         return;
-    if (series->histograms)
+    if (series->has_histograms)
         seal_histograms(seal, id, series);
     else
         seal_values(seal, id, series);

@@ -138,6 +138,9 @@ struct store {
 
 /* commit.c, recover.c: brings the entry in line for appending; may look among the chunks. */
 struct head_series *store_head_entry(struct store *store, uint32_t id);
+/* commit.c: the newest sample that the series has or a batch has been given, or TIME_NONE: later ones are
+ * in order. */
+int64_t store_newest_ms(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list when its open samples suffice for a chunk. */
 void store_note_due(struct store *store, uint32_t id, struct head_series *series);
 

@@ -1,18 +1,20 @@
 /* pool: slabs cut from the front; a list through those given back.
  *
- *   slab  [ header 64 | thing | thing | thing | ......... ]   256 KiB
+ *   slab  [ header 16 | up to the next cache line | thing | thing | thing | ......... ]   256 KiB
  *           <-- slab_left of them are not taken yet -->|
  */
 #include "storage/base/pool.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage/base/alloc.h"
 
 #define SLAB_BYTES   ((size_t)256 << 10)
-#define HEADER_BYTES 64
+#define LINE_BYTES   64 /* things of this size are aligned to it */
+#define HEADER_BYTES LINE_BYTES
 
 struct pool_slab {
     struct pool_slab *next;
@@ -44,6 +46,13 @@ static void add_slab(struct pool *pool)
     pool->slab_left = (SLAB_BYTES - HEADER_BYTES) / pool->size;
 }
 
+/* The heap gives multiples of 16, so there are 16 to 64 bytes before the next line. */
+static char *first_of(struct pool_slab *slab)
+{
+    uintptr_t at = (uintptr_t)slab;
+    return (char *)slab + (LINE_BYTES - at % LINE_BYTES);
+}
+
 void *pool_take(struct pool *pool)
 {
     pool->used++;
@@ -55,7 +64,7 @@ void *pool_take(struct pool *pool)
     if (pool->slab_left == 0)
         add_slab(pool);
     pool->slab_left--;
-    return (char *)pool->slabs + HEADER_BYTES + pool->slab_left * pool->size;
+    return first_of(pool->slabs) + pool->slab_left * pool->size;
 }
 
 void pool_give(struct pool *pool, void *owned)

@@ -1,7 +1,7 @@
 /* run: byte codes in a ring of small blocks.
  *
  *   run -> last block -> first block -> ... -> last block
- *   block   next * | used u8 | at u8 | exponent u8 | codes, 53 bytes      (one cache line)
+ *   block   next * | used u8 | room u8 | at u8 | exponent u8 | codes, 12 or 52 bytes
  *
  *   00..9f        an integer of -80..80 that is not 0, zigzag - 1
  *   a0..bf        nothing changed, 1..32 times; grows in place while it is the last code
@@ -13,7 +13,8 @@
  * In a run of gaps an integer is a gap. In a run of doubles it is the difference of k, where the
  * double is k / 10^exponent, to the bit (column.h); what no exponent serves is coded as XOR. So an
  * idle counter costs a byte in 32 samples, a busy one a byte a sample, a gauge of a few digits one
- * or two, and noise nine. A code lies within one block.
+ * or two, and noise nine. A code lies within one block. The first block of a run is small, for what
+ * changes once in a while; all others are a cache line.
  *
  * Deliberately absent: finding a place without decoding what lies before it. A run is as long as a
  * chunk and costs some two nanoseconds a number.
@@ -27,7 +28,8 @@
 
 #include "storage/code/column.h"
 
-#define CODES_BYTES   53
+#define FIRST_BYTES   24
+#define MORE_BYTES    64
 #define EXPONENTS     (COLUMN_EXPONENT_MAX + 1)
 #define INTEGER_LIMIT 9007199254740992.0 /* 2^53 */
 
@@ -46,48 +48,70 @@ enum {
 
 struct run_block {
     struct run_block *next; /* of the last one: the first */
-    uint8_t used;
-    uint8_t at; /* where the last code begins */
+    uint8_t used, room;     /* bytes of codes */
+    uint8_t at;             /* where the last code begins */
     uint8_t exponent;
-    uint8_t codes[CODES_BYTES];
+    uint8_t codes[];
 };
 
-_Static_assert(sizeof(struct run_block) == RUN_BLOCK_BYTES, "a block is one cache line");
+void run_pool_init(struct run_pool *pool)
+{
+    pool_init(&pool->first, FIRST_BYTES);
+    pool_init(&pool->more, MORE_BYTES);
+}
 
-void run_free(struct pool *pool, struct run_block **run)
+void run_pool_release(struct run_pool *pool)
+{
+    pool_release(&pool->first);
+    pool_release(&pool->more);
+}
+
+size_t run_pool_used_bytes(const struct run_pool *pool)
+{
+    return pool->first.used * FIRST_BYTES + pool->more.used * MORE_BYTES;
+}
+
+void run_free(struct run_pool *pool, struct run_block **run)
 {
     struct run_block *last = *run;
     if (!last)
         return;
-    for (struct run_block *block = last->next; block != last;) {
+    struct run_block *first = last->next;
+    for (struct run_block *block = first; block != last;) {
         struct run_block *next = block->next;
-        pool_give(pool, block);
+        pool_give(block == first ? &pool->first : &pool->more, block);
         block = next;
     }
-    pool_give(pool, last);
+    pool_give(last == first ? &pool->first : &pool->more, last);
     *run = NULL;
 }
 
 /* --- appending --- */
 
+static struct run_block *add_block(struct run_pool *pool, struct run_block *last)
+{
+    size_t size = last ? MORE_BYTES : FIRST_BYTES;
+    struct run_block *block = pool_take(last ? &pool->more : &pool->first);
+    block->room = (uint8_t)(size - offsetof(struct run_block, codes));
+    block->next = last ? last->next : block;
+    block->exponent = last ? last->exponent : 0;
+    if (last)
+        last->next = block;
+    return block;
+}
+
 /* Room for a code of `size` bytes. */
-static uint8_t *append_code(struct pool *pool, struct run_block **run, size_t size)
+static uint8_t *append_code(struct run_pool *pool, struct run_block **run, size_t size)
 {
     struct run_block *last = *run;
-    if (!last || last->used + size > CODES_BYTES) {
-        struct run_block *block = pool_take(pool);
-        block->next = last ? last->next : block;
-        block->exponent = last ? last->exponent : 0;
-        if (last)
-            last->next = block;
-        *run = last = block;
-    }
+    if (!last || last->used + size > last->room)
+        *run = last = add_block(pool, last);
     last->at = last->used;
     last->used = (uint8_t)(last->used + size);
     return &last->codes[last->at];
 }
 
-static void append_long(struct pool *pool, struct run_block **run, unsigned kind, uint64_t bits)
+static void append_long(struct run_pool *pool, struct run_block **run, unsigned kind, uint64_t bits)
 {
     size_t len = 8 - (size_t)__builtin_clzll(bits) / 8;
     uint8_t *code = append_code(pool, run, 1 + len);
@@ -96,7 +120,7 @@ static void append_long(struct pool *pool, struct run_block **run, unsigned kind
     memcpy(code + 1, &bits, len);
 }
 
-void run_repeat(struct pool *pool, struct run_block **run, size_t count)
+void run_repeat(struct run_pool *pool, struct run_block **run, size_t count)
 {
     while (count) {
         struct run_block *last = *run;
@@ -112,7 +136,7 @@ void run_repeat(struct pool *pool, struct run_block **run, size_t count)
     }
 }
 
-void run_append_gap(struct pool *pool, struct run_block **run, int64_t gap)
+void run_append_gap(struct run_pool *pool, struct run_block **run, int64_t gap)
 {
     uint64_t zigzag = ((uint64_t)gap << 1) ^ (uint64_t)(gap >> 63);
     if (zigzag == 0) {
@@ -151,7 +175,7 @@ static unsigned find_exponent(double value, int64_t *k)
 }
 
 /* An exponent that serves, and the integer as a difference to 0; or else XOR. */
-static void append_afresh(struct pool *pool, struct run_block **run, double last, double value)
+static void append_afresh(struct run_pool *pool, struct run_block **run, double last, double value)
 {
     int64_t k;
     unsigned exponent = find_exponent(value, &k);
@@ -164,7 +188,7 @@ static void append_afresh(struct pool *pool, struct run_block **run, double last
     run_append_gap(pool, run, k);
 }
 
-void run_append_value(struct pool *pool, struct run_block **run, double last, double value)
+void run_append_value(struct run_pool *pool, struct run_block **run, double last, double value)
 {
     int64_t k, last_k;
     if (*run && double_bits(last) == double_bits(value))

@@ -11,20 +11,28 @@
 
 #include "storage/base/pool.h"
 
-#define RUN_BLOCK_BYTES 64
+/* Where runs take their blocks from: small first ones, larger ones behind. */
+struct run_pool {
+    struct pool first, more;
+};
+
+void run_pool_init(struct run_pool *pool);
+/* Frees all runs. */
+void run_pool_release(struct run_pool *pool);
+/* Of the runs there are. */
+size_t run_pool_used_bytes(const struct run_pool *pool);
 
 /* A run is known by its last block; NULL is an empty one. */
 struct run_block;
 
-/* Blocks are taken from a pool initialised for RUN_BLOCK_BYTES. */
-void run_free(struct pool *pool, struct run_block **run);
+void run_free(struct run_pool *pool, struct run_block **run);
 
 /* Appends a double; `last` is the one appended before (ignored for the first). */
-void run_append_value(struct pool *pool, struct run_block **run, double last, double value);
+void run_append_value(struct run_pool *pool, struct run_block **run, double last, double value);
 /* Appends a gap. */
-void run_append_gap(struct pool *pool, struct run_block **run, int64_t gap);
+void run_append_gap(struct run_pool *pool, struct run_block **run, int64_t gap);
 /* Appends the last double again, or the gap 0, `count` times. */
-void run_repeat(struct pool *pool, struct run_block **run, size_t count);
+void run_repeat(struct run_pool *pool, struct run_block **run, size_t count);
 
 /* Doubles [from, from + count), which must be there. */
 void run_values(const struct run_block *run, size_t from, size_t count, double *out);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <assert.h>
 #include <cmocka.h>
 #include <stdlib.h>
 
@@ -42,6 +43,7 @@ static void open_samples_read_back(void **state)
         head_init(&head);
         struct head_series *series = head_make(&head, 7);
         size_t count = 1 + (size_t)lrand48() % (round % 5 ? 300 : SAMPLES);
+        assert(count > 0);
         fill(count, round % 16);
         for (size_t i = 0; i < count; i++)
             head_append_value(&head, series, times[i], values[i]);
@@ -71,11 +73,84 @@ static void even_and_equal_samples_take_no_arrays(void **state)
     struct head_series *series = head_make(&head, 0);
     for (int i = 0; i < 360; i++)
         head_append_value(&head, series, i * 10000, i ? 5 : 0); /* as a new counter has it */
-    assert_null(series->times);
-    assert_null(series->values);
+    assert_false(head_holds_runs(series));
+    assert_int_equal(head_sample_bytes(&head), 0);
     head_append_value(&head, series, 3600000, 6);
-    assert_null(series->times);
-    assert_non_null(series->values);
+    assert_true(head_holds_runs(series) && !series->is_uneven);
+    assert_in_range(head_sample_bytes(&head), 24, 88);
+    head_append_value(&head, series, 3600001, 6);
+    assert_true(series->is_uneven);
+    head_clear(&head, 0);
+    assert_false(head_holds_runs(series));
+    assert_int_equal(head_sample_bytes(&head), 0);
+    head_release(&head);
+}
+
+/* A count for each sample, NULL every now and then, at times that become uneven somewhere. */
+static void open_histograms_read_back(void **state)
+{
+    (void)state;
+    struct arena arena;
+    struct buffer code;
+    const struct histogram *back[300];
+    buffer_init(&code, SIZE_MAX);
+    arena_init(&arena, (size_t)1 << 24);
+    for (int round = 0; round < 60; round++) {
+        struct head head;
+        struct histogram histogram;
+        head_init(&head);
+        histogram_init(&histogram);
+        struct head_series *series = head_make(&head, 1);
+        size_t count = 1 + (size_t)lrand48() % 300;
+        fill(count, round % 8);
+        assert_null(head_histograms(series));
+        struct head_histograms *histograms = head_make_histograms(series);
+        assert_ptr_equal(head_make_histograms(series), histograms);
+        for (size_t i = 0; i < count; i++) {
+            buffer_reset(&code);
+            histogram_add(&histogram, values[i], 1);
+            if (i % 7 == 5)
+                histogram_code_append_stale(&code);
+            else
+                histogram_code_append(&code, &histogram, NULL);
+            head_append_histogram(&head, series, times[i], buffer_slice(&code));
+        }
+        assert_ptr_equal(head_histograms(series), histograms);
+        assert_int_equal(head.code_bytes, histograms->codes.len);
+        head_times(series, 0, count, times_back);
+        assert_memory_equal(times_back, times, count * sizeof *times);
+        arena_reset(&arena);
+        assert_true(head_read_histograms(series, 0, count, &arena, back));
+        for (size_t i = 0; i < count; i++)
+            assert_true(i % 7 == 5 ? !back[i] : back[i]->count == (double)i + 1);
+        head_clear(&head, 1);
+        assert_null(head_histograms(series));
+        assert_int_equal(head_sample_bytes(&head), 0);
+        histogram_release(&histogram);
+        head_release(&head);
+    }
+    arena_release(&arena);
+    buffer_release(&code);
+}
+
+static void what_is_staged_is_known_until_the_end(void **state)
+{
+    (void)state;
+    struct head head;
+    head_init(&head);
+    assert_null(head_staged(&head, 3));
+    (void)head_make(&head, 3);
+    head_stage(&head, 3, 0, 5);
+    (void)head_make(&head, 5000); /* beyond what there was room for */
+    head_stage(&head, 5000, 10, 6);
+    head_stage(&head, 5000, 20, 7);
+    assert_true(head_staged(&head, 3)->after_ms == 1 && head_staged(&head, 3)->bits == 5);
+    assert_true(head_staged(&head, 5000)->after_ms == 21 && head_staged(&head, 5000)->bits == 7);
+    assert_null(head_staged(&head, 4));
+    assert_null(head_staged(&head, 1 << 30));
+    head_end_staging(&head);
+    assert_null(head_staged(&head, 3));
+    head_stage(&head, 3, 1, 1); /* left by a batch that nobody ended */
     head_release(&head);
 }
 
@@ -175,6 +250,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_samples_read_back),
         cmocka_unit_test(even_and_equal_samples_take_no_arrays),
+        cmocka_unit_test(open_histograms_read_back),
+        cmocka_unit_test(what_is_staged_is_known_until_the_end),
         cmocka_unit_test(records_round_trip),
         cmocka_unit_test(keys_sort_by_day_series_and_time),
     };

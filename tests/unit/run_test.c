@@ -60,8 +60,8 @@ static void fill_values(size_t count, int kind)
 static void doubles_come_back_to_the_bit(void **state)
 {
     (void)state;
-    struct pool pool;
-    pool_init(&pool, RUN_BLOCK_BYTES);
+    struct run_pool pool;
+    run_pool_init(&pool);
     for (int round = 0; round < 2000; round++) {
         struct run_block *run = NULL;
         size_t count = 1 + (size_t)lrand48() % NUMBERS;
@@ -78,16 +78,16 @@ static void doubles_come_back_to_the_bit(void **state)
         assert_memory_equal(values_back, values + from, length * sizeof *values);
         run_free(&pool, &run);
         assert_null(run);
-        assert_int_equal(pool.used, 0);
+        assert_int_equal(run_pool_used_bytes(&pool), 0);
     }
-    pool_release(&pool);
+    run_pool_release(&pool);
 }
 
 static void times_come_back(void **state)
 {
     (void)state;
-    struct pool pool;
-    pool_init(&pool, RUN_BLOCK_BYTES);
+    struct run_pool pool;
+    run_pool_init(&pool);
     for (int round = 0; round < 2000; round++) {
         struct run_block *run = NULL;
         struct run_grid grid = {1700000000000, lrand48() % 2 * 10000};
@@ -111,29 +111,59 @@ static void times_come_back(void **state)
         assert_int_equal(run_find_time(run, grid, count, times[count - 1] + 1), count);
         run_free(&pool, &run);
     }
-    pool_release(&pool);
+    run_pool_release(&pool);
 }
 
-/* Blocks that 360 numbers of a kind take. */
-static size_t blocks_of(int kind)
+/* What 360 numbers of a kind take. */
+static size_t bytes_of(int kind)
 {
-    struct pool pool;
+    struct run_pool pool;
     struct run_block *run = NULL;
-    pool_init(&pool, RUN_BLOCK_BYTES);
+    run_pool_init(&pool);
     fill_values(360, kind);
     for (size_t i = 0; i < 360; i++)
         run_append_value(&pool, &run, i ? values[i - 1] : 0, values[i]);
-    size_t blocks = pool.used;
-    pool_release(&pool);
-    return blocks;
+    size_t bytes = run_pool_used_bytes(&pool);
+    run_free(&pool, &run);
+    assert_int_equal(run_pool_used_bytes(&pool), 0);
+    run_pool_release(&pool);
+    return bytes;
 }
 
 static void usual_numbers_take_a_byte_or_two(void **state)
 {
     (void)state;
-    assert_int_equal(blocks_of(3), 1);
-    assert_in_range(blocks_of(1), 7, 7);
-    assert_in_range(blocks_of(2), 13, 14);
+    assert_int_equal(bytes_of(3), 24 + 64);
+    assert_in_range(bytes_of(1), 24 + 7 * 64, 24 + 7 * 64);
+    assert_in_range(bytes_of(2), 24 + 13 * 64, 24 + 15 * 64);
+}
+
+/* What idle counters have after a tick that was left out. */
+static void a_gap_of_another_length_takes_little(void **state)
+{
+    (void)state;
+    struct run_pool pool;
+    struct run_block *run = NULL;
+    run_pool_init(&pool);
+    run_repeat(&pool, &run, 3);
+    run_append_gap(&pool, &run, 10000);
+    run_repeat(&pool, &run, 200);
+    assert_int_equal(run_pool_used_bytes(&pool), 24);
+    run_free(&pool, &run);
+    run_pool_release(&pool);
+}
+
+static void things_of_a_cache_line_lie_on_one(void **state)
+{
+    (void)state;
+    struct pool pool;
+    pool_init(&pool, 64);
+    for (size_t i = 0; i < 20000; i++) {
+        char *thing = pool_take(&pool);
+        assert_int_equal((uintptr_t)thing % 64, 0);
+        memset(thing, 1, 64);
+    }
+    pool_release(&pool);
 }
 
 static void a_pool_gives_zeroed_things_again(void **state)
@@ -166,6 +196,8 @@ int main(void)
         cmocka_unit_test(doubles_come_back_to_the_bit),
         cmocka_unit_test(times_come_back),
         cmocka_unit_test(usual_numbers_take_a_byte_or_two),
+        cmocka_unit_test(a_gap_of_another_length_takes_little),
+        cmocka_unit_test(things_of_a_cache_line_lie_on_one),
         cmocka_unit_test(a_pool_gives_zeroed_things_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
