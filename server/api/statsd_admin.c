@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -84,20 +85,31 @@ static struct slice print_name(struct request *request, struct slice labels)
     return buffer_slice(&request->name);
 }
 
-static void list_series(void *arg, const struct registry_view *view)
+static void list_gauge(void *arg, const struct registry_view *view)
+{
+    struct request *request = arg;
+    if (view->kind != SERIES_GAUGE)
+        return;
+    json_key(&request->writer, print_name(request, view->labels));
+    json_put_double(&request->writer, view->value);
+}
+
+static void list_interval(void *arg, const struct registry_interval *interval)
 {
     struct request *request = arg;
     struct json_writer *writer = &request->writer;
-    if (view->kind != request->kind)
-        return;
-    json_key(writer, print_name(request, view->labels));
-    if (view->kind != SERIES_HISTOGRAM) {
-        json_put_double(writer, view->value);
+    json_key(writer, print_name(request, interval->labels));
+    if (interval->kind == SERIES_COUNTER) {
+        json_put_double(writer, interval->count);
         return;
     }
     json_begin_object(writer);
-    json_field_double(writer, "count", view->histogram ? view->histogram->count : 0);
-    json_field_double(writer, "sum", view->histogram ? view->histogram->sum : 0);
+    json_field_double(writer, "count", interval->count);
+    json_field_double(writer, "sum", interval->sum);
+    if (interval->count > 0) {
+        json_field_double(writer, "lower", interval->lower);
+        json_field_double(writer, "upper", interval->upper);
+    }
     json_end_object(writer);
 }
 
@@ -132,7 +144,11 @@ static int run_list(void *arg, struct error *err)
     (void)err;
     json_writer_init(&request->writer, request->out);
     json_begin_object(&request->writer);
-    registry_each(request->admin->parts.registry, list_series, request);
+    if (request->kind == SERIES_GAUGE)
+        registry_each(request->admin->parts.registry, list_gauge, request);
+    else
+        registry_each_interval(request->admin->parts.registry, request->kind, list_interval,
+                               request);
     json_end_object(&request->writer);
     return 0;
 }
@@ -186,10 +202,13 @@ static void health(struct request *request)
     buffer_append_format(request->out, "health: %s\n", request->admin->down ? "down" : "up");
 }
 
-/* statsd's words for our figures. */
+#define LAST_MESSAGE "lapwing_statsd_last_message_timestamp_seconds"
+
+/* statsd's words for our figures; the first one is a time. */
 static const struct stat_row {
     const char *metric, *name;
 } stat_rows[] = {
+    {LAST_MESSAGE, "messages.last_msg_seen"},
     {"lapwing_statsd_packets_total", "messages.packets_received"},
     {"lapwing_statsd_metrics_total", "messages.metrics_received"},
     {"lapwing_statsd_rejects_total", "messages.bad_lines_seen"},
@@ -208,9 +227,11 @@ static void add_stat(const struct metric *metric, void *arg)
 static void stats(struct request *request)
 {
     double sums[STAT_COUNT] = {0};
-    int64_t up_ns = clock_monotonic_ns() - request->admin->start_ns;
+    double up_seconds = floor((double)(clock_monotonic_ns() - request->admin->start_ns) / 1e9);
     metric_each(add_stat, sums);
-    buffer_append_format(request->out, "uptime: %lld\n", (long long)(up_ns / 1000000000));
+    /* Told as the seconds since then, as every time there; since the start when there was none. */
+    sums[0] = sums[0] > 0 ? fmax(floor((double)clock_now_ms() / 1e3 - sums[0]), 0) : up_seconds;
+    buffer_append_format(request->out, "uptime: %.0f\n", up_seconds);
     for (size_t i = 0; i < STAT_COUNT; i++)
         buffer_append_format(request->out, "%s: %.0f\n", stat_rows[i].name, sums[i]);
     buffer_append_string(request->out, "END\n\n");

@@ -74,10 +74,20 @@ struct registry_view {
     enum series_kind kind;
     struct slice labels; /* canonical; until the visit ends */
     double value;        /* counter, gauge */
-    const struct histogram *histogram;
 };
 typedef void registry_visit(void *arg, const struct registry_view *view);
 void registry_each(const struct registry *registry, registry_visit *visit, void *arg);
+/* What counters and histograms got in the interval that was flushed last. */
+struct registry_interval {
+    enum series_kind kind;
+    struct slice labels; /* canonical; until the visit ends */
+    double count;        /* of a counter: what it rose by */
+    double sum, lower, upper;
+};
+typedef void registry_visit_interval(void *arg, const struct registry_interval *interval);
+/* Reads the last samples of each from the store, so it is for a person who asks. */
+void registry_each_interval(struct registry *registry, enum series_kind kind,
+                            registry_visit_interval *visit, void *arg);
 /* What would become of a metric with these labels, if it came now; nothing is changed. */
 enum registry_fate {
     REGISTRY_FATE_KNOWN, /* its series goes on */

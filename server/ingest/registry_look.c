@@ -12,12 +12,53 @@ void registry_each(const struct registry *registry, registry_visit *visit, void 
             .kind = (enum series_kind)series->kind,
             .labels = store_labels(registry->store, series->id),
         };
-        if (series->kind == SERIES_HISTOGRAM)
-            view.histogram = series->histogram;
-        else if (series->kind != SERIES_SET)
+        if (series->kind == SERIES_COUNTER || series->kind == SERIES_GAUGE)
             view.value = series->value;
         visit(arg, &view);
     }
+}
+
+static void counter_interval(const struct store_column *column, struct registry_interval *out)
+{
+    double last = column->values[column->count - 1];
+    out->count = column->count > 1 ? last - column->values[column->count - 2] : 0;
+}
+
+static void histogram_interval(const struct store_column *column, struct registry_interval *out)
+{
+    const struct histogram *last = column->histograms[column->count - 1];
+    const struct histogram *before =
+        column->count > 1 ? column->histograms[column->count - 2] : last;
+    if (!last || !before)
+        return;
+    out->count = last->count - before->count;
+    out->sum = last->sum - before->sum;
+    out->lower = last->min;
+    out->upper = last->max;
+}
+
+void registry_each_interval(struct registry *registry, enum series_kind kind,
+                            registry_visit_interval *visit, void *arg)
+{
+    struct store_reader *reader = store_reader_new(registry->store);
+    int64_t tick_ms = registry->last_tick_ms;
+    struct error err;
+    for (uint32_t slot = 1; slot < registry->slot_count; slot++) {
+        const struct series *series = &registry->slots[slot];
+        struct store_column column;
+        if (!series->generation || series->fresh || series->kind != (unsigned)kind)
+            continue;
+        struct registry_interval interval = {.kind = kind,
+                                             .labels = store_labels(registry->store, series->id)};
+        arena_reset(&registry->arena);
+        const struct store_span span = {series->id, tick_ms - registry->options.flush_interval_ms,
+                                        tick_ms};
+        if (store_read(reader, span, &registry->arena, &column, &err) == 0 && column.count)
+            (kind == SERIES_COUNTER ? counter_interval : histogram_interval)(&column, &interval);
+        visit(arg, &interval);
+    }
+    store_reader_free(reader);
+    arena_reset(&registry->arena);
 }
 
 void registry_end(struct registry *registry, struct registry_ref ref)

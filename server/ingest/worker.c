@@ -96,6 +96,7 @@ static void publish(struct worker *worker)
     int64_t now_ms = monotonic_ms();
     notices_submit(worker->notices);
     account_tick(worker->account, now_ms);
+    metric_set(&worker_metrics[WORKER_LAST_MESSAGE], clock_now_ms());
     if (worker->naming_until_ms && worker->naming_until_ms < now_ms)
         name_senders(worker, false);
     for (size_t i = WORKER_PACKETS_UDP; i < WORKER_METRIC_COUNT; i++) {
