@@ -61,6 +61,19 @@ static int64_t step_for(int64_t range_ms, int64_t flush_ms, int64_t points_max)
     return step_ms;
 }
 
+/* Other formats are other bodies, which nobody should take for this one. */
+static int check_format(const struct http_request *request, const char *taken, struct error *err)
+{
+    struct slice format;
+    if (!http_get_param(request, "format", &format) || format.len == 0 ||
+        slice_equal_string(format, taken))
+        return 0;
+    return error_set(err, ERROR_BAD_DATA,
+                     "format must be %s, not \"" SLICE_FMT
+                     "\": pictures and texts are not made here",
+                     taken, SLICE_ARG(slice_head(format, ERROR_BYTES)));
+}
+
 static int read_points(const struct http_request *request, int64_t *out, struct error *err)
 {
     struct slice text;
@@ -206,7 +219,7 @@ static int render(struct work *work, struct buffer *out, struct error *err)
 {
     const struct http_request *request = work->request;
     size_t targets = 0;
-    if (read_range(work, err))
+    if (check_format(request, "json", err) || read_range(work, err))
         return -1;
     buffer_append_char(out, '[');
     for (size_t i = 0; i < request->param_count; i++) {
@@ -237,22 +250,50 @@ static void put_node(struct json_writer *writer, const struct view_node *node, b
     json_end_object(writer);
 }
 
+static int find_nodes(struct work *work, struct slice query, struct view_nodes *nodes,
+                      struct error *err)
+{
+    struct target *targets;
+    size_t count = 0;
+    work->view.start_ms = 0;
+    work->view.end_ms = TIME_MAX_MS;
+    if (expand(work, slice_trim(query), &targets, &count, err))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (view_find(&work->view, &targets[i], &work->arena, nodes, err))
+            return -1;
+    return 0;
+}
+
+/* {"results":["stats.timers.api",...]}, of all patterns in `query`. */
+static int list_paths(struct work *work, struct buffer *out, struct error *err)
+{
+    const struct http_request *request = work->request;
+    struct view_nodes nodes = {.count = 0};
+    struct json_writer writer;
+    for (size_t i = 0; i < request->param_count; i++)
+        if (slice_equal(request->params[i].name, SLICE("query")) &&
+            find_nodes(work, request->params[i].value, &nodes, err))
+            return -1;
+    json_writer_init(&writer, out);
+    json_begin_object(&writer);
+    json_key(&writer, SLICE("results"));
+    json_begin_array(&writer);
+    for (size_t i = 0; i < nodes.count; i++)
+        json_put_string(&writer, nodes.at[i].path);
+    json_end_array(&writer);
+    json_end_object(&writer);
+    return 0;
+}
+
 static int find(struct work *work, struct buffer *out, struct error *err)
 {
     struct view_nodes nodes = {.count = 0};
     struct slice query = SLICE("");
-    struct target *targets;
     struct json_writer writer;
-    size_t count = 0;
     http_get_param(work->request, "query", &query);
-    query = slice_trim(query);
-    work->view.start_ms = 0;
-    work->view.end_ms = TIME_MAX_MS;
-    if (expand(work, query, &targets, &count, err))
+    if (check_format(work->request, "treejson", err) || find_nodes(work, query, &nodes, err))
         return -1;
-    for (size_t i = 0; i < count; i++)
-        if (view_find(&work->view, &targets[i], &work->arena, &nodes, err))
-            return -1;
     json_writer_init(&writer, out);
     json_begin_array(&writer);
     for (size_t i = 0; i < nodes.count; i++) {
@@ -313,18 +354,21 @@ static void handle_find(const struct http_request *request, struct http_reply *r
     with_work(request, reply, find);
 }
 
-#define QUERY (HTTP_GET | HTTP_POST | HTTP_SLOW)
+static void handle_expand(const struct http_request *request, struct http_reply *reply)
+{
+    with_work(request, reply, list_paths);
+}
 
+#define ROUTE(path, handler)                                                                       \
+    {                                                                                              \
+        .methods = HTTP_GET | HTTP_POST | HTTP_SLOW, .pattern = (path), .handle = (handler),       \
+        .cors = true, .refuse = http_refuse_json                                                   \
+    }
+
+/* Graphite's own documentation writes them with a slash at the end. */
 const struct http_route graphite_routes[] = {
-    {.methods = QUERY,
-     .pattern = "/render",
-     .handle = handle_render,
-     .cors = true,
-     .refuse = http_refuse_json},
-    {.methods = QUERY,
-     .pattern = "/metrics/find",
-     .handle = handle_find,
-     .cors = true,
-     .refuse = http_refuse_json},
+    ROUTE("/render", handle_render),         ROUTE("/render/", handle_render),
+    ROUTE("/metrics/find", handle_find),     ROUTE("/metrics/find/", handle_find),
+    ROUTE("/metrics/expand", handle_expand), ROUTE("/metrics/expand/", handle_expand),
 };
 const size_t graphite_route_count = sizeof graphite_routes / sizeof graphite_routes[0];

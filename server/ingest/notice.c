@@ -221,8 +221,9 @@ static struct labels stream_of(struct labels labels, struct slice type, struct s
     return (struct labels){at, count};
 }
 
-/* Text with \n as a line feed. */
-static void put_text(struct json_writer *writer, const char *key, struct slice text,
+/* Text with \n as a line feed. In a check's message \: behind an m is a colon: what follows m: is the
+ * message, so clients write it so within. */
+static void put_text(struct json_writer *writer, const char *key, struct slice text, bool message,
                      struct arena *arena)
 {
     char *at = text.len ? arena_alloc(arena, text.len) : NULL;
@@ -230,9 +231,10 @@ static void put_text(struct json_writer *writer, const char *key, struct slice t
     if (!at)
         return;
     for (size_t i = 0; i < text.len; i++) {
-        bool escape = text.at[i] == '\\' && i + 1 < text.len && text.at[i + 1] == 'n';
-        at[len++] = escape ? '\n' : text.at[i];
-        i += escape;
+        char next = text.at[i] == '\\' && i + 1 < text.len ? text.at[i + 1] : 0;
+        bool feed = next == 'n', colon = message && next == ':' && i && text.at[i - 1] == 'm';
+        at[len++] = feed ? '\n' : colon ? ':' : text.at[i];
+        i += feed || colon;
     }
     json_field_string(writer, key, slice_make(at, len));
 }
@@ -258,8 +260,8 @@ static void put_tags(struct json_writer *writer, struct labels labels)
 static void write_event(struct json_writer *writer, const struct statsd_notice *event,
                         struct arena *arena)
 {
-    put_text(writer, "title", event->title, arena);
-    put_text(writer, "text", event->text, arena);
+    put_text(writer, "title", event->title, false, arena);
+    put_text(writer, "text", event->text, false, arena);
     json_field_string(writer, "alert_type", slice_of_string(statsd_alert_names[event->alert]));
     json_field_string(writer, "priority", event->low_priority ? SLICE("low") : SLICE("normal"));
     put_optional(writer, "source", event->source);
@@ -271,7 +273,7 @@ static void write_check(struct json_writer *writer, const struct statsd_notice *
 {
     json_field_string(writer, "check", check->name);
     json_field_string(writer, "status", slice_of_string(statsd_status_names[check->status]));
-    put_text(writer, "message", check->text, arena);
+    put_text(writer, "message", check->text, true, arena);
 }
 
 /* What the two kinds of notices do differently as records. */

@@ -7,6 +7,8 @@
 #include "server/wire/timestamp.h"
 
 #define TIME_MAX_S ((int64_t)9000000000000)
+#define HOUR_MS    ((int64_t)3600000)
+#define DAY_MS     (24 * HOUR_MS)
 
 /* -1h30min, behind "now" or alone. */
 static bool read_offset(struct slice text, int64_t *out_ms)
@@ -57,21 +59,43 @@ static bool read_date(struct slice text, int64_t *out_ms)
     return timestamp_parse(slice_make(shown, (size_t)len), out_ms);
 }
 
-bool graphite_time(struct slice text, int64_t now_ms, int64_t *out_ms)
+/* Cuts now, midnight, noon or teatime, the last three of today, from the front. */
+static bool cut_name(struct slice *text, int64_t now_ms, int64_t *out_ms)
 {
-    const struct slice now = SLICE("now");
-    int64_t value;
-    *out_ms = now_ms;
-    if (slice_equal(text, now))
-        return true;
-    if (slice_starts_with(text, now))
-        text = slice_skip(text, now.len);
-    if (text.len && (text.at[0] == '-' || text.at[0] == '+')) {
-        if (!read_offset(text, &value))
-            return false;
-        *out_ms = now_ms + value;
+    static const struct {
+        struct slice name;
+        int64_t hour; /* -1: this moment */
+    } names[] = {
+        {SLICE_LIT("now"), -1},
+        {SLICE_LIT("midnight"), 0},
+        {SLICE_LIT("noon"), 12},
+        {SLICE_LIT("teatime"), 16},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!slice_starts_with(*text, names[i].name))
+            continue;
+        *text = slice_skip(*text, names[i].name.len);
+        *out_ms = names[i].hour < 0 ? now_ms : now_ms - now_ms % DAY_MS + names[i].hour * HOUR_MS;
         return true;
     }
+    return false;
+}
+
+bool graphite_time(struct slice text, int64_t now_ms, int64_t *out_ms)
+{
+    int64_t value, offset_ms;
+    *out_ms = now_ms;
+    bool named = cut_name(&text, now_ms, out_ms);
+    if (named && !text.len)
+        return true;
+    if (text.len && (text.at[0] == '-' || text.at[0] == '+')) {
+        if (!read_offset(text, &offset_ms))
+            return false;
+        *out_ms += offset_ms;
+        return true;
+    }
+    if (named)
+        return false;
     if (text.len && text.len != 8 && slice_to_i64(text, &value)) {
         if (value < 0 || value > TIME_MAX_S)
             return false;

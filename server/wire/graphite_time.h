@@ -1,4 +1,5 @@
-/* graphite_time: the times of Graphite's render API: from=-1h, until=now, 1656581400, 09:30_20220630.
+/* graphite_time: the times of Graphite's render API: from=-1h, until=now, midnight-1d, 1656581400,
+ * 09:30_20220630.
  *
  * Pure; any thread. Source: "from / until" in Graphite's documentation; times of day are UTC.
  */

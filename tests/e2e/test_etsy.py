@@ -207,10 +207,28 @@ def test_requests_that_cannot_be_answered(lapwing):
                         ({"target": "sumSeries(a)"}, "functions are not known"),
                         ({"target": "a", "from": "x"}, "from must be a time"),
                         ({"target": "a", "from": "now", "until": "-1h"}, "before until"),
+                        ({"target": "a", "format": "png"}, "format must be json"),
                         ({"target": "a", "maxDataPoints": "0"}, "maxDataPoints")):
         reply = server.get("/render", **params)
         assert reply.status == 400 and why in reply.json()["error"], params
     assert server.get("/metrics/find").status == 400
+    assert server.get("/metrics/find", query="*", format="completer").status == 400
     constant = server.get("/render", target="constantLine(100)").json()
     assert [value for value, _ in constant[0]["datapoints"]] == [100, 100]
     assert server.get("/render", target="nothing.here").json() == []
+
+
+def test_the_ways_in_that_clients_take(lapwing):
+    """Forms as Grafana posts them, and the slash at the end that Graphite's documentation has."""
+    server = lapwing()
+    server.statsd("api.latency:320|ms", "api.calls:3|c", "shop.calls:1|c")
+    await_(lambda: server.value("shop.calls") == 1)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = "target=stats.counters.%7Bapi%2Cshop%7D.calls.count&from=-10min&until=now&format=json&maxDataPoints=100"
+    names = [row["target"] for row in server.http("/render/", data=body, headers=form).json()]
+    assert names == ["stats.counters.api.calls.count", "stats.counters.shop.calls.count"]
+    found = server.http("/metrics/find/", data="query=stats.timers.*", headers=form).json()
+    assert [(node["id"], node["leaf"]) for node in found] == [("stats.timers.api", 0)]
+    paths = server.get("/metrics/expand", query=["stats.counters.*.calls", "stats.timers.*"]).json()
+    assert paths == {"results": ["stats.counters.api.calls", "stats.counters.shop.calls",
+                                 "stats.timers.api"]}

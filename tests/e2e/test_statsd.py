@@ -116,7 +116,7 @@ def test_events_become_records_and_a_series(lapwing):
 
 def test_service_checks_become_a_gauge_and_records(lapwing):
     server = lapwing()
-    server.statsd("_sc|db.up|0|h:web-1|#env:prod", "_sc|db.up|2|h:web-1|#env:prod|m:no answer",
+    server.statsd("_sc|db.up|0|h:web-1|#env:prod", "_sc|db.up|2|h:web-1|#env:prod|m:no answer\\nitem\\: a\\:b",
                   "_sc|cache|1")
     assert await_(lambda: server.value('statsd_service_check{check="db.up"}')) == 2
     assert server.query('statsd_service_check{check="db.up"}')[0]["metric"] == {
@@ -125,7 +125,7 @@ def test_service_checks_become_a_gauge_and_records(lapwing):
     (stream, lines), = await_(lambda: records(server, '{type="service_check"}'))
     assert stream == {"type": "service_check", "level": "error", "host": "web-1",
                       "environment": "prod"}
-    assert lines == [{"check": "db.up", "status": "critical", "message": "no answer",
+    assert lines == [{"check": "db.up", "status": "critical", "message": "no answer\nitem: a\\:b",
                       "tags": {"check": "db.up", "env": "prod", "host": "web-1"}}]
 
 

@@ -145,6 +145,8 @@ static void test_times(void **state)
                                        "x",
                                        "now-",
                                        "-1q",
+                                       "noon20220630",
+                                       "now1656581400",
                                        "25:00_20220630",
                                        "1656581400x",
                                        "20221399",
@@ -152,6 +154,9 @@ static void test_times(void **state)
     int64_t ms;
     (void)state;
     time_is("now", NOW);
+    time_is("midnight", 1656547200000);
+    time_is("noon-1d", 1656547200000 - 43200000);
+    time_is("teatime+30min", 1656547200000 + 59400000);
     time_is("-1h", NOW - 3600000);
     time_is("now-90s", NOW - 90000);
     time_is("-1h30min", NOW - 5400000);
