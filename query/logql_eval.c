@@ -24,6 +24,7 @@ struct lines {
     struct logql_row *row;
     struct table streams; /* canonical labels -> struct logql_stream */
     struct buffer key;
+    int status;
 };
 
 static struct logql_stream *find_stream(struct lines *lines)
@@ -67,6 +68,9 @@ static bool visit_line(void *arg, const struct record *record)
         stream->first = entry;
     stream->last = entry;
     stream->count++;
+    lines->status = logql_check_memory(lines->eval);
+    if (lines->status)
+        return false;
     return ++lines->result->entry_count < lines->eval->request->limit && !arena->exhausted;
 }
 
@@ -99,6 +103,8 @@ static int run_lines(struct logql_eval *eval, const struct logql_pipeline *pipel
     buffer_init(&lines.key, KEY_BYTES_MAX);
     int status =
         request->limit ? logstore_scan(eval->logs, &query, visit_line, &lines, eval->err) : 0;
+    if (status == 0)
+        status = lines.status;
     if (status == 0 && eval->arena->exhausted)
         status = logql_out_of_memory(eval);
     buffer_release(&lines.key);

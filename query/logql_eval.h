@@ -12,6 +12,8 @@
 
 #define LOGQL_STEPS_MAX 11000
 
+struct promql_share;
+
 struct logql_request {
     const struct logql_query *query;
     /* Lines in [start, end); or the steps start, start + step ... up to and with end. */
@@ -22,6 +24,7 @@ struct logql_request {
     uint64_t bytes_max;            /* of lines read; 0 = no limit */
     int64_t deadline_ns;           /* clock_monotonic_ns; 0 = none */
     const _Atomic bool *cancelled; /* set by another thread to end the query; NULL = never */
+    struct promql_share *share;    /* of the memory for all queries; NULL = none */
 };
 
 struct logql_entry {

@@ -124,8 +124,12 @@ static int add_sample(struct range *range, struct range_series *series)
                          "selector",
                          SAMPLES_MAX);
     if (series->count == series->capacity) {
-        series->capacity = series->capacity ? series->capacity * 2 : 16;
-        series->samples = alloc_resize(series->samples, series->capacity, sizeof *series->samples);
+        size_t capacity = series->capacity ? series->capacity * 2 : 16;
+        range->eval->owned_bytes += (capacity - series->capacity) * sizeof *series->samples;
+        if (logql_check_memory(range->eval))
+            return -1;
+        series->samples = alloc_resize(series->samples, capacity, sizeof *series->samples);
+        series->capacity = capacity;
     }
     series->samples[series->count++] =
         (struct sample){range->row->time_ns + range->expr->offset_ns, range->row->value};
@@ -319,8 +323,10 @@ size_t logql_needles(const struct logql_pipeline *pipeline, struct slice *out, s
 
 static void release(struct range *range)
 {
-    for (size_t i = 0; i < range->count; i++)
+    for (size_t i = 0; i < range->count; i++) {
+        range->eval->owned_bytes -= range->series[i].capacity * sizeof(struct sample);
         free(range->series[i].samples);
+    }
     free(range->series);
     table_release(&range->numbers);
     buffer_release(&range->key);

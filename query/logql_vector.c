@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "query/logql_row.h"
+#include "query/promql.h"
 #include "storage/base/alloc.h"
 
 #define KEY_BYTES_MAX ((size_t)1 << 20)
@@ -20,11 +21,17 @@ int logql_out_of_memory(struct logql_eval *eval)
                      "or series");
 }
 
+int logql_check_memory(struct logql_eval *eval)
+{
+    struct promql_share *share = eval->request->share;
+    return share ? promql_share_check(share, eval->arena->used + eval->owned_bytes, eval->err) : 0;
+}
+
 int logql_series_init(struct logql_eval *eval, struct logql_series *series)
 {
     series->values = arena_zeroed(eval->arena, eval->steps, sizeof *series->values);
     series->present = arena_zeroed(eval->arena, eval->steps, sizeof *series->present);
-    return series->values && series->present ? 0 : logql_out_of_memory(eval);
+    return series->values && series->present ? logql_check_memory(eval) : logql_out_of_memory(eval);
 }
 
 /* --- grouping --- */

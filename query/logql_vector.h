@@ -17,6 +17,7 @@ struct logql_eval {
     struct logstore *logs;
     const struct logql_request *request;
     struct arena *arena;
+    size_t owned_bytes; /* of samples, outside the arena */
     int64_t start_ns, step_ns;
     size_t steps;
     struct logstore_stats *stats;
@@ -25,6 +26,8 @@ struct logql_eval {
 
 /* Always -1. */
 int logql_out_of_memory(struct logql_eval *eval);
+/* -1 and ERROR_LIMIT once all running queries together hold more than they may. */
+MUST_USE int logql_check_memory(struct logql_eval *eval);
 /* Values and presence for all steps, absent at first. */
 MUST_USE int logql_series_init(struct logql_eval *eval, struct logql_series *series);
 /* The labels that the grouping leaves (all without one), sorted, in `out`, which has room for

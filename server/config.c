@@ -365,7 +365,7 @@ const struct option config_options[] = {
         .fallback = "1GiB",
         .min = MIB,
         .max = 1024 * GIB,
-        .help = "Memory that all running PromQL queries, answers being sent included, and remote "
+        .help = "Memory that all running queries, answers being sent included, and remote "
                 "reads and federations may use together; the one that would pass it is refused.",
     },
     {

@@ -149,7 +149,8 @@ static void add_routes(struct server *server)
         (struct logs_api){server->writer, config->logs.line_max, config->retention.logs_ms};
     server->admin_api = (struct admin_api){
         .store = server->store, .data_dir = config->data_dir, .writer = server->writer};
-    server->loki_api = (struct loki_api){server->store, &server->active, config};
+    server->loki_api =
+        (struct loki_api){server->store, &server->active, &server->query_memory, config};
     active_init(&server->active, config->limits.slow_query_ms);
     import_init();
     influx_init();

@@ -7,7 +7,7 @@
  *   -> {"status":"success","data":...}
  *
  * An instant query of log lines, which Loki refuses, gives those of the last hour. A query gets an
- * arena of its own, limited by limits.query_memory. Absent: push, tail, volume, detected fields,
+ * arena of its own, limited by limits.query_memory, and a part of limits.query_memory_total. Absent: push, tail, volume, detected fields,
  * patterns, rules.
  */
 #include "server/api/loki.h"
@@ -16,6 +16,7 @@
 
 #include "query/logql_eval.h"
 #include "query/logql_render.h"
+#include "query/promql.h"
 #include "server/wire/timestamp.h"
 #include "storage/base/clock.h"
 #include "storage/base/json.h"
@@ -39,6 +40,7 @@ struct work {
     size_t query_count;
     struct slice text; /* of the query */
     struct logql_request run;
+    struct promql_share share; /* of the memory for all queries */
 };
 
 static void work_init(struct work *work, const struct http_request *request)
@@ -47,6 +49,8 @@ static void work_init(struct work *work, const struct http_request *request)
     arena_init(&work->arena, (size_t)work->api->config->limits.query_memory_bytes);
     work->run.bytes_max = QUERY_BYTES_MAX;
     work->run.cancelled = request->cancelled;
+    work->run.share = &work->share;
+    work->share.pool = work->api->memory;
     work->run.deadline_ns =
         clock_monotonic_ns() + work->api->config->limits.query_timeout_ms * NS_PER_MS;
 }
@@ -56,6 +60,7 @@ static void work_release(struct work *work)
     for (size_t i = 0; i < work->query_count; i++)
         logql_release(&work->queries[i]);
     arena_release(&work->arena);
+    promql_share_return(&work->share);
 }
 
 /* Loki's clients take 429 for a rate limit and try again; a query that is too large stays so. */
@@ -391,7 +396,8 @@ static void handle(const struct http_request *request, struct http_reply *reply,
     struct work work;
     struct error err = {0};
     work_init(&work, request);
-    if (run(&work, reply, &err))
+    if (run(&work, reply, &err) ||
+        promql_share_check(&work.share, work.arena.used + reply->body.capacity, &err))
         refuse(reply, &err);
     work_release(&work);
 }

@@ -15,6 +15,7 @@
 struct loki_api {
     struct store *store;
     struct active_queries *active;
+    struct promql_pool *memory;  /* of all running queries */
     const struct config *config; /* limits.query_* */
 };
 

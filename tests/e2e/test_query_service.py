@@ -249,6 +249,16 @@ def test_all_queries_together_have_a_budget(lapwing, many_points):
                   server.http("/api/v1/read", body, {"Content-Encoding": "snappy"})]:
         assert reply.status >= 400 and "limits.query_memory_total" in reply.text, reply.text[:300]
     assert server.get("/federate", **{"match[]": 'f{i="7"}'}).status == 200
+    # And queries of log lines.
+    text = "y" * 900
+    lines = "\n".join(f'{{"msg":"x","n":{i},"text":"{text}"}}' for i in range(2000))
+    assert server.http("/api/logs", lines).status == 200
+    ask_logs = dict(start=time.time_ns() - 1000 * 10**9, step=1, limit=2000)
+    for query in ["{}", "sum by (n) (count_over_time({} | json [5m]))"]:
+        reply = server.get("/loki/api/v1/query_range", query=query, **ask_logs)
+        assert reply.status == 400 and "limits.query_memory_total" in reply.text, reply.text[:300]
+    reply = server.get("/loki/api/v1/query_range", query="{}", **{**ask_logs, "limit": 1})
+    assert reply.status == 200, reply.text
     for _ in range(5):  # what was taken is given back
         reply = server.get("/api/v1/query_range", **{**ask, "step": 30})
         assert reply.status == 200, reply.text

@@ -12,6 +12,7 @@
 #include "query/logql_eval.h"
 #include "query/logql_pipeline.h"
 #include "query/logql_render.h"
+#include "query/promql.h"
 #include "tests/unit/scratch_dir.h"
 
 #define SECOND ((int64_t)1000000000)
@@ -480,6 +481,45 @@ static void test_ranges(void **state)
                  "100001 steps are more than 11000; choose a larger step or a shorter range");
 }
 
+/* Whether the query can do with so much of what all queries share. */
+static bool fits(const char *text, int64_t bytes_max)
+{
+    struct arena arena;
+    struct logql_query query;
+    struct logql_result result;
+    struct error err = {0};
+    struct promql_pool pool = {.bytes_max = bytes_max};
+    struct promql_share share = {.pool = &pool};
+    arena_init(&arena, 1 << 24);
+    assert_int_equal(logql_parse(slice_of_string(text), &arena, &query, &err), 0);
+    struct logql_request request = {.query = &query,
+                                    .start_ns = T0,
+                                    .end_ns = T0 + 600 * SECOND,
+                                    .step_ns = 60 * SECOND,
+                                    .limit = 100,
+                                    .share = &share};
+    int status = logql_run(logs, &request, &arena, &result, &err);
+    if (status)
+        assert_non_null(strstr(err.text, "limits.query_memory_total"));
+    assert_true(pool.bytes > 0);
+    promql_share_return(&share);
+    assert_int_equal(pool.bytes, 0);
+    logql_release(&query);
+    arena_release(&arena);
+    return status == 0;
+}
+
+static void test_memory_of_all_queries(void **state)
+{
+    static const char *const texts[] = {"{}", "count_over_time({}[1m])", "vector(1)",
+                                        "sum_over_time({} | json | unwrap n [1m])"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_true(fits(texts[i], 1 << 24));
+        assert_false(fits(texts[i], 64));
+    }
+}
+
 static void test_lines(void **state)
 {
     (void)state;
@@ -512,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_instant),
         cmocka_unit_test(test_unwrap),
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_memory_of_all_queries),
         cmocka_unit_test(test_lines),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
