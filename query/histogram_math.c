@@ -255,7 +255,7 @@ double histogram_quantile(double q, const struct histogram *histogram)
         if (seen >= rank)
             break;
     }
-    if (bucket.count == 0)
+    if (bucket.count == 0 || (seen < rank && isnan(histogram->sum))) /* NaN was observed */
         return NAN;
     double share =
         forward ? (rank - (seen - bucket.count)) / bucket.count : (seen - rank) / bucket.count;

@@ -209,6 +209,29 @@ int literal_duration(struct slice text, int64_t *out, struct error *err)
     return 0;
 }
 
+struct slice literal_path_name(struct slice text, struct arena *arena)
+{
+    struct slice rest = slice_skip(text, 3);
+    char *at = slice_starts_with(text, SLICE("U__")) ? arena_alloc(arena, text.len) : NULL;
+    size_t len = 0;
+    if (!at)
+        return text;
+    while (rest.len) {
+        struct slice part;
+        bool escape = slice_cut(&rest, '_', &part);
+        memcpy(at + len, part.at, part.len);
+        len += part.len;
+        if (!escape)
+            break;
+        uint32_t point = '_';
+        if (!slice_cut(&rest, '_', &part) || part.len > 6 ||
+            (part.len && !cut_digits(&part, part.len, 16, &point)) || point > 0x10ffff)
+            return text;
+        len += put_utf8(point, at + len);
+    }
+    return slice_make(at, len);
+}
+
 /* Bytes of the well-formed UTF-8 sequence at the front, or 0. */
 static size_t utf8_size(struct slice s)
 {

@@ -19,6 +19,11 @@
 
 #define MONOTONY_TOLERANCE 1e-12
 
+/* ` for metric name "x"`, where the metric has one. */
+#define METRIC_FMT "%s" SLICE_FMT "%s"
+#define METRIC_ARG(name)                                                                           \
+    (name).len ? " for metric name \"" : "", SLICE_ARG(name), (name).len ? "\"" : ""
+
 /* A bound of a classic histogram, or the answers of a native one. */
 struct bound_row {
     double bound;
@@ -128,9 +133,8 @@ static void note_monotony(struct quantile *self, struct slice metric)
     eval_info_at(self->eval, self->vector,
                  "PromQL info: input to histogram_quantile needed to be fixed for monotonicity "
                  "(see https://prometheus.io/docs/prometheus/latest/querying/functions/"
-                 "#histogram_quantile)%s" SLICE_FMT "%s",
-                 metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
-                 metric.len ? "\"" : "");
+                 "#histogram_quantile)" METRIC_FMT,
+                 METRIC_ARG(metric));
 }
 
 static double classic_answer(struct quantile *self, size_t step, struct bucket *buckets,
@@ -206,9 +210,8 @@ static int take_classic(struct quantile *self, const struct row *row)
     if (!parse_bound(le, &bound.bound)) {
         eval_warn_at(self->eval, self->vector,
                      "PromQL warning: bucket label \"le\" is missing or has a malformed value of "
-                     "\"" SLICE_FMT "\"%s" SLICE_FMT "%s",
-                     SLICE_ARG(le), metric.len ? " for metric name \"" : "", SLICE_ARG(metric),
-                     metric.len ? "\"" : "");
+                     "\"" SLICE_FMT "\"" METRIC_FMT,
+                     SLICE_ARG(le), METRIC_ARG(metric));
         return 0;
     }
     if (!labels_set(self->eval->arena, &family, SLICE("le"), SLICE("")))
@@ -216,9 +219,36 @@ static int take_classic(struct quantile *self, const struct row *row)
     return set_aside(self, row, family, &bound);
 }
 
-static double native_answer(const struct quantile *self, size_t step,
-                            const struct histogram *histogram)
+/* NaN was observed where the sum is NaN and the buckets do not hold all. */
+static void note_nan(struct quantile *self, size_t step, const struct histogram *histogram,
+                     struct slice metric)
 {
+    double held = histogram->zero_count;
+    if (!isnan(histogram->sum))
+        return;
+    for (size_t i = 0; i < histogram->positive.count; i++)
+        held += histogram->positive.at[i].count;
+    for (size_t i = 0; i < histogram->negative.count; i++)
+        held += histogram->negative.at[i].count;
+    if (!(held < histogram->count))
+        return;
+    if (!self->q)
+        eval_info_at(self->eval, self->vector,
+                     "PromQL info: input to histogram_fraction has NaN observations, which are "
+                     "excluded from all fractions" METRIC_FMT,
+                     METRIC_ARG(metric));
+    else if (self->q[step] >= 0 && self->q[step] <= 1)
+        eval_info_at(self->eval, self->vector,
+                     "PromQL info: input to histogram_quantile has NaN observations, result is "
+                     "%s" METRIC_FMT,
+                     self->q[step] * histogram->count > held ? "NaN" : "skewed higher",
+                     METRIC_ARG(metric));
+}
+
+static double native_answer(struct quantile *self, size_t step, const struct histogram *histogram,
+                            struct slice metric)
+{
+    note_nan(self, step, histogram, metric);
     return self->q ? histogram_quantile(self->q[step], histogram)
                    : histogram_fraction(self->lower[step], self->upper[step], histogram);
 }
@@ -226,9 +256,10 @@ static double native_answer(const struct quantile *self, size_t step,
 static int take_native(struct quantile *self, struct row *row)
 {
     struct bound_row bound = {.native = true};
+    struct slice metric = labels_get(row->labels, SLICE(LABEL_NAME));
     for (size_t i = 0; i < self->grid->steps; i++)
-        row->values[i] =
-            row->histograms[i] ? native_answer(self, i, row->histograms[i]) : point_absent();
+        row->values[i] = row->histograms[i] ? native_answer(self, i, row->histograms[i], metric)
+                                            : point_absent();
     return set_aside(self, row, row->labels, &bound);
 }
 
@@ -259,8 +290,8 @@ static void warn_mix(struct quantile *self, struct slice metric)
 {
     eval_warn_at(
         self->eval, self->vector,
-        "PromQL warning: vector contains a mix of classic and native histograms%s" SLICE_FMT "%s",
-        metric.len ? " for metric name \"" : "", SLICE_ARG(metric), metric.len ? "\"" : "");
+        "PromQL warning: vector contains a mix of classic and native histograms" METRIC_FMT,
+        METRIC_ARG(metric));
 }
 
 /* `rows` are a group, what is native first; `buckets` has room for all of it. */

@@ -58,8 +58,25 @@ static int put_point(struct window_sink *self, const struct point *point, size_t
     return 0;
 }
 
+/* Whether the windows hold samples of the store, all of which are counters where they are histograms. */
+static bool is_of_store(const struct plan *windows)
+{
+    while (windows->kind == PLAN_PAREN || windows->kind == PLAN_SUBQUERY)
+        windows = windows->kind == PLAN_PAREN ? windows->child : windows->subquery.child;
+    return windows->kind == PLAN_SELECTOR;
+}
+
+static void warn_counter(const struct window_sink *self, struct slice metric)
+{
+    eval_warn_at(self->eval, self->arg,
+                 "PromQL warning: this native histogram metric is not a gauge: \"" SLICE_FMT "\"",
+                 SLICE_ARG(metric));
+}
+
 static int push_row(struct window_sink *self, struct labels labels, struct row *row)
 {
+    if (row->histograms && self->function->of_gauges && is_of_store(self->arg))
+        warn_counter(self, labels_get(labels, SLICE(LABEL_NAME)));
     if (self->scratch.arena.exhausted)
         return eval_fail_memory(self->eval);
     row->labels =

@@ -9,6 +9,7 @@
  * series, whatever the time, which is also all that Prometheus promises. A metric's type is what
  * its series were sent as; help and unit are never known.
  */
+#include "query/literal.h"
 #include "query/render.h"
 #include "server/api/prometheus_request.h"
 #include "storage/base/clock.h"
@@ -217,7 +218,7 @@ static int list_names(const struct http_request *request, struct http_reply *rep
 static int list_values(const struct http_request *request, struct http_reply *reply,
                        struct listing *listing, struct error *err)
 {
-    struct slice name = http_get_segment(request, "name");
+    struct slice name = literal_path_name(http_get_segment(request, "name"), &listing->arena);
     if (name.len == 0)
         return error_set(err, ERROR_BAD_DATA, "invalid label name: \"\"");
     if (check_times(request, err) < 0)

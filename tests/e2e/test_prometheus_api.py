@@ -171,6 +171,7 @@ def test_lists(server):
     assert server.get("/api/v1/label/job/values").json()["data"] == ["api", "web"]
     assert server.get("/api/v1/label/job/values", **{"match[]": 'requests_total{job!="web"}'}) \
         .json()["data"] == ["api"]
+    assert server.get("/api/v1/label/U__jo_62_/values").json()["data"] == ["api", "web"]
     assert server.get("/api/v1/label/nosuch/values").json()["data"] == []
     assert server.get("/api/v1/labels", **{"match[]": ["requests_total", "api.load"]}) \
         .json()["data"] == ["__name__", "code", "job"]

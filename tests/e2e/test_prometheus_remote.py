@@ -1,4 +1,5 @@
 """A Prometheus beside lapwing: it reads by remote_read, sends by remote_write, scrapes /federate."""
+import struct
 import time
 import urllib.request
 
@@ -73,6 +74,112 @@ remote_write: [{{url: "{server.url}/api/v1/write", send_native_histograms: true}
             assert float(ours["histogram"][1]["sum"]) == pytest.approx(
                 float(theirs["histogram"][1]["sum"]), rel=1e-9), query
     assert server.metric("lapwing_remote_write_rejected_total") == 0
+
+
+# Debian's 2.42 passes over histograms in an answer of samples, so the answer is taken apart by hand.
+
+def unsnappy(data):
+    """The block format: literals, and copies of 1, 2 or 4 bytes of offset."""
+    at, shift, length, out = 0, 0, 0, bytearray()
+    while True:
+        length |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if not data[at - 1] & 128:
+            break
+    while at < len(data):
+        tag, kind = data[at] >> 2, data[at] & 3
+        at += 1
+        if kind == 0:
+            extra = max(tag - 59, 0)
+            size = (int.from_bytes(data[at:at + extra], "little") if extra else tag) + 1
+            out += data[at + extra:at + extra + size]
+            at += extra + size
+            continue
+        width, size = (1, (tag & 7) + 4) if kind == 1 else (2 if kind == 2 else 4, tag + 1)
+        offset = int.from_bytes(data[at:at + width], "little") + (tag >> 3 << 8 if kind == 1 else 0)
+        at += width
+        for _ in range(size):
+            out.append(out[-offset])
+    assert len(out) == length
+    return bytes(out)
+
+
+def varint(data, at):
+    number, shift = 0, 0
+    while True:
+        number |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if not data[at - 1] & 128:
+            return number, at
+
+
+def fields(data):
+    """(number, value): an int, a double, or bytes."""
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        if key & 7 == 0:
+            value, at = varint(data, at)
+        elif key & 7 == 1:
+            value, at = struct.unpack_from("<d", data, at)[0], at + 8
+        else:
+            assert key & 7 == 2
+            size, at = varint(data, at)
+            value, at = data[at:at + size], at + size
+        yield key >> 3, value
+
+
+def unzigzag(number):
+    return number >> 1 ^ -(number & 1)
+
+
+def side(message, first):
+    """Counts by bucket index, of spans and of deltas (whole numbers) or counts (doubles)."""
+    indexes, counts, at = [], [], 0
+    for number, value in message:
+        if number == first:
+            span = dict(fields(value))
+            at += unzigzag(span.get(1, 0))
+            indexes += range(at, at + span[2])
+            at += span[2]
+        elif number == first + 1:
+            place = 0
+            while place < len(value):
+                delta, place = varint(value, place)
+                counts.append((counts[-1] if counts else 0) + unzigzag(delta))
+        elif number == first + 2:
+            counts += struct.unpack(f"<{len(value) // 8}d", value)
+    assert len(indexes) == len(counts)
+    return {index: count for index, count in zip(indexes, counts) if count}
+
+
+def test_remote_read_answers_native_histograms(lapwing):
+    server = lapwing()
+    now = int(time.time() * 1000)
+    sent = {now + 1000 * i: Histogram(3, {-5: 2 + i, -4: 1, 9: 3 * i + 1}, 7.5 * (i + 1), zero=i,
+                                      negative={2: 1, 300: 2})
+            for i in range(4)}
+    body = remote_write.series({"__name__": "native", "job": "x"}, list(sent.items()))
+    assert server.http("/api/v1/write", remote_write.snappy(body), remote_write.HEADERS).status == 204
+    matcher = remote_write.field(2, b"__name__") + remote_write.field(3, b"native")
+    query = (remote_write.integer(1, remote_write.varint(now)) +
+             remote_write.integer(2, remote_write.varint(now + 2000)) + remote_write.field(3, matcher))
+    # Streamed chunks are preferred, samples taken as well: what 2.42 says.
+    body = remote_write.field(1, query) + remote_write.field(2, b"\x01\x00")
+    reply = server.http("/api/v1/read", remote_write.snappy(body), remote_write.HEADERS)
+    assert reply.status == 200 and reply.headers["Content-Type"] == "application/x-protobuf", reply.text
+    (_, result), = fields(unsnappy(reply.body))
+    (_, series), = fields(result)
+    labels = [{n: v.decode() for n, v in fields(value)} for number, value in fields(series) if number == 1]
+    assert labels == [{1: "__name__", 2: "native"}, {1: "job", 2: "x"}]
+    histograms = [list(fields(value)) for number, value in fields(series) if number == 4]
+    assert [dict(message)[15] for message in histograms] == list(sent)[:3]
+    for message, wanted in zip(histograms, sent.values()):
+        scalars = dict(message)
+        count, zero = (scalars.get(a, scalars.get(b, 0)) for a, b in [(1, 2), (6, 7)])
+        assert (count, scalars[3], unzigzag(scalars[4]), zero) == (wanted.count, wanted.total, 3, wanted.zero)
+        assert scalars[5] == remote_write.ZERO_THRESHOLD
+        assert (side(message, 8), side(message, 11)) == (wanted.negative, wanted.positive)
 
 
 def test_remote_read_refuses_what_it_cannot_read(lapwing):

@@ -348,9 +348,36 @@ static void test_number_text_is_by_the_book(void **state)
     }
 }
 
+static void test_path_names(void **state)
+{
+    static const char *const rows[][2] = {
+        {"job", "job"},
+        {"", ""},
+        {"U__", ""},
+        {"U__a_2e_b__c", "a.b_c"},
+        {"U__é_2F_", "é/"},
+        {"U___e9_", "é"},
+        {"U___1f600_", "😀"},
+        {"U__a_", "U__a_"},
+        {"U__a_x_", "U__a_x_"},
+        {"U__a_110000_", "U__a_110000_"},
+        {"U_a_2e_", "U_a_2e_"},
+    };
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct slice name = literal_path_name(slice_of_string(rows[i][0]), &arena);
+        if (!slice_equal_string(name, rows[i][1]))
+            fail_msg("%s: " SLICE_FMT, rows[i][0], SLICE_ARG(name));
+    }
+    arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_path_names),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_broken_text),
         cmocka_unit_test(test_strings),
