@@ -81,7 +81,7 @@ struct http_route {
     unsigned methods;    /* enum http_method, or-ed; HEAD comes with GET, OPTIONS with all */
     const char *pattern; /* "/api/v1/label/{name}/values"; {name} is one segment */
     void (*handle)(const struct http_request *request, struct http_reply *reply);
-    bool cors; /* answer OPTIONS and add Access-Control-* for any origin */
+    bool cors; /* answer OPTIONS, and add Access-Control-* for whatever Origin asks */
     /* How this surface words errors that arise before the handler (405, 413, 400 ...); NULL means
      * http_refuse_json. The status is set by the caller. */
     void (*refuse)(struct http_reply *reply, const struct error *err);

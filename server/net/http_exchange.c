@@ -501,6 +501,15 @@ static const char cors_headers[] =
     "Access-Control-Expose-Headers: X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After\r\n"
     "Access-Control-Max-Age: 3600\r\n";
 
+/* Only pages of other origins, whose browsers say so, look at them; all others need not read them. */
+static bool wants_cors(const struct exchange *exchange)
+{
+    struct slice origin;
+    return exchange->route && exchange->route->cors &&
+           (exchange->head.method == HTTP_OPTIONS ||
+            http_get_header(&exchange->request, "Origin", &origin));
+}
+
 bool exchange_print_head(const struct exchange *exchange, struct buffer *out)
 {
     const struct http_reply *reply = &exchange->reply;
@@ -516,7 +525,7 @@ bool exchange_print_head(const struct exchange *exchange, struct buffer *out)
         buffer_append_format(out, "Content-Length: %zu\r\n", reply->body.len);
     if (exchange->close)
         buffer_append_string(out, "Connection: close\r\n");
-    if (exchange->route && exchange->route->cors)
+    if (wants_cors(exchange))
         buffer_append_string(out, cors_headers);
     for (size_t i = 0; i < reply->header_count; i++)
         print_header(&reply->headers[i], out);

@@ -100,6 +100,7 @@ def test_curl_envelope_and_store(lapwing, tmp_path):
     (tmp_path / "envelope").write_bytes(envelope(("event", one), header={"event_id": "F" * 32}))
     (tmp_path / "store.gz").write_bytes(gzip.compress(json.dumps(two).encode()))
     sent = run_command("curl", "-sS", "-i", "--data-binary", f"@{tmp_path}/envelope",
+                       "-H", "Origin: http://shop.example",
                        f"{server.url}/api/web/envelope/?sentry_key={'a' * 32}")
     assert sent.stdout.startswith("HTTP/1.1 200")
     assert sent.stdout.endswith(json.dumps({"id": "f" * 32}, separators=(",", ":")))

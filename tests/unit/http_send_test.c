@@ -77,7 +77,7 @@ static void handle_patient(const struct http_request *request, struct http_reply
 }
 
 static const struct http_route routes[] = {
-    {.methods = HTTP_GET, .pattern = "/letters/{count}", .handle = handle_letters},
+    {.methods = HTTP_GET, .pattern = "/letters/{count}", .handle = handle_letters, .cors = true},
     {.methods = HTTP_GET | HTTP_POST,
      .pattern = "/known/{count}",
      .handle = handle_letters,
@@ -403,6 +403,21 @@ static void who_has_the_reply_is_not_gone(void **state)
     assert_true(figure_of(name) == before + 3);
 }
 
+static void other_origins_are_told_that_they_may_read(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {"GET /letters/1 HTTP/1.1\r\n\r\n",
+                                           "GET /letters/1 HTTP/1.1\r\norigin: http://a\r\n\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        struct client client = open_client();
+        ask(client.fd, requests[i]);
+        expect_letters(&client, 1);
+        const char *at = memmem(client.in.at, client.in.len, "\r\nAccess-Control-", 17);
+        assert_true((at != NULL) == (i == 1));
+        close_client(&client);
+    }
+}
+
 /* A client that shuts its side after asking still gets its reply, and hears that it is the last. */
 static void half_closed_clients_are_answered(void **state)
 {
@@ -428,6 +443,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_stops_reading_is_cut_off, set_up_hasty, tear_down),
         cmocka_unit_test_setup_teardown(clients_may_leave_at_any_moment, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_has_the_reply_is_not_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_origins_are_told_that_they_may_read, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(half_closed_clients_are_answered, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
