@@ -331,7 +331,8 @@ static void stage_sample(struct store_batch *batch, const struct sample *sample)
                                 .series = sample->series,
                                 .bits = double_bits(sample->value),
                                 .known = known_bits(head, sample->series, series)};
-    head_stage(head, sample->series, sample->time_ms, row->bits);
+    if (head->staged)
+        head_stage(head, sample->series, sample->time_ms, row->bits);
     if (batch->store->series.rows[sample->series].kind == SERIES_HISTOGRAM)
         stage_histogram(batch, sample, series, row);
     else if (sample->sketch_at)
@@ -365,6 +366,16 @@ static void prefetch(const struct store_batch *batch, size_t i)
         __builtin_prefetch(ahead);
 }
 
+/* While ids ascend, as in a tick, no series comes twice, and nobody asks what is staged of it. */
+static void expect(struct store_batch *batch, uint32_t series)
+{
+    struct head *head = &batch->store->head;
+    if (head->staged || batch->row_count == 0 || batch->rows[batch->row_count - 1].series < series)
+        return;
+    for (size_t i = 0; i < batch->row_count; i++)
+        head_stage(head, batch->rows[i].series, batch->rows[i].time_ms, batch->rows[i].bits);
+}
+
 static int admit(struct store_batch *batch, struct error *err)
 {
     struct store *store = batch->store;
@@ -377,6 +388,7 @@ static int admit(struct store_batch *batch, struct error *err)
     batch->late = batch->rows + batch->count;
     for (size_t i = 0; i < batch->count; i++) {
         prefetch(batch, i + 8);
+        expect(batch, batch->samples[i].series);
         enum store_metric verdict = sample_judge(store, &batch->samples[i], oldest);
         if (verdict == STORE_SAMPLES)
             stage_sample(batch, &batch->samples[i]);

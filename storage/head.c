@@ -15,7 +15,7 @@
  *                   -> values | histograms
  *
  * What a batch stages is kept by id beside the entries, in an array that is there only while there is
- * a batch: of a million entries that is 16 MB instead of for ever.
+ * a batch that needs it.
  */
 #include "storage/head.h"
 

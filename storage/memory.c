@@ -20,8 +20,8 @@
 #define RELIEF_NS_MAX ((int64_t)500000000)
 #define WALK_MS       60000
 #define TRIM_MS       60000
-#define HOLES_MIN     ((size_t)32 << 20) /* free bytes worth giving back, */
-#define HOLES_SHARE   16                 /* and the share of those in use that they must be */
+#define HOLES_MIN     ((size_t)16 << 20) /* free bytes between others worth giving back, */
+#define HOLES_SHARE   32                 /* and the share of those in use that they must be */
 
 enum {
     MEMORY_HEAD,
@@ -80,11 +80,12 @@ static uint64_t memtable_bytes(struct store *store)
 static struct mallinfo2 measure_heap(struct store *store, int64_t now_ms)
 {
     struct mallinfo2 heap = mallinfo2();
-    if (heap.fordblks < HOLES_MIN || heap.fordblks < heap.uordblks / HOLES_SHARE ||
+    size_t holes = heap.fordblks - heap.keepcost;
+    if (holes < HOLES_MIN || holes < heap.uordblks / HOLES_SHARE ||
         (now_ms >= store->trimmed_ms && now_ms < store->trimmed_ms + TRIM_MS))
         return heap;
     store->trimmed_ms = now_ms;
-    malloc_trim(HOLES_MIN / 2);
+    malloc_trim(heap.keepcost); /* what is free at the end was left there on purpose */
     return heap;
 }
 

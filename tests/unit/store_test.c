@@ -77,7 +77,7 @@ static void late_samples_find_their_place_and_the_last_write_wins(void **state)
         store_batch_value(batch, 999, START_MS + 9, 6);
         commit(store, batch);
         assert_series(store, id, (int64_t[]){-1, 0, 1, 2, 3}, (double[]){3, 2, 5 + round, 6, 6},
-                      (size_t)(4 + round));
+                      (size_t)round + 4);
         store_batch_free(batch);
         store_close(store);
     }
@@ -91,6 +91,41 @@ static void late_samples_find_their_place_and_the_last_write_wins(void **state)
     assert_true(dropped("unknown_series") == 2);
     arena_release(&arena);
     store_batch_free(batch);
+    store_close(store);
+}
+
+/* Ids ascend for a while, as in a tick, and then some come again: later, too late, and once more. */
+static void a_series_may_come_again_in_a_batch(void **state)
+{
+    (void)state;
+    struct store *store = open_store();
+    struct store_batch *batch = store_batch_new(store);
+    uint32_t ids[4];
+    for (int i = 0; i < 4; i++) {
+        ids[i] = intern(batch, "m", i, SERIES_GAUGE);
+        store_batch_value(batch, ids[i], START_MS, i);
+    }
+    store_batch_value(batch, ids[1], START_MS + 2, 10);
+    store_batch_value(batch, ids[2], START_MS - 1, 20);
+    store_batch_value(batch, ids[1], START_MS + 1, 11);
+    store_batch_value(batch, ids[1], START_MS + 3, 12);
+    store_batch_value(batch, ids[3], START_MS, 30);
+    commit(store, batch);
+    store_batch_value(batch, ids[3], START_MS + 5, 31);
+    store_batch_value(batch, ids[0], START_MS + 5, 1);
+    store_batch_value(batch, ids[0], START_MS + 6, 2);
+    commit(store, batch);
+    for (int opened = 0; opened < 2; opened++) { /* as published, and as replayed */
+        assert_series(store, ids[0], (int64_t[]){0, 5, 6}, (double[]){0, 1, 2}, 3);
+        assert_series(store, ids[1], (int64_t[]){0, 1, 2, 3}, (double[]){1, 11, 10, 12}, 4);
+        assert_series(store, ids[2], (int64_t[]){-1, 0}, (double[]){20, 2}, 2);
+        assert_series(store, ids[3], (int64_t[]){0, 5}, (double[]){30, 31}, 2);
+        if (opened)
+            break;
+        store_batch_free(batch);
+        store_close(store);
+        store = open_store();
+    }
     store_close(store);
 }
 
@@ -523,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(late_samples_find_their_place_and_the_last_write_wins,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_series_may_come_again_in_a_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(many_late_samples_do_not_stay_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(late_samples_make_their_series_active, setup, teardown),
         cmocka_unit_test_setup_teardown(kinds_do_not_mix, setup, teardown),
