@@ -1,7 +1,8 @@
 /* api/alerts: the board, printed while it is held still.
  *
  * Shapes as in Prometheus' web/api/v1; times are RFC 3339, an alert's value is a string in Go's
- * 'e' format. Absent: match[] and paging (group_limit), which are refused rather than ignored.
+ * 'e' format. Pages of groups (group_limit) follow the order of the board; the token of a page names the
+ * group it begins with.
  */
 #include "server/api/alerts.h"
 
@@ -10,11 +11,13 @@
 #include <stdlib.h>
 
 #include "server/alert/manager.h"
+#include "server/api/prometheus_request.h"
 #include "server/notify/message.h"
 #include "storage/base/json.h"
 #include "storage/base/number.h"
 
 #define WORK_BYTES_MAX ((size_t)1 << 20) /* one alert's decoded labels */
+#define TOKEN_SIZE     33                /* NUL included */
 
 enum rule_type { RULE_ANY, RULE_ALERTING, RULE_RECORDING };
 
@@ -24,6 +27,10 @@ struct rendering {
     struct arena work; /* reset for each alert */
     enum rule_type type;
     bool exclude_alerts;
+    struct api_selectors matching; /* labels of rules; none: all */
+    size_t group_limit;            /* 0: none */
+    struct slice token;            /* of the first group wanted; empty: of all */
+    bool token_met;
 };
 
 static void put_labels(struct json_writer *w, const char *key, struct labels labels)
@@ -190,10 +197,29 @@ static bool is_wanted(const struct http_request *request, const char *param, str
     return !used;
 }
 
+/* As a selector of series, with the labels that the file gives the rule. */
+static bool selects(const struct plan *selector, const struct rule *rule)
+{
+    for (size_t i = 0; i < selector->selector.matcher_count; i++) {
+        const struct matcher *matcher = &selector->selector.matchers[i];
+        if (!matcher_accepts(matcher, labels_get(rule->labels, matcher->name)))
+            return false;
+    }
+    return true;
+}
+
+static bool is_matched(const struct rendering *r, const struct rule *rule)
+{
+    for (size_t i = 0; i < r->matching.count; i++)
+        if (selects(r->matching.at[i], rule))
+            return true;
+    return r->matching.count == 0;
+}
+
 static bool is_wanted_rule(const struct rendering *r, const struct rule *rule)
 {
     return (r->type == RULE_ANY || (r->type == RULE_RECORDING) == rule->recording) &&
-           is_wanted(r->request, "rule_name[]", rule->name);
+           is_wanted(r->request, "rule_name[]", rule->name) && is_matched(r, rule);
 }
 
 static bool is_wanted_group(const struct rendering *r, const struct rule_group *group)
@@ -226,15 +252,35 @@ static void put_group(struct rendering *r, const struct group_run *run)
     json_end_object(w);
 }
 
+static struct slice group_token(const struct rule_group *group, char text[TOKEN_SIZE])
+{
+    snprintf(text, TOKEN_SIZE, "%016llx%016llx", (unsigned long long)slice_hash(group->file),
+             (unsigned long long)slice_hash(group->name));
+    return slice_of_string(text);
+}
+
 static void put_groups(const struct alert_board *board, void *arg)
 {
     struct rendering *r = arg;
+    char text[TOKEN_SIZE];
+    size_t shown = 0;
+    struct slice next = {NULL, 0};
     json_key(&r->json, SLICE("groups"));
     json_begin_array(&r->json);
-    for (size_t g = 0; g < board->count; g++)
-        if (is_wanted_group(r, board->groups[g].group))
+    for (size_t g = 0; g < board->count && !next.len; g++) {
+        const struct rule_group *group = board->groups[g].group;
+        r->token_met = r->token_met || slice_equal(group_token(group, text), r->token);
+        if (!r->token_met || !is_wanted_group(r, group))
+            continue;
+        if (r->group_limit && shown == r->group_limit)
+            next = group_token(group, text);
+        else
             put_group(r, &board->groups[g]);
+        shown++;
+    }
     json_end_array(&r->json);
+    if (next.len)
+        json_field_string(&r->json, "groupNextToken", next);
 }
 
 /* --- handlers --- */
@@ -268,17 +314,30 @@ static void render(struct rendering *r, struct http_reply *reply, bool enveloped
     arena_release(&r->work);
 }
 
+static int read_page(struct rendering *r, struct error *err)
+{
+    struct slice text;
+    uint64_t limit = 0;
+    bool limited = http_get_param(r->request, "group_limit", &text) && text.len;
+    if (limited && (!slice_to_u64(text, &limit) || limit == 0))
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"group_limit\": it must be a number > 0");
+    http_get_param(r->request, "group_next_token", &r->token);
+    r->group_limit = (size_t)limit;
+    r->token_met = r->token.len == 0;
+    if (r->token.len && !limited)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"group_limit\": group_limit needs to be present in "
+                         "order to paginate over the groups");
+    return 0;
+}
+
 static int read_rules_params(struct rendering *r, struct error *err)
 {
     struct slice text;
-    for (size_t i = 0; i < r->request->param_count; i++) {
-        struct slice name = r->request->params[i].name;
-        if (slice_equal_string(name, "match[]") || slice_starts_with(name, SLICE("group_")))
-            return error_set(err, ERROR_BAD_DATA,
-                             "the parameter " SLICE_FMT " is not supported here; use type, "
-                             "rule_name[], rule_group[] or file[]",
-                             SLICE_ARG(slice_head(name, 80)));
-    }
+    if (api_selectors(r->request, r->request->arena, &r->matching, err) < 0 ||
+        read_page(r, err) < 0)
+        return -1;
     if (http_get_param(r->request, "type", &text) && text.len) {
         if (slice_equal_string(text, "alert"))
             r->type = RULE_ALERTING;
@@ -299,10 +358,16 @@ static void handle_rules(const struct http_request *request, struct http_reply *
 {
     struct rendering r = {.request = request};
     struct error err = {0};
-    if (read_rules_params(&r, &err) < 0)
+    if (read_rules_params(&r, &err) < 0) {
         http_refuse_json(reply, &err);
-    else
+    } else {
         render(&r, reply, true, put_groups);
+        if (!r.token_met) {
+            error_set(&err, ERROR_BAD_DATA, "invalid group_next_token. were rule groups changed?");
+            api_refuse(reply, &err);
+        }
+    }
+    api_selectors_release(&r.matching);
 }
 
 static void handle_alerts(const struct http_request *request, struct http_reply *reply)

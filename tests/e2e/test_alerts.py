@@ -165,6 +165,38 @@ def test_rules_are_shown_as_prometheus_shows_them(lapwing, sink):
     assert refused.status == 400 and refused.json()["errorType"] == "bad_data"
 
 
+def test_rules_by_labels_and_in_pages(lapwing, sink):
+    groups = "".join(f"""
+- name: g{i}
+  rules:
+  - {{alert: A{i}, expr: "vector(0) > 1", labels: {{severity: {"page" if i % 2 else "mail"}, n: "{i}"}}}}
+  - {{record: "r{i}", expr: "vector({i})"}}""" for i in range(5))
+    server = alerting(lapwing, sink().port, f"groups:{groups}\n")
+
+    def names(**params):
+        groups = server.get("/api/v1/rules", **params).json()["data"]["groups"]
+        return [r["name"] for g in groups for r in g["rules"]]
+
+    assert names(**{"match[]": '{severity="page"}'}) == ["A1", "A3"]
+    assert names(**{"match[]": ['{severity="page",n!="1"}', '{n="2"}']}) == ["A2", "A3"]
+    assert names(**{"match[]": '{severity=~".+"}', "type": "record"}) == []
+    assert server.get("/api/v1/rules", **{"match[]": "{"}).status == 400
+
+    pages, token = [], {}
+    while True:
+        data = server.get("/api/v1/rules", group_limit=2, **token).json()["data"]
+        pages.append([g["name"] for g in data["groups"]])
+        if "groupNextToken" not in data:
+            break
+        token = {"group_next_token": data["groupNextToken"]}
+    assert pages == [["g0", "g1"], ["g2", "g3"], ["g4"]]
+    for params, text in [({"group_limit": 0}, "group_limit"), ({"group_limit": "x"}, "group_limit"),
+                         ({"group_next_token": "a"}, "group_limit needs to be present"),
+                         ({"group_next_token": "a", "group_limit": 1}, "invalid group_next_token")]:
+        reply = server.get("/api/v1/rules", **params)
+        assert reply.status == 400 and text in reply.json()["error"], reply.text
+
+
 def test_a_receiver_that_was_down_is_told_when_it_returns(lapwing, sink):
     hook = sink()
     port = hook.port
