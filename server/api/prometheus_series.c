@@ -23,7 +23,7 @@ struct listing {
     int64_t deadline_ns;
     struct arena arena;
     struct api_selectors selectors;
-    size_t limit;
+    size_t limit, limit_per_metric;
 };
 
 /* --- time --- */
@@ -248,7 +248,7 @@ static int put_kinds(struct listing *listing, struct slice name, struct arena *a
     buffer_append_char(out, '[');
     for (size_t i = 0; i < series.count; i++) {
         enum series_kind kind = series.at[i].kind == SERIES_SET ? SERIES_GAUGE : series.at[i].kind;
-        if (seen[kind])
+        if (seen[kind] || (listing->limit_per_metric && printed == listing->limit_per_metric))
             continue;
         seen[kind] = true;
         buffer_append_format(out, "%s{\"type\":\"%s\",\"help\":\"\",\"unit\":\"\"}",
@@ -267,7 +267,8 @@ static int list_metadata(const struct http_request *request, struct http_reply *
     size_t printed = 0;
     int status = 0;
     http_get_param(request, "metric", &wanted);
-    if (read_list(listing, SLICE(LABEL_NAME), NULL, &names, err) < 0)
+    if (api_limit(request, "limit_per_metric", &listing->limit_per_metric, err) < 0 ||
+        read_list(listing, SLICE(LABEL_NAME), NULL, &names, err) < 0)
         return -1;
     arena_init(&scratch, listing->arena.limit);
     api_begin(reply);

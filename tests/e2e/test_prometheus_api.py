@@ -196,6 +196,12 @@ def test_metadata(server):
     assert data["api.load"] == [{"type": "gauge", "help": "", "unit": ""}]
     assert list(server.get("/api/v1/metadata", metric="api.load").json()["data"]) == ["api.load"]
     assert len(server.get("/api/v1/metadata", limit=1).json()["data"]) == 1
+    lines = "\n".join(f'{{"metric":{{"__name__":"both","n":"{n}"}},"type":"{kind}","values":[1],'
+                      f'"timestamps":[{END}000]}}' for n, kind in enumerate(["gauge", "counter", "gauge"]))
+    assert server.http("/api/v1/import", lines).status == 200
+    for limit, kinds in [({}, ["counter", "gauge"]), ({"limit_per_metric": 1}, ["gauge"])]:
+        got = server.get("/api/v1/metadata", metric="both", **limit).json()["data"]["both"]
+        assert sorted(row["type"] for row in got) == kinds, got
 
 
 def test_status(server):
