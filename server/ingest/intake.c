@@ -109,8 +109,10 @@ static void add_gauge(const struct intake *intake, struct entry *entry,
         cell->value += metric->value;
         return;
     }
+    char *times = entry->key + entry->name_len + entry->tags_len;
     cell->value = metric->value;
     entry->assigned[intake->active] = true;
+    memcpy(times + intake->active * sizeof(uint32_t), &intake->time_us, sizeof(uint32_t));
 }
 
 static void add_reading(struct entry *entry, union cell *cell, double value)

@@ -28,6 +28,9 @@ struct intake_options {
 struct intake *intake_new(const struct intake_options *options);
 void intake_free(struct intake *intake);
 
+/* When the metrics of the next adds came, in about microseconds of any clock that all intakes share; not
+ * 0. It decides between values that several of them got for one gauge. */
+void intake_set_time(struct intake *intake, uint32_t time_us);
 /* Adds up to INTAKE_BATCH_MAX parsed metrics; they may be used up (packed values are cut). What
  * finds no room goes to its name's __overflow__ series, or else is dropped; both are counted. */
 void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count);

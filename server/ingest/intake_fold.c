@@ -10,11 +10,13 @@
 
 #define FOLD_AHEAD 8
 
-static void fold_gauge(struct registry *registry, const struct entry *entry, double value,
-                       bool assigned)
+static void fold_gauge(struct registry *registry, const struct entry *entry, unsigned side)
 {
-    if (assigned)
-        registry_gauge_at(registry, entry->ref, value);
+    struct gauge_times times;
+    double value = entry->cells[side].value;
+    memcpy(&times, entry->key + entry->name_len + entry->tags_len, sizeof times);
+    if (entry->assigned[side])
+        registry_gauge_set_at(registry, entry->ref, value, times.set_us[side]);
     else
         registry_gauge_add_at(registry, entry->ref, value);
 }
@@ -32,7 +34,7 @@ static size_t fold_cell(struct entry *entry, unsigned side, struct registry *reg
         cell->value = 0;
         break;
     case STATSD_GAUGE:
-        fold_gauge(registry, entry, cell->value, entry->assigned[side]);
+        fold_gauge(registry, entry, side);
         entry->assigned[side] = false;
         cell->value = 0;
         break;

@@ -47,7 +47,12 @@ struct entry {
     uint8_t dialect;
     bool touched[2];
     bool assigned[2]; /* gauges: set, not only moved */
-    char key[];       /* name, then tags; of a total then its last reading */
+    char key[];       /* name, then tags; of a total then its last reading, of a gauge its times */
+};
+
+/* When either side of a gauge was set last; behind its key, unaligned. */
+struct gauge_times {
+    uint32_t set_us[2];
 };
 
 struct slot {
@@ -71,6 +76,7 @@ struct intake {
     size_t sweep;
     uint64_t seed;
     uint32_t swaps;
+    uint32_t time_us; /* see intake_set_time; 0 = nobody said */
     unsigned active;
     _Atomic bool handed; /* the inactive side is the writer's */
     struct side sides[2];

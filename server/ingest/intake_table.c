@@ -60,6 +60,11 @@ struct intake *intake_new(const struct intake_options *options)
     return intake;
 }
 
+void intake_set_time(struct intake *intake, uint32_t time_us)
+{
+    intake->time_us = time_us;
+}
+
 static size_t entry_sketch_bytes(const struct entry *entry)
 {
     size_t bytes = 0;
@@ -138,8 +143,10 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
         metric_add(&intake_metrics[INTAKE_DROP_KEY_BYTES], overflow);
         return NULL;
     }
-    double reading = NAN;
-    size_t extra = metric->type == STATSD_TOTAL ? sizeof reading : 0;
+    const double reading = NAN;
+    size_t extra = metric->type == STATSD_TOTAL   ? sizeof reading
+                   : metric->type == STATSD_GAUGE ? sizeof(struct gauge_times)
+                                                  : 0;
     size_t size = offsetof(struct entry, key) + key_len + extra;
     struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
     entry->name_len = (uint16_t)metric->name.len;
@@ -147,7 +154,8 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
     entry->rule = mapped_rule(intake->options.mapping, metric);
     entry->type = (uint8_t)metric->type;
     entry->dialect = (uint8_t)metric->dialect;
-    memcpy(entry->key + key_len, &reading, extra);
+    if (metric->type == STATSD_TOTAL)
+        memcpy(entry->key + key_len, &reading, sizeof reading);
     memcpy(entry->key, metric->name.at, metric->name.len);
     if (metric->tags.len)
         memcpy(entry->key + metric->name.len, metric->tags.at, metric->tags.len);

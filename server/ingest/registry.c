@@ -104,6 +104,7 @@ void registry_free(struct registry *registry)
     free(registry->free_slots);
     free(registry->fresh);
     free(registry->dated);
+    free(registry->set_times);
     buffer_release(&registry->key);
     arena_release(&registry->arena);
     free(registry);
@@ -363,6 +364,32 @@ void registry_gauge_at(struct registry *registry, struct registry_ref ref, doubl
     series->value = value;
     series->assigned = true;
     series->silent = false;
+}
+
+/* When the gauge in this slot was set in this tick; 0 = it was not. */
+static uint32_t *set_time_of(struct registry *registry, uint32_t slot)
+{
+    if (slot >= registry->set_times_capacity) {
+        uint32_t capacity = registry->slot_capacity;
+        registry->set_times =
+            alloc_resize(registry->set_times, capacity, sizeof *registry->set_times);
+        memset(registry->set_times + registry->set_times_capacity, 0,
+               (capacity - registry->set_times_capacity) * sizeof *registry->set_times);
+        registry->set_times_capacity = capacity;
+    }
+    registry->set_times_used = true;
+    return &registry->set_times[slot];
+}
+
+void registry_gauge_set_at(struct registry *registry, struct registry_ref ref, double value,
+                           uint32_t time)
+{
+    uint32_t *set = time && registry_holds(registry, ref) ? set_time_of(registry, ref.slot) : NULL;
+    if (set && *set && (int32_t)(time - *set) < 0)
+        return; /* another one has a later value, and has touched it */
+    if (set)
+        *set = time;
+    registry_gauge_at(registry, ref, value);
 }
 
 void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta)

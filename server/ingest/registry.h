@@ -48,6 +48,10 @@ void registry_set_ttl(struct registry *registry, struct registry_ref ref, int64_
 /* Changes through a ref. A ref of none is ignored; a kind mismatch is a bug. */
 void registry_count_at(struct registry *registry, struct registry_ref ref, double n);
 void registry_gauge_at(struct registry *registry, struct registry_ref ref, double value);
+/* The same from one of several who gathered since the last flush: the value with the latest time wins, in
+ * whatever order they come. Times may wrap, but not within a tick; 0: in the order of the calls. */
+void registry_gauge_set_at(struct registry *registry, struct registry_ref ref, double value,
+                           uint32_t time);
 void registry_gauge_add_at(struct registry *registry, struct registry_ref ref, double delta);
 /* Adds the observations of one tick. */
 void registry_histogram_at(struct registry *registry, struct registry_ref ref,

@@ -195,6 +195,9 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
     }
     if (flush.reader)
         store_reader_free(flush.reader);
+    if (registry->set_times_used)
+        memset(registry->set_times, 0, registry->set_times_capacity * sizeof *registry->set_times);
+    registry->set_times_used = false;
     arena_reset(&registry->arena);
     metric_set(&registry_metrics[REGISTRY_SERIES], (int64_t)registry->live);
 }

@@ -63,7 +63,10 @@ struct registry {
     size_t live;
     uint32_t *free_slots;
     size_t free_count, free_capacity;
-    uint32_t *fresh; /* slots; first those that the last flush admitted, begun_count of them */
+    uint32_t *set_times; /* of gauges, by slot; see registry_gauge_set_at */
+    uint32_t set_times_capacity;
+    bool set_times_used; /* in this tick */
+    uint32_t *fresh;     /* slots; first those that the last flush admitted, begun_count of them */
     size_t fresh_count, fresh_capacity, begun_count;
     struct dated *dated; /* what waits to be written; see registry_dated.c */
     size_t dated_count, dated_capacity;

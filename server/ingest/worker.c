@@ -235,6 +235,12 @@ static void take_lines(struct worker *worker, struct slice lines)
     }
 }
 
+/* About microseconds; the same clock for all workers. */
+static void tell_time(struct worker *worker)
+{
+    intake_set_time(worker->intake, (uint32_t)(clock_monotonic_ns() >> 10) | 1);
+}
+
 /* Somebody watches. */
 static void offer_lines(struct worker *worker, struct slice lines)
 {
@@ -249,6 +255,7 @@ static void on_lines(void *arg, const struct peer *from, struct slice lines)
     struct worker *worker = stream->worker;
     int64_t before = worker->tallies[WORKER_METRICS];
     worker->sender = (struct sender){.transport = stream->transport, .peer = from};
+    tell_time(worker);
     if (taps_any(worker->options.taps))
         offer_lines(worker, lines);
     take_lines(worker, lines);
@@ -313,6 +320,7 @@ static size_t receive(struct worker *worker, int fd, enum worker_transport trans
     size_t received = udp_receive(worker->receiver, fd, &batch);
     size_t sampled = received < UDP_NAMED ? received : UDP_NAMED;
     worker->sender = (struct sender){.transport = transport};
+    tell_time(worker);
     if (taps_any(worker->options.taps))
         offer_datagrams(worker, &batch);
     take_sampled(worker, &batch, sampled);

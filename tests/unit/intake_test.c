@@ -433,6 +433,30 @@ static void idle_entries_leave(void **state)
     intake_free(table);
 }
 
+/* Whatever the order in which the tables are folded. */
+static void of_values_in_two_tables_the_later_wins(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake *tables[] = {intake_new(&roomy), intake_new(&roomy)};
+    for (uint32_t round = 0; round < 4; round++) {
+        bool first_is_later = round % 2;
+        uint32_t time = round < 2 ? 100 : UINT32_MAX; /* which wraps */
+        intake_set_time(tables[0], first_is_later ? time + 10 : time);
+        intake_set_time(tables[1], first_is_later ? time : time + 10);
+        add_line(tables[0], "a:1|g|#host:x");
+        add_line(tables[1], "a:2|g|#host:x");
+        add_line(tables[1], "a:+5|g|#host:x");
+        for (int i = 0; i < 2; i++) {
+            assert_true(intake_swap(tables[i]));
+            intake_fold(tables[i], fixture->registry);
+        }
+        flush(fixture);
+        assert_true(last(fixture, "a", "x", NULL) == (first_is_later ? 1 : 7));
+    }
+    intake_free(tables[0]);
+    intake_free(tables[1]);
+}
+
 static struct mapping *mapping_of(const char *text)
 {
     struct mapping *mapping;
@@ -538,6 +562,7 @@ int main(void)
         CASE(a_tiny_rate_costs_what_any_costs),
         CASE(a_full_table_keeps_totals),
         CASE(idle_entries_leave),
+        CASE(of_values_in_two_tables_the_later_wins),
         CASE(other_rules_take_over_between_two_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
