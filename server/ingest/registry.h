@@ -110,7 +110,7 @@ struct registry_outlook {
 };
 void registry_foresee(struct registry *registry, struct labels labels, enum series_kind kind,
                       struct arena *arena, struct registry_outlook *out);
-/* The next flush ends the series with a stale marker, unless something comes for it until then. */
+/* The next flush ends the series with a stale marker, unless something came for it since the last one. */
 void registry_end(struct registry *registry, struct registry_ref ref);
 
 /* Appends one sample a live series at tick_ms, which must rise from call to call. */

@@ -63,9 +63,8 @@ void registry_each_interval(struct registry *registry, enum series_kind kind,
 
 void registry_end(struct registry *registry, struct registry_ref ref)
 {
-    if (!registry_holds(registry, ref))
+    if (!registry_holds(registry, ref) || registry->slots[ref.slot].touched)
         return;
-    registry->slots[ref.slot].touched = false;
     registry->slots[ref.slot].touched_ms = 0; /* idle since long ago */
 }
 

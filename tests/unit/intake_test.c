@@ -547,6 +547,34 @@ static void other_rules_take_over_between_two_lines(void **state)
     intake_free(last_one);
 }
 
+/* One worker follows other rules a tick before the other, which still brings counts by the old ones. */
+static void workers_out_of_step_lose_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct intake_options options = roomy;
+    options.mapping = mapping_of("defaults: {ttl: 1h}\nmappings:\n"
+                                 "- {match: 'hits.*', name: hits, labels: {host: $1}}\n");
+    struct intake *early = intake_new(&options), *late = intake_new(&options);
+    mapping_free(options.mapping);
+    add_line(early, "hits.x:1|c");
+    add_line(late, "hits.x:10|c");
+    early = intake_renew(early, NULL);
+    settle_and_tick(fixture, early);
+    late = intake_renew(late, NULL);
+    assert_true(intake_swap(early) && intake_swap(late));
+    intake_settle(late, fixture->registry, fixture->tick_ms + TICK, true);
+    intake_settle(early, fixture->registry, fixture->tick_ms + TICK, true);
+    intake_fold(early, fixture->registry);
+    intake_fold(late, fixture->registry);
+    flush(fixture);
+    assert_true(last(fixture, "hits", "x", NULL) == 11);
+    assert_true(is_live(fixture, "hits"));
+    settle_and_tick(fixture, late);
+    assert_false(is_live(fixture, "hits"));
+    intake_free(early);
+    intake_free(late);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -564,6 +592,7 @@ int main(void)
         CASE(idle_entries_leave),
         CASE(of_values_in_two_tables_the_later_wins),
         CASE(other_rules_take_over_between_two_lines),
+        CASE(workers_out_of_step_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
