@@ -9,12 +9,13 @@
  *   name       segments: a colon in the type or the rate begins the next one
  *
  * The values are only read once the type is known, because a set's member may be any bytes, colons
- * included. Numbers of up to 15 digits, with or without a point, are read in place; the rest goes
- * to slice_to_double. Packed values are all checked before the line is accepted.
+ * included. Packed values are all checked before the line is accepted.
  */
 #include "server/wire/statsd.h"
 
 #include <math.h>
+
+#include "server/wire/decimal.h"
 
 const char *const statsd_reject_names[STATSD_REJECT_COUNT] = {
     [STATSD_ACCEPTED] = "accepted",
@@ -46,34 +47,6 @@ bool statsd_cut_line(struct slice *rest, struct slice *line)
 
 /* --- values --- */
 
-static const double power_of_ten[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-#define DIGITS_MAX 15 /* below 2^53, so that one division rounds correctly */
-
-/* Digits with at most one point, no sign. False when it is anything else or longer. */
-static bool short_decimal(struct slice s, double *out)
-{
-    uint64_t digits = 0;
-    size_t point = s.len;
-    if (s.len == 0 || s.len > DIGITS_MAX)
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned digit = (unsigned)((unsigned char)s.at[i] - '0');
-        if (digit <= 9)
-            digits = digits * 10 + digit;
-        else if (s.at[i] == '.' && point == s.len)
-            point = i;
-        else
-            return false;
-    }
-    if (s.len == 1 && point == 0)
-        return false;
-    *out = (double)digits;
-    if (point < s.len)
-        *out /= power_of_ten[s.len - point - 1];
-    return true;
-}
-
 /* Why a number was not one. */
 static enum statsd_reject number_fault(struct slice s)
 {
@@ -83,16 +56,6 @@ static enum statsd_reject number_fault(struct slice s)
         slice_equal_nocase(slice_head(s, 3), SLICE("inf")))
         return STATSD_NOT_FINITE;
     return STATSD_BAD_VALUE;
-}
-
-static enum statsd_reject read_number(struct slice s, double *value, bool *is_signed)
-{
-    if (short_decimal(s, value)) {
-        *is_signed = false;
-        return STATSD_ACCEPTED;
-    }
-    *is_signed = s.len && (s.at[0] == '-' || s.at[0] == '+');
-    return slice_to_double(s, value) ? STATSD_ACCEPTED : number_fault(s);
 }
 
 static enum statsd_reject check_value(const struct statsd_metric *metric)
@@ -115,13 +78,22 @@ static bool cut_packed(struct slice *rest, struct slice *value)
     return false;
 }
 
+/* The line begins with the name, so all from there on may be read. */
+static bool read_decimal(struct slice text, const struct statsd_metric *metric, double *value)
+{
+    return decimal_read(text, metric->name.at, value);
+}
+
 static enum statsd_reject read_value(struct slice text, struct statsd_metric *out)
 {
-    bool is_signed;
-    enum statsd_reject reject = read_number(text, &out->value, &is_signed);
+    out->is_delta = false;
+    if (read_decimal(text, out, &out->value))
+        return check_value(out);
+    if (!slice_to_double(text, &out->value))
+        return number_fault(text);
     /* What has a time is from a DogStatsD client, which means the value itself. */
-    out->is_delta = is_signed && out->signs_move && out->time_s == 0;
-    return reject == STATSD_ACCEPTED ? check_value(out) : reject;
+    out->is_delta = (text.at[0] == '-' || text.at[0] == '+') && out->signs_move && out->time_s == 0;
+    return check_value(out);
 }
 
 static enum statsd_reject read_values(unsigned takes, struct slice values,
@@ -132,6 +104,8 @@ static enum statsd_reject read_values(unsigned takes, struct slice values,
         out->member = values;
         return values.len ? STATSD_ACCEPTED : STATSD_BAD_VALUE;
     }
+    if (read_decimal(values, out, &out->value)) /* nearly always; then they are no pack */
+        return check_value(out);
     if (!(takes & STATSD_TAKES_PACKING))
         return read_value(values, out);
     if (!cut_packed(&values, &next))
@@ -180,6 +154,16 @@ static const struct type_row {
     {TYPE_CODE('C', 0), IN_UNION, STATSD_TOTAL, false},
 };
 
+/* As slice_cut does; a call of memchr takes longer than a look at two letters. */
+static void cut_type(struct slice *rest, struct slice *type)
+{
+    size_t len = 0;
+    while (len < rest->len && rest->at[len] != '|')
+        len++;
+    *type = slice_head(*rest, len);
+    *rest = slice_skip(*rest, len + 1);
+}
+
 static bool read_type(const struct statsd_profile *profile, struct slice s,
                       struct statsd_metric *out)
 {
@@ -227,11 +211,17 @@ static bool end_segment(unsigned takes, struct slice *field, struct slice rest,
     return true;
 }
 
-static enum statsd_reject read_rate(unsigned takes, struct slice digits, struct statsd_metric *out)
+/* *rest, what follows the field, becomes empty where the segment ends in it. */
+static enum statsd_reject read_rate(unsigned takes, struct slice field, struct slice *rest,
+                                    struct statsd_metric *out)
 {
     double rate;
-    if (!short_decimal(digits, &rate) && !slice_to_double(digits, &rate))
-        return STATSD_BAD_RATE;
+    if (!read_decimal(slice_skip(field, 1), out, &rate)) {
+        if (end_segment(takes, &field, *rest, out))
+            rest->len = 0;
+        if (!slice_to_double(slice_skip(field, 1), &rate))
+            return STATSD_BAD_RATE;
+    }
     if (rate > 0 && rate <= 1)
         out->weight = 1 / rate;
     else if (takes & STATSD_FORGIVES_RATES)
@@ -267,9 +257,7 @@ static enum statsd_reject read_fields(unsigned takes, struct slice rest, struct 
         if (first == '#' && takes & STATSD_TAKES_TAGS) {
             out->tags = slice_skip(field, 1);
         } else if (first == '@') {
-            if (end_segment(takes, &field, rest, out))
-                rest.len = 0;
-            reject = read_rate(takes, slice_skip(field, 1), out);
+            reject = read_rate(takes, field, &rest, out);
         } else if (first == 'T') {
             reject = read_time(takes, field, out);
         } else {
@@ -299,7 +287,7 @@ static enum statsd_reject read_segment(const struct statsd_profile *profile, str
         return STATSD_NO_TYPE;
     if (!slice_cut(&rest, '|', &values))
         return STATSD_NO_TYPE;
-    slice_cut(&rest, '|', &type);
+    cut_type(&rest, &type);
     if (!read_type(profile, type, out)) {
         bool ended = end_segment(profile->takes, &type, rest, out);
         if (!ended || !read_type(profile, type, out))
@@ -319,10 +307,25 @@ static bool name_fits(const struct statsd_profile *profile, struct slice raw)
     return name.head.len + name.tail.len <= STATSD_NAME_MAX && name.tags.len <= STATSD_TAGS_MAX;
 }
 
+/* Member by member: what compilers clear so large a struct with takes longer than all the rest. */
+static void begin_metric(const struct statsd_profile *profile, struct slice name,
+                         struct statsd_metric *out)
+{
+    out->name = name;
+    out->tags = out->member = out->more = out->segments = (struct slice){NULL, 0};
+    out->value = 0;
+    out->weight = 1;
+    out->time_s = 0;
+    out->type = STATSD_COUNTER;
+    out->dialect = profile->dialect;
+    out->signs_move = out->is_delta = false;
+    out->ignored = 0;
+}
+
 enum statsd_reject statsd_parse(const struct statsd_profile *profile, struct slice line,
                                 struct statsd_metric *out)
 {
-    *out = (struct statsd_metric){.weight = 1, .dialect = profile->dialect};
+    begin_metric(profile, slice_head(line, 0), out);
     if (line.len && line.at[0] == '_' && profile->takes & STATSD_TAKES_NOTICES) {
         if (slice_starts_with(line, SLICE("_e{")))
             return STATSD_EVENT;
@@ -342,7 +345,6 @@ enum statsd_reject statsd_next_segment(const struct statsd_profile *profile,
                                        struct statsd_metric *metric)
 {
     struct slice rest = metric->segments;
-    *metric =
-        (struct statsd_metric){.name = metric->name, .weight = 1, .dialect = profile->dialect};
+    begin_metric(profile, metric->name, metric);
     return read_segment(profile, rest, metric);
 }

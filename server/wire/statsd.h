@@ -66,7 +66,8 @@ struct statsd_metric {
     struct slice name;     /* raw: with the tags that some dialects put into it */
     struct slice tags;     /* raw, without '#' */
     struct slice member;   /* sets only */
-    struct slice more;     /* further packed values, checked already; see statsd_cut_value */
+    struct slice more;     /* further packed values, checked already; see statsd_cut_value. Where
+                            * there are any, the name stands before them in the same line */
     struct slice segments; /* what follows under this name; see statsd_next_segment */
     double value;
     double weight;  /* 1 / sample rate; counters: multiply, timers: insert with it */
