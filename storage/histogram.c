@@ -197,17 +197,32 @@ void histogram_add(struct histogram *histogram, double value, double weight)
         histogram_fit(histogram);
 }
 
-int32_t histogram_note(struct histogram *histogram, double value, double weight)
+/* histogram_index at HISTOGRAM_SCHEMA, for a normal value: between two hints there is one of its bounds
+ * at most. */
+static int16_t index_of_usual(double value)
 {
-    add_to_totals(histogram, value, weight);
-    return histogram_index(histogram->schema, value);
+    enum { FINER = 1 << (HISTOGRAM_SCHEMA_MAX - HISTOGRAM_SCHEMA) };
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    int exponent;
+    double mantissa = split(value, &exponent);
+    int j = (histogram_hint_table[bits >> 44 & 0xff] + FINER - 1) / FINER;
+    j += histogram_bound_table[j * FINER] < mantissa;
+    return (int16_t)((exponent - 1) * (HISTOGRAM_BOUNDS / FINER) + j);
 }
 
-void histogram_place(struct histogram *histogram, const int32_t *indexes, size_t count,
+int16_t histogram_note(struct histogram *histogram, double value, double weight)
+{
+    add_to_totals(histogram, value, weight);
+    return index_of_usual(value);
+}
+
+void histogram_place(struct histogram *histogram, const int16_t *indexes, size_t count,
                      double weight)
 {
+    int steps = HISTOGRAM_SCHEMA - histogram->schema;
     for (size_t i = 0; i < count; i++)
-        side_add(&histogram->positive, indexes[i], weight);
+        side_add(&histogram->positive, histogram_coarser_index(indexes[i], steps), weight);
     histogram_fit(histogram);
 }
 

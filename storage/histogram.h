@@ -35,12 +35,12 @@ struct histogram_side {
 };
 
 struct histogram {
-    int schema;
-    double zero_threshold;
-    double zero_count;
     double count;
     double sum;
     double min, max;
+    int schema;
+    double zero_threshold;
+    double zero_count;
     struct histogram_side positive;
     struct histogram_side negative; /* indexes of |value| */
 };
@@ -54,11 +54,17 @@ size_t histogram_bytes(const struct histogram *histogram);
 void histogram_reset(struct histogram *histogram);
 /* One observation of weight > 0. value must be finite. */
 void histogram_add(struct histogram *histogram, double value, double weight);
-/* The same in two steps, for value > zero_threshold. note: the totals; returns the bucket's index. */
-int32_t histogram_note(struct histogram *histogram, double value, double weight);
-/* place: the buckets, with the indexes that were returned since the last of them. */
-void histogram_place(struct histogram *histogram, const int32_t *indexes, size_t count,
+/* The same in two steps, for values that histogram_waits. note: the totals, which are the first
+ * members and all that it touches; returns the bucket's index at HISTOGRAM_SCHEMA. */
+int16_t histogram_note(struct histogram *histogram, double value, double weight);
+/* place: the buckets, with the indexes that were returned. */
+void histogram_place(struct histogram *histogram, const int16_t *indexes, size_t count,
                      double weight);
+/* Not zero by the default threshold, and its index fits into 16 bits. */
+static inline bool histogram_waits(double value)
+{
+    return value > HISTOGRAM_ZERO_THRESHOLD && value < 0x1p500;
+}
 /* Adds b to a (owned); min and max combine. */
 void histogram_merge(struct histogram *a, const struct histogram *b);
 /* Bucket index of a positive finite value. */

@@ -8,8 +8,8 @@
  *   touched [ entry* entry* ... ]                      one list a side, in order of first touch
  *
  * With 10k series and more, the cost of a metric is the cache misses of finding it. A batch is
- * therefore walked in stages (hash all, look at all slots, at all timers, then add) with a prefetch
- * between, so that the misses of one batch overlap.
+ * therefore walked in stages (hash all, look at all slots, at all timers, add, settle the timers that
+ * became full) with a prefetch between, so that the misses of one batch overlap.
  *
  * A full table makes no entries but one a name, whose tags are a line feed (no line can hold one):
  * the metric's __overflow__ series, so that totals stay right while one metric's labels explode.
@@ -35,7 +35,21 @@
 #define CACHE_LINE  64
 #define TOUCHED_MIN 1024
 
+static void fetch(const void *from, size_t bytes)
+{
+    const char *at = from;
+    for (size_t i = 0; i < bytes; i += CACHE_LINE)
+        __builtin_prefetch(at + i);
+    __builtin_prefetch(at + bytes - 1);
+}
+
 /* --- finding --- */
+
+/* What is known of a metric ahead of its turn. */
+struct sought {
+    uint64_t hash;
+    struct entry *guess; /* the entry that is most often the right one; NULL = none */
+};
 
 static uint64_t metric_hash(const struct intake *intake, const struct statsd_metric *metric)
 {
@@ -53,6 +67,15 @@ static bool entry_is(const struct entry *entry, const struct statsd_metric *metr
            memcmp(entry->key, metric->name.at, metric->name.len) == 0 &&
            (metric->tags.len == 0 ||
             memcmp(entry->key + entry->name_len, metric->tags.at, metric->tags.len) == 0);
+}
+
+/* What lies where this hash is first met; most often the right entry. NULL = there is none. */
+static struct entry *guess(const struct intake *intake, uint64_t hash)
+{
+    size_t mask = intake->capacity - 1, i = hash & mask;
+    while (intake->slots[i].entry && intake->slots[i].hash != hash)
+        i = (i + 1) & mask;
+    return intake->slots[i].entry;
 }
 
 static struct entry *find_or_make(struct intake *intake, const struct statsd_metric *metric,
@@ -141,6 +164,10 @@ static void add_timer(struct intake *intake, union cell *cell, double value, dou
         intake->sketch_bytes += timer_bytes(cell->timer);
     }
     intake->sketch_bytes += timer_add(cell->timer, value, weight);
+    if (!timer_is_full(cell->timer) || intake->full_count == INTAKE_BATCH_MAX)
+        return;
+    fetch(&cell->timer->histogram, sizeof cell->timer->histogram);
+    intake->full[intake->full_count++] = cell->timer;
 }
 
 static void add_member(struct intake *intake, union cell *cell, struct slice member)
@@ -183,9 +210,11 @@ static void add_value(struct intake *intake, struct entry *entry,
 
 /* Where the metric belongs, marked as touched; NULL when there is no room or a rule drops it. */
 static struct entry *entry_of(struct intake *intake, const struct statsd_metric *metric,
-                              uint64_t hash)
+                              const struct sought *sought)
 {
-    struct entry *entry = find_or_make(intake, metric, hash);
+    struct entry *entry = sought->guess;
+    if (!entry || !entry_is(entry, metric))
+        entry = find_or_make(intake, metric, sought->hash);
     if (!entry)
         entry = find_or_make_overflow(intake, metric);
     if (entry && entry->rule && mapped_drops(intake->options.mapping, entry->rule)) {
@@ -202,19 +231,21 @@ static void add_decrement(struct intake *intake, const struct statsd_metric *met
     struct statsd_metric moved = *metric;
     moved.type = STATSD_DECREMENT;
     moved.value = -metric->value;
-    struct entry *entry = entry_of(intake, &moved, metric_hash(intake, &moved));
+    const struct sought sought = {.hash = metric_hash(intake, &moved)};
+    struct entry *entry = entry_of(intake, &moved, &sought);
     if (entry)
         add_value(intake, entry, &moved);
 }
 
-static void add_metric(struct intake *intake, struct statsd_metric *metric, uint64_t hash)
+static void add_metric(struct intake *intake, struct statsd_metric *metric,
+                       const struct sought *sought)
 {
     bool sketch = metric->type == STATSD_TIMER || metric->type == STATSD_SET;
     if (sketch && intake->sketch_bytes > intake->options.sketch_bytes_max) {
         metric_add(&intake_metrics[INTAKE_DROP_SKETCH_BYTES], 1);
         return;
     }
-    struct entry *entry = entry_of(intake, metric, hash);
+    struct entry *entry = entry_of(intake, metric, sought);
     if (!entry)
         return;
     do {
@@ -227,65 +258,62 @@ static void add_metric(struct intake *intake, struct statsd_metric *metric, uint
     } while (statsd_cut_value(metric));
 }
 
-/* The entry that is most often the right one: where it lies is worth a guess. */
-static inline const struct entry *guess(const struct intake *intake, uint64_t hash)
-{
-    return intake->slots[hash & (intake->capacity - 1)].entry;
-}
+/* --- a batch, in stages --- */
 
-static void fetch_slots(const struct intake *intake, const uint64_t *hashes, size_t count)
+static void hash_all(const struct intake *intake, const struct statsd_metric *metrics,
+                     struct sought *sought, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&intake->slots[hashes[i] & (intake->capacity - 1)]);
-}
-
-static void fetch(const void *from, size_t bytes)
-{
-    const char *at = from;
-    for (size_t i = 0; i < bytes; i += CACHE_LINE)
-        __builtin_prefetch(at + i);
-    __builtin_prefetch(at + bytes - 1);
+    for (size_t i = 0; i < count; i++) {
+        sought[i].hash = metric_hash(intake, &metrics[i]);
+        __builtin_prefetch(&intake->slots[sought[i].hash & (intake->capacity - 1)]);
+    }
 }
 
 /* With all of the key: it will be compared. */
 static void fetch_entries(const struct intake *intake, const struct statsd_metric *metrics,
-                          const uint64_t *hashes, size_t count)
+                          struct sought *sought, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct entry *entry = guess(intake, hashes[i]);
+        struct entry *entry = sought[i].guess = guess(intake, sought[i].hash);
         if (entry)
             fetch(entry, offsetof(struct entry, key) + metrics[i].name.len + metrics[i].tags.len);
     }
 }
 
-static const struct timer *guess_timer(const struct intake *intake, uint64_t hash)
-{
-    const struct entry *entry = guess(intake, hash);
-    return entry && entry->type == STATSD_TIMER ? entry->cells[intake->active].timer : NULL;
-}
-
-static void fetch_timers(const struct intake *intake, const uint64_t *hashes, size_t count)
+static void fetch_timers(const struct intake *intake, const struct statsd_metric *metrics,
+                         const struct sought *sought, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct timer *timer = guess_timer(intake, hashes[i]);
+        const struct entry *entry = sought[i].guess;
+        if (metrics[i].type != STATSD_TIMER || !entry || entry->type != STATSD_TIMER)
+            continue;
+        const struct timer *timer = entry->cells[intake->active].timer;
         if (timer)
-            fetch(timer, sizeof *timer);
+            __builtin_prefetch(timer);
     }
+}
+
+/* Those that became full in this batch. */
+static void settle_full(struct intake *intake)
+{
+    for (size_t i = 0; i < intake->full_count; i++) {
+        const struct histogram_side *side = &intake->full[i]->histogram.positive;
+        if (side->count)
+            fetch(side->at, side->count * sizeof *side->at);
+    }
+    for (size_t i = 0; i < intake->full_count; i++)
+        intake->sketch_bytes += timer_settle(intake->full[i]);
+    intake->full_count = 0;
 }
 
 void intake_add(struct intake *intake, struct statsd_metric *metrics, size_t count)
 {
+    struct sought sought[INTAKE_BATCH_MAX];
     assert(count <= INTAKE_BATCH_MAX);
-    uint64_t hashes[INTAKE_BATCH_MAX];
-    bool timers = false;
-    for (size_t i = 0; i < count; i++) {
-        hashes[i] = metric_hash(intake, &metrics[i]);
-        timers |= metrics[i].type == STATSD_TIMER;
-    }
-    fetch_slots(intake, hashes, count);
-    fetch_entries(intake, metrics, hashes, count);
-    if (timers)
-        fetch_timers(intake, hashes, count);
+    hash_all(intake, metrics, sought, count);
+    fetch_entries(intake, metrics, sought, count);
+    fetch_timers(intake, metrics, sought, count);
     for (size_t i = 0; i < count; i++)
-        add_metric(intake, &metrics[i], hashes[i]);
+        add_metric(intake, &metrics[i], &sought[i]);
+    settle_full(intake);
 }

@@ -80,6 +80,8 @@ struct intake {
     unsigned active;
     _Atomic bool handed; /* the inactive side is the writer's */
     struct side sides[2];
+    struct timer *full[INTAKE_BATCH_MAX]; /* timers that settle at the end of this batch */
+    size_t full_count;
     struct arena arena; /* the writer's */
     /* What it replaced, the writer's to settle and free; NULL = nothing (any more). */
     struct intake *_Atomic before;

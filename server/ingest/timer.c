@@ -1,5 +1,6 @@
-/* timer: sampled observations have one weight most often, so those that wait share one. What is not
- * above zero, or has another weight, ends the waiting of those before it.
+/* timer: sampled observations have one weight most often, so those that wait share one; another weight
+ * ends the waiting of those before it. Indexes wait at HISTOGRAM_SCHEMA, in 16 bits, and become coarser
+ * when they go in. What is not above zero, or immense, does not wait.
  */
 #include "server/ingest/timer.h"
 
@@ -9,7 +10,7 @@
 
 struct timer *timer_new(void)
 {
-    struct timer *timer = alloc_zeroed(1, sizeof *timer);
+    struct timer *timer = alloc_aligned(TIMER_LINE, sizeof *timer);
     histogram_init(&timer->histogram);
     return timer;
 }
@@ -37,17 +38,17 @@ size_t timer_settle(struct timer *timer)
 
 static size_t add_at_once(struct timer *timer, double value, double weight)
 {
-    size_t settled = timer_settle(timer), before = histogram_bytes(&timer->histogram);
+    size_t before = histogram_bytes(&timer->histogram);
     histogram_add(&timer->histogram, value, weight);
-    return settled + histogram_bytes(&timer->histogram) - before;
+    return histogram_bytes(&timer->histogram) - before;
 }
 
 size_t timer_add(struct timer *timer, double value, double weight)
 {
     size_t grown = 0;
-    if (!(value > timer->histogram.zero_threshold))
+    if (!histogram_waits(value))
         return add_at_once(timer, value, weight);
-    if (timer->waiting == TIMER_WAITING_MAX || (timer->waiting && weight != timer->weight))
+    if (timer_is_full(timer) || (timer->waiting && weight != timer->weight))
         grown = timer_settle(timer);
     timer->weight = weight;
     timer->indexes[timer->waiting++] = histogram_note(&timer->histogram, value, weight);

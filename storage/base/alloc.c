@@ -19,6 +19,14 @@ void *alloc_zeroed(size_t count, size_t size)
     return at;
 }
 
+void *alloc_aligned(size_t alignment, size_t size)
+{
+    void *at;
+    if (posix_memalign(&at, alignment, size))
+        die(1, size);
+    return memset(at, 0, size);
+}
+
 void *alloc_resize(void *at, size_t count, size_t size)
 {
     size_t bytes;

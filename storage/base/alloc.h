@@ -10,6 +10,8 @@
 
 /* Never NULL; zeroed. Release with free(). */
 void *alloc_zeroed(size_t count, size_t size);
+/* The same at a multiple of `alignment`, a power of two. */
+void *alloc_aligned(size_t alignment, size_t size);
 /* Never NULL for size > 0. */
 void *alloc_resize(void *at, size_t count, size_t size);
 char *alloc_string(const char *text);

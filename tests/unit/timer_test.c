@@ -64,11 +64,54 @@ static void waits_across_schemas(void **state)
     timer_free(timer);
 }
 
+/* Values that do not wait, among others that do. */
+static void takes_what_doubles_can_be(void **state)
+{
+    static const double values[] = {
+        0,       -0.0,  5e-324,  0x1p-128, 0x1.8p-128, -0x1p-128,
+        -1e-300, 1e-38, 0x1p499, 0x1p500,  1e300,      1.7976931348623157e308,
+        -1e300,  1,     1000,    0.001,    1};
+    const size_t count = sizeof values / sizeof values[0];
+    (void)state;
+    srand(11);
+    for (int round = 0; round < 200; round++) {
+        struct timer *timer = timer_new();
+        struct histogram naive;
+        size_t bytes = timer_bytes(timer);
+        histogram_init(&naive);
+        for (int i = rand() % 100; i > 0; i--)
+            add_both(timer, &naive, &bytes, values[(size_t)rand() % count] / 256, 1);
+        if (naive.count > 0)
+            assert_same(timer, &naive, &bytes);
+        histogram_release(&naive);
+        timer_free(timer);
+    }
+}
+
+/* At each bound of a bucket and beside it: the quick index is that of histogram_add. */
+static void knows_its_buckets(void **state)
+{
+    (void)state;
+    for (int32_t index = -8000; index < 31900; index++) {
+        double bound = histogram_bound(HISTOGRAM_SCHEMA, index);
+        const double values[] = {nextafter(bound, 0), bound, nextafter(bound, INFINITY)};
+        for (size_t i = 0; i < 3; i++) {
+            struct histogram histogram;
+            histogram_init(&histogram);
+            assert_true(histogram_waits(values[i]));
+            assert_int_equal(histogram_note(&histogram, values[i], 1),
+                             histogram_index(HISTOGRAM_SCHEMA, values[i]));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_adding_at_once),
         cmocka_unit_test(waits_across_schemas),
+        cmocka_unit_test(takes_what_doubles_can_be),
+        cmocka_unit_test(knows_its_buckets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
