@@ -10,10 +10,10 @@
  */
 #include "query/eval.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "query/groups.h"
 #include "query/histogram_math.h"
 #include "storage/base/alloc.h"
 
@@ -37,8 +37,7 @@ struct aggregate {
     const struct plan *plan;
     const struct grid *grid;
     const struct operation *operation;
-    struct table index;
-    struct buffer key;
+    struct groups index;
     struct group *groups;
     size_t count, capacity;
 };
@@ -182,15 +181,9 @@ static struct group *group_new(struct aggregate *self, struct labels labels)
 
 static struct group *group_of(struct aggregate *self, struct labels labels)
 {
-    bool fresh;
-    buffer_reset(&self->key);
-    labels_project_key(labels, &self->plan->aggregate.grouping, !self->plan->aggregate.without,
-                       &self->key);
-    struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
-    assert(entry);
-    if (!fresh)
-        return &self->groups[entry->value.number];
-    entry->value.number = self->count;
+    size_t number = groups_number(&self->index, labels);
+    if (number < self->count)
+        return &self->groups[number];
     struct group *group = group_new(self, labels);
     if (!group)
         eval_fail_memory(self->eval);
@@ -324,8 +317,7 @@ static void aggregate_release(struct aggregate *self)
             histogram_release(&histograms[step]);
         }
     }
-    buffer_release(&self->key);
-    table_release(&self->index);
+    groups_release(&self->index);
 }
 
 int aggregate_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -342,8 +334,7 @@ int aggregate_rows(struct eval *eval, const struct plan *plan, const struct grid
         .grid = grid,
         .operation = &operations[plan->aggregate.op],
     };
-    table_init(&self.index, SIZE_MAX);
-    buffer_init(&self.key, SIZE_MAX);
+    groups_init(&self.index, &plan->aggregate.grouping, !plan->aggregate.without);
     int result = eval_rows(eval, plan->aggregate.child, grid, &self.sink);
     if (result == 0)
         result = aggregate_push(&self, sink);

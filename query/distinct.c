@@ -16,10 +16,10 @@
  * are not known; a window then counts at least the largest number in it. Buckets of the store hold the
  * unions of their samples and their largest number, so they answer the same.
  */
-#include <assert.h>
 #include <math.h>
 
 #include "query/call.h"
+#include "query/groups.h"
 
 #define MERGES_BETWEEN_CHECKS 256
 
@@ -43,9 +43,8 @@ struct distinct {
     const struct grid *grid;
     struct range range;
     struct sink *out;
-    struct table index;           /* projected labels -> struct group */
+    struct groups index;          /* -> struct group */
     struct group *groups, **last; /* in the order they came */
-    struct buffer key;
     size_t merges;
     size_t plain; /* samples without a sketch */
 };
@@ -206,20 +205,17 @@ static int push(struct distinct *self, struct labels labels, struct part *parts)
 
 static struct group *group_of(struct distinct *self, struct labels labels)
 {
-    const struct plan_names *names = &self->plan->call.grouping;
-    bool fresh, keep = !self->plan->call.without;
+    bool fresh;
     struct arena *arena = self->eval->arena;
-    buffer_reset(&self->key);
-    labels_project_key(labels, names, keep, &self->key);
-    struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
-    assert(entry);
+    struct table_entry *entry = groups_entry(&self->index, labels, &fresh);
     if (!fresh)
         return entry->value.pointer;
     struct group *group = entry->value.pointer = arena_zeroed(arena, 1, sizeof *group);
     struct part *parts = arena_zeroed(arena, self->grid->steps, sizeof *parts);
     if (!group || !parts)
         return NULL;
-    *group = (struct group){labels_project(arena, labels, names, keep), parts, NULL};
+    *group = (struct group){labels_project(arena, labels, self->index.names, self->index.keep),
+                            parts, NULL};
     *self->last = group;
     self->last = &group->next;
     return group;
@@ -309,10 +305,8 @@ int call_distinct(struct eval *eval, const struct plan *plan, const struct grid 
         .out = sink,
     };
     self.last = &self.groups;
-    table_init(&self.index, SIZE_MAX);
-    buffer_init(&self.key, SIZE_MAX);
+    groups_init(&self.index, &plan->call.grouping, !plan->call.without);
     int result = push_groups(&self, range_each(eval, samples, grid, &self.sink));
-    buffer_release(&self.key);
-    table_release(&self.index);
+    groups_release(&self.index);
     return result;
 }

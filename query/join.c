@@ -15,6 +15,8 @@
 
 #include <assert.h>
 
+#include "query/groups.h"
+
 struct group {
     const struct row *single; /* the one side, while a single row provides it */
     struct row merged;        /* otherwise; values NULL until needed */
@@ -29,10 +31,8 @@ struct join {
     const struct grid *grid;
     struct rows left, right;
     uint32_t *left_group, *right_group;
-    struct table index;
-    struct buffer key;
+    struct groups index;
     struct group *groups;
-    size_t group_count;
     struct rowset out;
 };
 
@@ -41,20 +41,11 @@ struct join {
 static int assign_groups(struct join *join, const struct rows *rows, uint32_t **out)
 {
     struct eval *eval = join->eval;
-    const struct plan *plan = join->plan;
     *out = arena_alloc(eval->arena, rows->count * sizeof **out);
     if (!*out)
         return eval_fail_memory(eval);
-    for (size_t i = 0; i < rows->count; i++) {
-        bool fresh;
-        buffer_reset(&join->key);
-        labels_project_key(rows->at[i].labels, &plan->binary.matching, plan->binary.on, &join->key);
-        struct table_entry *entry = table_insert(&join->index, buffer_slice(&join->key), &fresh);
-        assert(entry);
-        if (fresh)
-            entry->value.number = join->group_count++;
-        (*out)[i] = (uint32_t)entry->value.number;
-    }
+    for (size_t i = 0; i < rows->count; i++)
+        (*out)[i] = (uint32_t)groups_number(&join->index, rows->at[i].labels);
     return 0;
 }
 
@@ -64,7 +55,7 @@ static int make_groups(struct join *join)
     if (assign_groups(join, &join->left, &join->left_group) != 0 ||
         assign_groups(join, &join->right, &join->right_group) != 0)
         return -1;
-    join->groups = arena_zeroed(eval->arena, join->group_count, sizeof *join->groups);
+    join->groups = arena_zeroed(eval->arena, join->index.count, sizeof *join->groups);
     return join->groups ? 0 : eval_fail_memory(eval);
 }
 
@@ -347,8 +338,7 @@ int join_rows(struct eval *eval, const struct plan *plan, const struct grid *gri
     if (rows_collect(eval, plan->binary.left, grid, &join.left) != 0 ||
         rows_collect(eval, plan->binary.right, grid, &join.right) != 0)
         return -1;
-    table_init(&join.index, SIZE_MAX);
-    buffer_init(&join.key, SIZE_MAX);
+    groups_init(&join.index, &plan->binary.matching, plan->binary.on);
     rowset_init(&join.out, eval, grid);
     int result = make_groups(&join);
     if (result == 0)
@@ -356,7 +346,6 @@ int join_rows(struct eval *eval, const struct plan *plan, const struct grid *gri
     if (result == 0)
         result = rows_push(&join.out.rows, sink);
     rowset_release(&join.out);
-    buffer_release(&join.key);
-    table_release(&join.index);
+    groups_release(&join.index);
     return result;
 }

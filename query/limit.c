@@ -12,7 +12,7 @@
 #include <math.h>
 
 #include "query/eval.h"
-#include "storage/base/table.h"
+#include "query/groups.h"
 
 struct limit {
     struct sink sink;
@@ -20,8 +20,8 @@ struct limit {
     const struct plan *plan;
     const struct grid *grid;
     const double *param; /* one a step */
-    struct table index;  /* of groups -> uint32_t passed[steps] */
-    struct buffer key;
+    struct groups index; /* -> uint32_t passed[steps] */
+    struct buffer key;   /* of a series */
     struct sink *out;
 };
 
@@ -38,11 +38,7 @@ static void blank(struct row *row, size_t step)
 static uint32_t *group_of(struct limit *self, const struct row *row)
 {
     bool fresh;
-    const struct plan *plan = self->plan;
-    buffer_reset(&self->key);
-    labels_project_key(row->labels, &plan->aggregate.grouping, !plan->aggregate.without,
-                       &self->key);
-    struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
+    struct table_entry *entry = groups_entry(&self->index, row->labels, &fresh);
     if (fresh)
         entry->value.pointer = arena_zeroed(self->eval->arena, self->grid->steps, sizeof(uint32_t));
     return entry->value.pointer;
@@ -133,11 +129,11 @@ int limit_rows(struct eval *eval, const struct plan *plan, const struct grid *gr
     if (!(self.param = eval_scalar_new(eval, plan->aggregate.param, grid)) ||
         (ratio ? check_ratio(&self) : rank_check_count(eval, self.param, grid)) != 0)
         return -1;
-    table_init(&self.index, SIZE_MAX);
+    groups_init(&self.index, &plan->aggregate.grouping, !plan->aggregate.without);
     buffer_init(&self.key, SIZE_MAX);
     int result =
         ratio ? eval_rows(eval, plan->aggregate.child, grid, &self.sink) : limitk_run(&self);
     buffer_release(&self.key);
-    table_release(&self.index);
+    groups_release(&self.index);
     return result;
 }

@@ -17,6 +17,7 @@
 #include <math.h>
 
 #include "query/call.h"
+#include "query/groups.h"
 #include "query/histogram_math.h"
 
 #define STEPS_BETWEEN_CHECKS 256
@@ -42,8 +43,7 @@ struct pool {
     struct eval *eval;
     const struct plan *plan;
     const struct grid *grid;
-    struct table index;
-    struct buffer key;
+    struct groups index;
     struct group *groups;
     size_t count, capacity;
     bool numbers; /* there are series of numbers, too */
@@ -79,14 +79,9 @@ static struct group *group_new(struct pool *self, struct labels labels)
 
 static struct group *group_of(struct pool *self, struct labels labels)
 {
-    bool fresh;
-    buffer_reset(&self->key);
-    labels_project_key(labels, &self->plan->call.grouping, !self->plan->call.without, &self->key);
-    struct table_entry *entry = table_insert(&self->index, buffer_slice(&self->key), &fresh);
-    assert(entry);
-    if (!fresh)
-        return &self->groups[entry->value.number];
-    entry->value.number = self->count;
+    size_t number = groups_number(&self->index, labels);
+    if (number < self->count)
+        return &self->groups[number];
     struct group *group = group_new(self, labels);
     if (!group)
         eval_fail_memory(self->eval);
@@ -270,16 +265,14 @@ static void pool_release(struct pool *self)
             histogram_release(&sums[step]);
         }
     }
-    buffer_release(&self->key);
-    table_release(&self->index);
+    groups_release(&self->index);
 }
 
 int call_percentile(struct eval *eval, const struct plan *plan, const struct grid *grid,
                     struct sink *sink)
 {
     struct pool self = {.sink = {take_histograms}, .eval = eval, .plan = plan, .grid = grid};
-    table_init(&self.index, SIZE_MAX);
-    buffer_init(&self.key, SIZE_MAX);
+    groups_init(&self.index, &plan->call.grouping, !plan->call.without);
     int result = run(&self, sink);
     pool_release(&self);
     return result;

@@ -8,10 +8,10 @@
  */
 #include "query/eval.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "query/groups.h"
 #include "query/histogram_math.h"
 #include "query/ranking.h"
 #include "storage/base/number.h"
@@ -40,23 +40,16 @@ struct rank {
 
 /* --- groups --- */
 
-static int assign_groups(struct rank *self, uint32_t *of_row, struct table *index,
-                         struct buffer *key)
+static int assign_groups(struct rank *self, uint32_t *of_row)
 {
     const struct plan *plan = self->plan;
-    for (size_t i = 0; i < self->rows.count; i++) {
-        bool fresh;
-        buffer_reset(key);
-        labels_project_key(self->rows.at[i].labels, &plan->aggregate.grouping,
-                           !plan->aggregate.without, key);
-        struct table_entry *entry = table_insert(index, buffer_slice(key), &fresh);
-        assert(entry);
-        if (fresh)
-            entry->value.number = self->group_count++;
-        of_row[i] = (uint32_t)entry->value.number;
-    }
-    struct arena *arena = self->eval->arena;
-    self->groups = arena_zeroed(arena, self->group_count, sizeof *self->groups);
+    struct groups groups;
+    groups_init(&groups, &plan->aggregate.grouping, !plan->aggregate.without);
+    for (size_t i = 0; i < self->rows.count; i++)
+        of_row[i] = (uint32_t)groups_number(&groups, self->rows.at[i].labels);
+    groups_release(&groups);
+    self->group_count = groups.count;
+    self->groups = arena_zeroed(self->eval->arena, groups.count, sizeof *self->groups);
     return self->groups ? 0 : -1;
 }
 
@@ -85,19 +78,10 @@ static int fill_groups(struct rank *self, const uint32_t *of_row)
 
 static int make_groups(struct rank *self)
 {
-    struct table index;
-    struct buffer key;
     uint32_t *of_row = arena_alloc(self->eval->arena, self->rows.count * sizeof *of_row);
-    if (!of_row)
+    if (!of_row || assign_groups(self, of_row) != 0 || fill_groups(self, of_row) != 0)
         return eval_fail_memory(self->eval);
-    table_init(&index, SIZE_MAX);
-    buffer_init(&key, SIZE_MAX);
-    int result = assign_groups(self, of_row, &index, &key);
-    if (result == 0)
-        result = fill_groups(self, of_row);
-    buffer_release(&key);
-    table_release(&index);
-    return result == 0 ? 0 : eval_fail_memory(self->eval);
+    return 0;
 }
 
 /* --- topk, bottomk --- */
