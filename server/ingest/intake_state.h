@@ -13,6 +13,7 @@
 #include "server/ingest/intake.h"
 #include "server/ingest/timer.h"
 #include "storage/base/metric.h"
+#include "storage/base/slabs.h"
 
 #define INTAKE_OVERFLOW_TAGS SLICE("\n") /* no line can hold one */
 
@@ -82,6 +83,7 @@ struct intake {
     struct side sides[2];
     struct timer *full[INTAKE_BATCH_MAX]; /* timers that settle at the end of this batch */
     size_t full_count;
+    struct slabs entries;
     struct arena arena; /* the writer's */
     /* What it replaced, the writer's to settle and free; NULL = nothing (any more). */
     struct intake *_Atomic before;

@@ -78,8 +78,18 @@ static size_t entry_sketch_bytes(const struct entry *entry)
     return bytes;
 }
 
-static void entry_free(struct entry *entry)
+static size_t entry_size(size_t key_len, enum statsd_type type)
 {
+    size_t extra = type == STATSD_TOTAL   ? sizeof(double)
+                   : type == STATSD_GAUGE ? sizeof(struct gauge_times)
+                                          : 0;
+    size_t size = offsetof(struct entry, key) + key_len + extra;
+    return size > sizeof(struct entry) ? size : sizeof(struct entry);
+}
+
+static void entry_free(struct intake *intake, struct entry *entry)
+{
+    size_t key_len = (size_t)entry->name_len + entry->tags_len;
     for (int i = 0; i < 2; i++) {
         union cell *cell = &entry->cells[i];
         if (entry->type == STATSD_TIMER)
@@ -89,7 +99,7 @@ static void entry_free(struct entry *entry)
             free(cell->set);
         }
     }
-    free(entry);
+    slabs_give(&intake->entries, entry, entry_size(key_len, entry->type));
 }
 
 void intake_free(struct intake *intake)
@@ -100,7 +110,8 @@ void intake_free(struct intake *intake)
     metric_add(&intake_metrics[INTAKE_ENTRIES], -(int64_t)intake->count);
     for (size_t i = 0; i < intake->capacity; i++)
         if (intake->slots[i].entry)
-            entry_free(intake->slots[i].entry);
+            entry_free(intake, intake->slots[i].entry);
+    slabs_release(&intake->entries);
     free(intake->slots);
     free(intake->sides[0].touched);
     free(intake->sides[1].touched);
@@ -144,11 +155,7 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
         return NULL;
     }
     const double reading = NAN;
-    size_t extra = metric->type == STATSD_TOTAL   ? sizeof reading
-                   : metric->type == STATSD_GAUGE ? sizeof(struct gauge_times)
-                                                  : 0;
-    size_t size = offsetof(struct entry, key) + key_len + extra;
-    struct entry *entry = alloc_zeroed(1, size > sizeof *entry ? size : sizeof *entry);
+    struct entry *entry = slabs_take(&intake->entries, entry_size(key_len, metric->type));
     entry->name_len = (uint16_t)metric->name.len;
     entry->tags_len = (uint16_t)metric->tags.len;
     entry->rule = mapped_rule(intake->options.mapping, metric);
@@ -197,7 +204,7 @@ static void remove_slot(struct intake *intake, size_t hole)
     intake->count--;
     intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
     intake->sketch_bytes -= entry_sketch_bytes(entry);
-    entry_free(entry);
+    entry_free(intake, entry);
     intake->slots[hole].entry = NULL;
     size_t mask = intake->capacity - 1;
     for (size_t i = (hole + 1) & mask; intake->slots[i].entry; i = (i + 1) & mask) {
