@@ -179,11 +179,7 @@ int store_intern(struct store *store, struct labels labels, enum series_kind kin
             return -1;
         if (intern_new(store, labels, kind, id))
             return 0;
-        metric_add(&store_metrics[STORE_REFUSED_TOTAL], 1);
-        return error_set(err, ERROR_LIMIT,
-                         "the limit of %zu series is reached; raise limits.series or send fewer "
-                         "distinct label values",
-                         store->series.live_max);
+        return limit_refuse_all(store, err); /* overflow series, too, have an end */
     }
     enum series_kind stored = (enum series_kind)store->series.rows[*id].kind;
     if ((stored == SERIES_HISTOGRAM) != (kind == SERIES_HISTOGRAM))

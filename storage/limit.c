@@ -73,6 +73,7 @@ static void prefix_release(struct prefix_limit *limit)
 void limit_init(struct limit *limit, const struct store_options *options)
 {
     int64_t max = options->series_per_metric_max;
+    limit->all_max = (uint64_t)options->series_max;
     limit->max = max > 0 ? (uint64_t)max : UINT64_MAX;
     table_init(&limit->metrics, FULL_MAX);
     limit->prefix_count = options->prefix_limit_count;
@@ -224,6 +225,15 @@ static int admit_prefix(struct store *store, struct slice name, struct error *er
                      (unsigned long long)prefix_of(&store->limit, name)->max);
 }
 
+int limit_refuse_all(struct store *store, struct error *err)
+{
+    metric_add(&store_metrics[STORE_REFUSED_TOTAL], 1);
+    return error_set(err, ERROR_LIMIT,
+                     "the limit of %llu series is reached; raise limits.series or send fewer "
+                     "distinct label values",
+                     (unsigned long long)store->limit.all_max);
+}
+
 int limit_admit(struct store *store, struct labels labels, struct error *err)
 {
     struct limit *limit = &store->limit;
@@ -239,6 +249,8 @@ int limit_admit(struct store *store, struct labels labels, struct error *err)
     }
     if (admit_prefix(store, name, err))
         return -1;
+    if (store->series.live >= limit->all_max)
+        return limit_refuse_all(store, err);
     struct prefix_limit *prefix = prefix_of(limit, name);
     if (prefix)
         prefix->live++;
@@ -256,7 +268,7 @@ void store_look_at_room(const struct store *store, struct slice name, struct sto
     *out = (struct store_room){.metric = count_live(store, ids),
                                .metric_max = store->limit.max,
                                .all = store->series.live,
-                               .all_max = store->series.live_max};
+                               .all_max = store->limit.all_max};
     roaring_bitmap_free(ids);
     if (!prefix)
         return;

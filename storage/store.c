@@ -235,7 +235,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
     store->disk_reserve =
         options->disk_reserve_bytes ? (uint64_t)options->disk_reserve_bytes : DISK_RESERVE_DEFAULT;
     lock_init(&store->lock);
-    series_init(&store->series, (size_t)options->series_max);
+    series_init(&store->series, (size_t)options->series_max + LIMIT_OVERFLOW_SERIES);
     limit_init(&store->limit, options);
     postings_init(&store->postings, &store->series);
     late_init(&store->late);

@@ -78,7 +78,8 @@ void id_list_push(struct id_list *list, uint32_t id);
 
 /* Series of one metric; see limit.c. */
 struct limit {
-    uint64_t max;
+    uint64_t all_max;              /* series in the store */
+    uint64_t max;                  /* live ones of a metric */
     struct table metrics;          /* those that have so many -> struct full, owned */
     struct prefix_limit *prefixes; /* see limit.c */
     size_t prefix_count;
@@ -202,10 +203,14 @@ MUST_USE int store_apply_tombstones(struct store *store, const uint32_t *ids, si
 /* A part of the job behind deletions. */
 MUST_USE int store_carry_out(struct store *store, int64_t deadline_ns, struct error *err);
 /* limit.c */
+/* Series labelled __overflow__ come on top of the limit in all, so that totals have a place. */
+#define LIMIT_OVERFLOW_SERIES 10000
 void limit_init(struct limit *limit, const struct store_options *options);
 void limit_release(struct limit *limit);
-/* ERROR_LIMIT when the metric of these labels, or its prefix, may have no new series. */
+/* ERROR_LIMIT when there may be no new series of these labels' metric, of its prefix, or at all. */
 MUST_USE int limit_admit(struct store *store, struct labels labels, struct error *err);
+/* The last of these, counted. */
+int limit_refuse_all(struct store *store, struct error *err);
 /* forget.c: forgets the doubtful series that have no data. */
 MUST_USE int store_forget(struct store *store, int64_t now_ms, struct error *err);
 

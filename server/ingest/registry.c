@@ -232,7 +232,9 @@ static struct registry_ref intern(struct registry *registry, struct labels label
     if (err.kind == ERROR_LIMIT && !overflow)
         return registry_lookup_overflow(registry, note_full(registry, name), kind);
     metric_add(&registry_metrics[REGISTRY_DROP_STORE], 1);
-    log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(name), err.text);
+    if (!registry->refusal_told) /* once a tick: there may be a million names */
+        log_warn("series_refused", "name=" SLICE_FMT " error=\"%s\"", SLICE_ARG(name), err.text);
+    registry->refusal_told = true;
     return (struct registry_ref){0};
 }
 

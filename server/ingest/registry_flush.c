@@ -197,7 +197,7 @@ void registry_flush(struct registry *registry, struct store_batch *batch, int64_
         store_reader_free(flush.reader);
     if (registry->set_times_used)
         memset(registry->set_times, 0, registry->set_times_capacity * sizeof *registry->set_times);
-    registry->set_times_used = false;
+    registry->set_times_used = registry->refusal_told = false;
     arena_reset(&registry->arena);
     metric_set(&registry_metrics[REGISTRY_SERIES], (int64_t)registry->live);
 }

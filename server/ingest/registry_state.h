@@ -66,6 +66,7 @@ struct registry {
     uint32_t *set_times; /* of gauges, by slot; see registry_gauge_set_at */
     uint32_t set_times_capacity;
     bool set_times_used; /* in this tick */
+    bool refusal_told;   /* by the log, since the last tick */
     uint32_t *fresh;     /* slots; first those that the last flush admitted, begun_count of them */
     size_t fresh_count, fresh_capacity, begun_count;
     struct dated *dated; /* what waits to be written; see registry_dated.c */
