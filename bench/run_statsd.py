@@ -37,7 +37,7 @@ LOSSLESS = {
 }
 
 # name, rate, sender options, in --quick; the target of issue 5, if there is one: what it compares
-# ("ns", "ratio", "over" a row of another name), and the most it may be
+# ("ns", "ratio", "over" a row of another name with lines as long), and the most it may be
 COST = (
     ("unpacked c", 100_000, "--series 1000", True, ("ratio", 1.25)),
     ("unpacked c, 3 tags", 100_000, "--series 1000 --tags 3", False, ("ratio", 1.25)),
@@ -48,15 +48,15 @@ COST = (
     ("packed c, 1 to 2000", FULL, PACKED + " --wide", False, None),
     ("packed c, 3 tags", FULL, PACKED + " --tags 3", True, ("ns", 180)),
     ("packed c, 10 tags", FULL, PACKED + " --tags 10", False, None),
-    ("packed c @1", FULL, PACKED + " --sample 1", False, None),
+    ("packed c @1.0000000", FULL, PACKED + " --sample 1.0000000", False, None),
     ("packed c @0.0000001", FULL, PACKED + " --sample 0.0000001", False,
-     ("over packed c @1", 10)),
+     ("over packed c @1.0000000", 10)),
     ("packed g", FULL, PACKED + " --type g", False, None),
     ("packed ms", FULL, PACKED + " --type ms", True, ("over packed c, 1 to 2000", 20)),
     ("packed ms, 3 tags", FULL, PACKED + " --type ms --tags 3", False, None),
-    ("packed ms @1", FULL, PACKED + " --type ms --sample 1", False, None),
+    ("packed ms @1.0000000", FULL, PACKED + " --type ms --sample 1.0000000", False, None),
     ("packed ms @0.0000001", FULL, PACKED + " --type ms --sample 0.0000001", False,
-     ("over packed ms @1", 10)),
+     ("over packed ms @1.0000000", 10)),
     ("packed h", FULL, PACKED + " --type h", False, None),
     ("packed d", FULL, PACKED + " --type d", False, None),
     ("packed s", FULL, PACKED + " --type s", False, None),

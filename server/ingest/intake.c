@@ -160,7 +160,7 @@ void intake_copy_reading(struct intake *intake, const struct entry *from)
 static void add_timer(struct intake *intake, union cell *cell, double value, double weight)
 {
     if (!cell->timer) {
-        cell->timer = timer_new();
+        cell->timer = timer_new(&intake->slabs);
         intake->sketch_bytes += timer_bytes(cell->timer);
     }
     intake->sketch_bytes += timer_add(cell->timer, value, weight);

@@ -83,7 +83,7 @@ struct intake {
     struct side sides[2];
     struct timer *full[INTAKE_BATCH_MAX]; /* timers that settle at the end of this batch */
     size_t full_count;
-    struct slabs entries;
+    struct slabs slabs; /* of entries and timers */
     struct arena arena; /* the writer's */
     /* What it replaced, the writer's to settle and free; NULL = nothing (any more). */
     struct intake *_Atomic before;

@@ -93,13 +93,13 @@ static void entry_free(struct intake *intake, struct entry *entry)
     for (int i = 0; i < 2; i++) {
         union cell *cell = &entry->cells[i];
         if (entry->type == STATSD_TIMER)
-            timer_free(cell->timer);
+            timer_free(&intake->slabs, cell->timer);
         if (entry->type == STATSD_SET && cell->set) {
             sketch_release(cell->set);
             free(cell->set);
         }
     }
-    slabs_give(&intake->entries, entry, entry_size(key_len, entry->type));
+    slabs_give(&intake->slabs, entry, entry_size(key_len, entry->type));
 }
 
 void intake_free(struct intake *intake)
@@ -111,7 +111,7 @@ void intake_free(struct intake *intake)
     for (size_t i = 0; i < intake->capacity; i++)
         if (intake->slots[i].entry)
             entry_free(intake, intake->slots[i].entry);
-    slabs_release(&intake->entries);
+    slabs_release(&intake->slabs);
     free(intake->slots);
     free(intake->sides[0].touched);
     free(intake->sides[1].touched);
@@ -155,7 +155,7 @@ static struct entry *entry_new(struct intake *intake, const struct statsd_metric
         return NULL;
     }
     const double reading = NAN;
-    struct entry *entry = slabs_take(&intake->entries, entry_size(key_len, metric->type));
+    struct entry *entry = slabs_take(&intake->slabs, entry_size(key_len, metric->type));
     entry->name_len = (uint16_t)metric->name.len;
     entry->tags_len = (uint16_t)metric->tags.len;
     entry->rule = mapped_rule(intake->options.mapping, metric);

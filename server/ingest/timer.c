@@ -4,23 +4,24 @@
  */
 #include "server/ingest/timer.h"
 
-#include <stdlib.h>
+#include <assert.h>
+#include <stdint.h>
 
-#include "storage/base/alloc.h"
-
-struct timer *timer_new(void)
+/* Slabs begin on a line, and what is some lines long goes from line to line. */
+struct timer *timer_new(struct slabs *slabs)
 {
-    struct timer *timer = alloc_aligned(TIMER_LINE, sizeof *timer);
+    struct timer *timer = slabs_take(slabs, sizeof *timer);
+    assert((uintptr_t)timer % TIMER_LINE == 0);
     histogram_init(&timer->histogram);
     return timer;
 }
 
-void timer_free(struct timer *timer)
+void timer_free(struct slabs *slabs, struct timer *timer)
 {
     if (!timer)
         return;
     histogram_release(&timer->histogram);
-    free(timer);
+    slabs_give(slabs, timer, sizeof *timer);
 }
 
 size_t timer_bytes(const struct timer *timer)

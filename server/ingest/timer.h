@@ -12,13 +12,14 @@
 #ifndef SERVER_INGEST_TIMER_H
 #define SERVER_INGEST_TIMER_H
 
+#include "storage/base/slabs.h"
 #include "storage/histogram.h"
 
 #define TIMER_WAITING_MAX 11
 #define TIMER_LINE        64 /* bytes */
 
 struct timer {
-    double weight; /* of each that waits */
+    _Alignas(TIMER_LINE) double weight; /* of each that waits */
     uint16_t waiting;
     int16_t indexes[TIMER_WAITING_MAX];
     struct histogram histogram; /* its totals are those of all, its buckets lack what waits */
@@ -26,8 +27,9 @@ struct timer {
 _Static_assert(offsetof(struct timer, histogram) + offsetof(struct histogram, schema) == TIMER_LINE,
                "the totals end the first line");
 
-struct timer *timer_new(void);
-void timer_free(struct timer *timer);
+/* Timers lie side by side in slabs: one on a page of its own would miss the page tables' cache, too. */
+struct timer *timer_new(struct slabs *slabs);
+void timer_free(struct slabs *slabs, struct timer *timer);
 /* Heap bytes held, its own included. */
 size_t timer_bytes(const struct timer *timer);
 /* Whether the next one that waits has to settle first. */

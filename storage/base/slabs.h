@@ -17,7 +17,7 @@ struct slabs {
 
 /* All zero is an empty one. Everything must have been given back. */
 void slabs_release(struct slabs *slabs);
-/* Zeroed, aligned to 8. Never NULL. */
+/* Zeroed, aligned to 8, or to 64 where the size is a multiple of that. Never NULL. */
 void *slabs_take(struct slabs *slabs, size_t size);
 /* The size is that of slabs_take. */
 void slabs_give(struct slabs *slabs, void *owned, size_t size);

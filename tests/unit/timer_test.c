@@ -25,13 +25,15 @@ static void assert_same(struct timer *timer, const struct histogram *naive, size
     assert_true(timer->histogram.min == naive->min && timer->histogram.max == naive->max);
 }
 
+static struct slabs slabs;
+
 static void equals_adding_at_once(void **state)
 {
     static const double weights[] = {1, 1, 1, 10, 1.0 / 3};
     (void)state;
     srand(7);
     for (int round = 0; round < 200; round++) {
-        struct timer *timer = timer_new();
+        struct timer *timer = timer_new(&slabs);
         struct histogram naive;
         size_t bytes = timer_bytes(timer);
         histogram_init(&naive);
@@ -41,14 +43,14 @@ static void equals_adding_at_once(void **state)
         }
         assert_same(timer, &naive, &bytes);
         histogram_release(&naive);
-        timer_free(timer);
+        timer_free(&slabs, timer);
     }
 }
 
 /* The schema becomes coarser while indexes of the finer one wait. */
 static void waits_across_schemas(void **state)
 {
-    struct timer *timer = timer_new();
+    struct timer *timer = timer_new(&slabs);
     struct histogram naive;
     size_t bytes = timer_bytes(timer);
     (void)state;
@@ -61,7 +63,7 @@ static void waits_across_schemas(void **state)
     assert_same(timer, &naive, &bytes);
     assert_true(timer->histogram.schema < HISTOGRAM_SCHEMA);
     histogram_release(&naive);
-    timer_free(timer);
+    timer_free(&slabs, timer);
 }
 
 /* Values that do not wait, among others that do. */
@@ -75,7 +77,7 @@ static void takes_what_doubles_can_be(void **state)
     (void)state;
     srand(11);
     for (int round = 0; round < 200; round++) {
-        struct timer *timer = timer_new();
+        struct timer *timer = timer_new(&slabs);
         struct histogram naive;
         size_t bytes = timer_bytes(timer);
         histogram_init(&naive);
@@ -84,7 +86,7 @@ static void takes_what_doubles_can_be(void **state)
         if (naive.count > 0)
             assert_same(timer, &naive, &bytes);
         histogram_release(&naive);
-        timer_free(timer);
+        timer_free(&slabs, timer);
     }
 }
 
