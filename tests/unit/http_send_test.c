@@ -1,36 +1,19 @@
 /* http_send: replies that leave from a worker or from the loop, whole and in order, to clients that read
  * late, partly or not at all. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-#include <event2/event.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "server/net/encoding.h"
-#include "server/net/http.h"
 #include "storage/base/metric.h"
+#include "tests/unit/http_fixture.h"
 
 #define LARGE ((size_t)3 << 20)
 
 static struct {
-    struct event_base *base;
-    struct http_server *http;
-    pthread_t thread;
-    int stop[2];
     _Atomic int at_once, handled;
-} server;
+} answers;
 
 static sem_t entered;
 
@@ -53,7 +36,7 @@ static void put_letters(size_t count, struct buffer *out)
 static void handle_letters(const struct http_request *request, struct http_reply *reply)
 {
     put_letters(number_of(request), &reply->body);
-    server.handled++;
+    answers.handled++;
 }
 
 /* What is even, the loop may answer. */
@@ -63,7 +46,7 @@ static bool letters_at_once(const struct http_request *request, struct http_repl
     if (number_of(request) % 2)
         return false;
     put_letters(number_of(request), &reply->body);
-    server.at_once++;
+    answers.at_once++;
     return true;
 }
 
@@ -87,24 +70,8 @@ static const struct http_route routes[] = {
 
 /* --- the server --- */
 
-static void on_stop(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    event_base_loopbreak(arg);
-}
-
-static void *server_main(void *arg)
-{
-    (void)arg;
-    event_base_dispatch(server.base);
-    http_close(server.http);
-    return NULL;
-}
-
 static int start(int64_t timeout_ms)
 {
-    struct error err;
     struct http_options options = {.listen = "127.0.0.1:0",
                                    .body_max = 100000,
                                    .inflated_max = 100000,
@@ -112,14 +79,10 @@ static int start(int64_t timeout_ms)
                                    .timeout_ms = timeout_ms,
                                    .workers = 3,
                                    .queue_max = 50};
-    server.at_once = server.handled = 0;
+    answers.at_once = answers.handled = 0;
     sem_init(&entered, 0, 0);
-    server.base = event_base_new();
-    if (pipe(server.stop) || http_open(server.base, &options, &server.http, &err))
-        return -1;
-    http_add_routes(server.http, routes, sizeof routes / sizeof *routes, NULL);
-    event_base_once(server.base, server.stop[0], EV_READ, on_stop, server.base, NULL);
-    return pthread_create(&server.thread, NULL, server_main, NULL);
+    start_server(&options, routes, sizeof routes / sizeof *routes);
+    return 0;
 }
 
 static int set_up(void **state)
@@ -132,18 +95,6 @@ static int set_up_hasty(void **state)
 {
     (void)state;
     return start(500);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (write(server.stop[1], "x", 1) != 1)
-        return -1;
-    pthread_join(server.thread, NULL);
-    event_base_free(server.base);
-    close(server.stop[0]);
-    close(server.stop[1]);
-    return 0;
 }
 
 static double figure;
@@ -168,22 +119,6 @@ static void await_no_connection(void)
 }
 
 /* --- the client --- */
-
-static int dial(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)http_port(server.http)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0), small = 4096;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small); /* so that much is left to send */
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
-static void ask(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
 
 /* A client's side of one connection: what has arrived and not been looked at. */
 struct client {
@@ -235,7 +170,7 @@ static void expect_letters(struct client *client, size_t count)
 
 static struct client open_client(void)
 {
-    struct client client = {.fd = dial()};
+    struct client client = {.fd = dial_narrow(4096)}; /* so that much is left to send */
     buffer_init(&client.in, SIZE_MAX);
     return client;
 }
@@ -259,11 +194,11 @@ static void pipelined_replies_keep_their_order(void **state)
     for (size_t i = 0; i < 100; i++) {
         snprintf(text, sizeof text, "GET /%s/%zu HTTP/1.1\r\n\r\n", i % 3 ? "letters" : "known",
                  sizes[i % 10]);
-        ask(client.fd, text);
+        send_text(client.fd, text);
     }
     for (size_t i = 0; i < 100; i++)
         expect_letters(&client, sizes[i % 10]);
-    assert_int_equal(server.handled + server.at_once, 100);
+    assert_int_equal(answers.handled + answers.at_once, 100);
     close_client(&client);
 }
 
@@ -275,7 +210,7 @@ static void large_replies_arrive_whole(void **state)
     for (size_t i = 0; i < 4; i++) {
         snprintf(text, sizeof text, "GET /%s/%zu HTTP/1.1\r\n\r\n", i % 2 ? "letters" : "known",
                  LARGE + i);
-        ask(client.fd, text);
+        send_text(client.fd, text);
         expect_letters(&client, LARGE + i);
     }
     close_client(&client);
@@ -286,19 +221,19 @@ static void what_is_known_needs_no_worker(void **state)
 {
     (void)state;
     struct client client = open_client();
-    ask(client.fd, "GET /known/500 HTTP/1.1\r\n\r\n");
+    send_text(client.fd, "GET /known/500 HTTP/1.1\r\n\r\n");
     expect_letters(&client, 500);
-    assert_true(server.at_once == 1 && server.handled == 0);
-    ask(client.fd, "GET /known/501 HTTP/1.1\r\n\r\n");
+    assert_true(answers.at_once == 1 && answers.handled == 0);
+    send_text(client.fd, "GET /known/501 HTTP/1.1\r\n\r\n");
     expect_letters(&client, 501);
-    assert_true(server.at_once == 1 && server.handled == 1);
-    ask(client.fd, "POST /known/6 HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
+    assert_true(answers.at_once == 1 && answers.handled == 1);
+    send_text(client.fd, "POST /known/6 HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi");
     expect_letters(&client, 6);
-    assert_true(server.at_once == 2 && server.handled == 1);
-    ask(client.fd, "HEAD /known/700 HTTP/1.1\r\n\r\n");
+    assert_true(answers.at_once == 2 && answers.handled == 1);
+    send_text(client.fd, "HEAD /known/700 HTTP/1.1\r\n\r\n");
     struct slice head = next_head(&client);
     assert_non_null(memmem(head.at, head.len, "Content-Length: 700\r\n", 21));
-    ask(client.fd, "GET /known/8 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    send_text(client.fd, "GET /known/8 HTTP/1.1\r\nConnection: close\r\n\r\n");
     expect_letters(&client, 8);
     assert_int_equal(recv(client.fd, (char[1]){0}, 1, 0), 0);
     close_client(&client);
@@ -311,7 +246,7 @@ static void what_is_known_may_be_compressed(void **state)
     struct client client = open_client();
     struct buffer plain, expected;
     uint64_t len = 0;
-    ask(client.fd, "GET /known/50000 HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
+    send_text(client.fd, "GET /known/50000 HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n");
     struct slice head = next_head(&client);
     const char *at = memmem(head.at, head.len, "Content-Length: ", 16);
     assert_non_null(at);
@@ -328,7 +263,7 @@ static void what_is_known_may_be_compressed(void **state)
         encoding_inflate(SLICE("gzip"), slice_make(client.in.at + client.at, len), &plain, &err),
         0);
     assert_true(slice_equal(buffer_slice(&plain), buffer_slice(&expected)));
-    assert_true(server.at_once == 1 && server.handled == 0);
+    assert_true(answers.at_once == 1 && answers.handled == 0);
     client.at += len;
     buffer_release(&plain);
     buffer_release(&expected);
@@ -341,9 +276,9 @@ static void who_stops_reading_is_cut_off(void **state)
     (void)state;
     static char part[100000];
     char text[64];
-    int fd = dial();
+    int fd = dial_narrow(4096);
     snprintf(text, sizeof text, "GET /letters/%zu HTTP/1.1\r\n\r\n", 4 * LARGE);
-    ask(fd, text);
+    send_text(fd, text);
     recv(fd, part, sizeof part, MSG_WAITALL);
     await_no_connection();
     close(fd);
@@ -361,7 +296,7 @@ static void clients_may_leave_at_any_moment(void **state)
         struct client client = open_client();
         snprintf(text, sizeof text, "GET /%s/%u HTTP/1.1\r\n\r\n", i % 2 ? "letters" : "known",
                  (random >> 16) % 4 ? (random >> 8) % 2000 : 500000);
-        ask(client.fd, text);
+        send_text(client.fd, text);
         struct pollfd readable = {.fd = client.fd, .events = POLLIN};
         if (random >> 18 & 1)
             poll(&readable, 1, -1);
@@ -371,7 +306,7 @@ static void clients_may_leave_at_any_moment(void **state)
     }
     await_no_connection();
     struct client client = open_client();
-    ask(client.fd, "GET /letters/77 HTTP/1.1\r\n\r\n");
+    send_text(client.fd, "GET /letters/77 HTTP/1.1\r\n\r\n");
     expect_letters(&client, 77);
     close_client(&client);
     await_no_connection();
@@ -385,16 +320,16 @@ static void who_has_the_reply_is_not_gone(void **state)
     double before = figure_of(name);
     for (size_t i = 0; i < 50; i++) {
         struct client client = open_client();
-        ask(client.fd, "GET /letters/11 HTTP/1.1\r\n\r\n");
+        send_text(client.fd, "GET /letters/11 HTTP/1.1\r\n\r\n");
         expect_letters(&client, 11);
         close_client(&client);
     }
     await_no_connection();
     assert_true(figure_of(name) == before);
     for (size_t i = 0; i < 3; i++) {
-        int fd = dial();
+        int fd = dial_narrow(4096);
         struct linger reset = {i > 0, 0};
-        ask(fd, "GET /patient HTTP/1.1\r\n\r\n");
+        send_text(fd, "GET /patient HTTP/1.1\r\n\r\n");
         sem_wait(&entered);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         close(fd);
@@ -410,7 +345,7 @@ static void other_origins_are_told_that_they_may_read(void **state)
                                            "GET /letters/1 HTTP/1.1\r\norigin: http://a\r\n\r\n"};
     for (size_t i = 0; i < 2; i++) {
         struct client client = open_client();
-        ask(client.fd, requests[i]);
+        send_text(client.fd, requests[i]);
         expect_letters(&client, 1);
         const char *at = memmem(client.in.at, client.in.len, "\r\nAccess-Control-", 17);
         assert_true((at != NULL) == (i == 1));
@@ -423,7 +358,7 @@ static void half_closed_clients_are_answered(void **state)
 {
     (void)state;
     struct client client = open_client();
-    ask(client.fd, "GET /patient HTTP/1.1\r\n\r\n");
+    send_text(client.fd, "GET /patient HTTP/1.1\r\n\r\n");
     sem_wait(&entered);
     shutdown(client.fd, SHUT_WR);
     expect_letters(&client, 1000);

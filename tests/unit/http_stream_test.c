@@ -1,35 +1,18 @@
 /* http_stream: replies made in parts while they are sent, over raw sockets. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-#include <event2/event.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "server/net/http.h"
 #include "server/net/http_parse.h"
+#include "tests/unit/http_fixture.h"
 
 #define PARTS      200
 #define PART_BYTES ((size_t)200000)
 
 static struct {
-    struct event_base *base;
-    struct http_server *http;
-    pthread_t thread;
-    int stop[2];
     _Atomic int made, freed, asked;
     _Atomic bool may_end;
     int fail_at; /* part that cannot be made */
-} server;
+} parts;
 
 static char letter(int part)
 {
@@ -39,17 +22,17 @@ static char letter(int part)
 static int next_part(void *arg, struct buffer *out)
 {
     int *part = arg;
-    if (*part == server.fail_at)
+    if (*part == parts.fail_at)
         return -1;
     for (size_t i = 0; i < PART_BYTES; i++)
         buffer_append_char(out, letter(*part));
-    server.made++;
+    parts.made++;
     return ++*part < PARTS;
 }
 
 static void free_parts(void *arg)
 {
-    server.freed++;
+    parts.freed++;
     free(arg);
 }
 
@@ -64,10 +47,10 @@ static void handle_parts(const struct http_request *request, struct http_reply *
 static int next_seldom(void *arg, struct buffer *out)
 {
     int *turn = arg;
-    server.asked++;
+    parts.asked++;
     if (++*turn == 4)
         buffer_append_string(out, "seldom");
-    return !server.may_end;
+    return !parts.may_end;
 }
 
 static void handle_seldom(const struct http_request *request, struct http_reply *reply)
@@ -81,25 +64,9 @@ static const struct http_route routes[] = {
     {.methods = HTTP_GET, .pattern = "/seldom", .handle = handle_seldom},
 };
 
-static void on_stop(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    event_base_loopbreak(arg);
-}
-
-static void *server_main(void *arg)
-{
-    (void)arg;
-    event_base_dispatch(server.base);
-    http_close(server.http);
-    return NULL;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    struct error err;
     struct http_options options = {.listen = "127.0.0.1:0",
                                    .body_max = 1000,
                                    .inflated_max = 5000,
@@ -107,37 +74,17 @@ static int set_up(void **state)
                                    .timeout_ms = 20000,
                                    .workers = 1,
                                    .queue_max = 2};
-    server.made = server.freed = server.asked = 0;
-    server.may_end = false;
-    server.fail_at = -1;
-    server.base = event_base_new();
-    if (pipe(server.stop) || http_open(server.base, &options, &server.http, &err))
-        return -1;
-    http_add_routes(server.http, routes, 2, NULL);
-    event_base_once(server.base, server.stop[0], EV_READ, on_stop, server.base, NULL);
-    return pthread_create(&server.thread, NULL, server_main, NULL);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (write(server.stop[1], "x", 1) != 1)
-        return -1;
-    pthread_join(server.thread, NULL);
-    event_base_free(server.base);
-    close(server.stop[0]);
-    close(server.stop[1]);
+    parts.made = parts.freed = parts.asked = 0;
+    parts.may_end = false;
+    parts.fail_at = -1;
+    start_server(&options, routes, sizeof routes / sizeof *routes);
     return 0;
 }
 
 static int ask(const char *text)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)http_port(server.http)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    int fd = dial();
+    send_text(fd, text);
     return fd;
 }
 
@@ -189,7 +136,7 @@ static void parts_follow_one_another(void **state)
     assert_int_equal(http_chunks_feed(&chunks, &rest, &body), HTTP_CHUNKS_DONE);
     assert_parts(buffer_slice(&body));
     assert_true(has(rest, "HTTP/1.1 404 "));
-    assert_int_equal(server.freed, 1);
+    assert_int_equal(parts.freed, 1);
     buffer_release(&reply);
     buffer_release(&body);
 }
@@ -226,7 +173,7 @@ static void a_part_that_fails_cuts_the_reply(void **state)
     struct http_chunks chunks = {0};
     buffer_init(&reply, SIZE_MAX);
     buffer_init(&body, SIZE_MAX);
-    server.fail_at = 3;
+    parts.fail_at = 3;
     receive(ask("GET /parts HTTP/1.1\r\n\r\n"), &reply);
     struct slice rest = body_of(&reply, &head);
     assert_int_equal(http_chunks_feed(&chunks, &rest, &body), HTTP_CHUNKS_MORE);
@@ -243,9 +190,9 @@ static void a_client_that_does_not_read_costs_little(void **state)
     int fd = ask("GET /parts HTTP/1.1\r\n\r\n");
     assert_int_equal(recv(fd, &byte, 1, 0), 1);
     close(fd);
-    while (server.freed == 0)
+    while (parts.freed == 0)
         sched_yield();
-    assert_true(server.made < PARTS);
+    assert_true(parts.made < PARTS);
 }
 
 /* Reads until what came ends so. */
@@ -266,8 +213,8 @@ static void a_stream_may_have_nothing_yet(void **state)
     (void)state;
     int fd = ask("GET /seldom HTTP/1.1\r\n\r\n");
     expect_end(fd, "6\r\nseldom\r\n");
-    assert_true(server.asked >= 4);
-    server.may_end = true;
+    assert_true(parts.asked >= 4);
+    parts.may_end = true;
     expect_end(fd, "0\r\n\r\n");
     close(fd);
 }
@@ -278,7 +225,7 @@ static void who_waits_and_leaves_ends_it(void **state)
     int fd = ask("GET /seldom HTTP/1.1\r\n\r\n");
     expect_end(fd, "seldom\r\n");
     close(fd);
-    while (server.freed == 0)
+    while (parts.freed == 0)
         sched_yield();
 }
 
@@ -291,7 +238,7 @@ static void closing_ends_a_stream(void **state)
     assert_int_equal(recv(fd, &byte, 1, 0), 1);
     shutdown(fd, SHUT_RDWR);
     assert_int_equal(tear_down(NULL), 0);
-    assert_int_equal(server.freed, 1);
+    assert_int_equal(parts.freed, 1);
     close(fd);
 }
 

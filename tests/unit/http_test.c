@@ -1,24 +1,10 @@
 /* http: a real server on port 0 in a thread of its own, and raw sockets against it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-#include <event2/event.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "server/net/encoding.h"
-#include "server/net/http.h"
 #include "storage/base/metric.h"
+#include "tests/unit/http_fixture.h"
 
 /* --- handlers --- */
 
@@ -72,57 +58,13 @@ static const struct http_route routes[] = {
     {.methods = HTTP_PUT, .pattern = "/echo", .handle = handle_size},
 };
 
-/* --- the server's thread --- */
-
-static struct {
-    struct event_base *base;
-    struct http_server *http;
-    pthread_t thread;
-    int stop[2];
-    int port;
-} server;
-
-static void on_stop(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    event_base_loopbreak(arg);
-}
-
-static void *server_main(void *arg)
-{
-    (void)arg;
-    event_base_dispatch(server.base);
-    http_close(server.http);
-    return NULL;
-}
+/* --- the server --- */
 
 static void start(const struct http_options *options)
 {
-    struct error err;
-    server.base = event_base_new();
-    assert_int_equal(pipe(server.stop), 0);
-    if (http_open(server.base, options, &server.http, &err) != 0)
-        fail_msg("%s", err.text);
-    http_add_routes(server.http, routes, sizeof routes / sizeof routes[0], NULL);
-    server.port = http_port(server.http);
-    event_base_once(server.base, server.stop[0], EV_READ, on_stop, server.base, NULL);
     sem_init(&entered, 0, 0);
     sem_init(&released, 0, 0);
-    pthread_create(&server.thread, NULL, server_main, NULL);
-}
-
-static void begin_stop(void)
-{
-    assert_int_equal(write(server.stop[1], "x", 1), 1);
-}
-
-static void finish_stop(void)
-{
-    pthread_join(server.thread, NULL);
-    event_base_free(server.base);
-    close(server.stop[0]);
-    close(server.stop[1]);
+    start_server(options, routes, sizeof routes / sizeof routes[0]);
 }
 
 static const struct http_options usual = {
@@ -162,32 +104,7 @@ static int set_up_narrow(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    begin_stop();
-    finish_stop();
-    return 0;
-}
-
 /* --- the client --- */
-
-static int dial(void)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)server.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval patience = {30, 0};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
 
 static char answer[5000000];
 
