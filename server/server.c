@@ -508,6 +508,7 @@ void server_close(struct server *server)
     bool opened = server->ingest != NULL;
     if (server->store)
         store_hurry(server->store);
+    alerts_hurry(server->alerts);
     logtcp_close(server->logtcp);
     feed_close(server->graphite);
     feed_close(server->influx);

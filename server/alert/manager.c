@@ -212,6 +212,12 @@ int alerts_reload(struct alerts *alerts, const struct config *config, struct err
     return 0;
 }
 
+void alerts_hurry(struct alerts *alerts)
+{
+    if (alerts)
+        sender_hurry(alerts->sender);
+}
+
 void alerts_close(struct alerts *alerts)
 {
     if (!alerts)

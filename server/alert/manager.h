@@ -21,8 +21,11 @@ MUST_USE int alerts_check(const struct config *config, struct error *err);
 /* Reads the rules again and, when all of them are good, swaps them and alerting.* in after the
  * evaluation in progress; alerts keep their states. Any thread. */
 MUST_USE int alerts_reload(struct alerts *alerts, const struct config *config, struct error *err);
-/* Finishes the evaluation and the send in flight (at most 10 s) and joins. The writer must still
- * be running. NULL is fine. */
+/* The server is about to stop: what is being sent gets 3 s from now, beside all else that ends;
+ * nothing more is begun. NULL is fine. */
+void alerts_hurry(struct alerts *alerts);
+/* Finishes the evaluation and the send in flight, hurried now at the latest, and joins. The writer
+ * must still be running. NULL is fine. */
 void alerts_close(struct alerts *alerts);
 
 /* Calls visit with the board held still. Any thread; keep it short. */

@@ -82,6 +82,7 @@ struct sender {
     struct notify_client *client;
     struct buffer document;
     atomic_bool cancel;
+    struct timespec end; /* of the attempt in flight, once hurried */
     pthread_t thread;
 };
 
@@ -352,15 +353,21 @@ int sender_open(struct store *store, struct writer *writer, const struct sender_
     return 0;
 }
 
+void sender_hurry(struct sender *sender)
+{
+    if (queue_is_closed(sender->incoming))
+        return;
+    clock_gettime(CLOCK_REALTIME, &sender->end);
+    sender->end.tv_sec += CLOSE_WAIT_MS / 1000;
+    queue_close(sender->incoming);
+}
+
 void sender_close(struct sender *sender)
 {
     if (!sender)
         return;
-    struct timespec until;
-    queue_close(sender->incoming);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CLOSE_WAIT_MS / 1000;
-    if (pthread_timedjoin_np(sender->thread, NULL, &until) != 0) {
+    sender_hurry(sender);
+    if (pthread_timedjoin_np(sender->thread, NULL, &sender->end) != 0) {
         atomic_store(&sender->cancel, true);
         pthread_join(sender->thread, NULL);
     }

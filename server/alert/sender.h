@@ -38,8 +38,9 @@ void sender_add(struct sender *sender, const struct outbox_message *message);
 /* Counts and logs a message that cannot be sent at all, or not now. */
 void sender_drop(const char *reason);
 
-/* Lets the attempt in flight end, for at most 3 s, and joins. The rest stays in the outbox. NULL
- * is fine. */
+/* Starts no further attempt, and gives the one in flight 3 s from now. */
+void sender_hurry(struct sender *sender);
+/* Hurries, unless that was said before, and joins. The rest stays in the outbox. NULL is fine. */
 void sender_close(struct sender *sender);
 
 #endif

@@ -26,7 +26,7 @@
 #include "storage/base/alloc.h"
 #include "storage/base/log.h"
 
-#define DRAIN_MS_MAX    5000
+#define DRAIN_MS_MAX    3000
 #define ACCEPT_PAUSE_MS 100
 
 #define REQUESTS_ROW(code)                                                                         \

@@ -246,7 +246,7 @@ def test_kill_9_loses_no_message_and_no_state(lapwing, sink):
     hook.statuses = [200]
     server.start()
     assert [a["activeAt"] for a in firing(server)] == [before[0]["activeAt"]]
-    await_(lambda: hook.taken("firing"), seconds=10, what="the message from before the kill")
+    await_(lambda: hook.taken("firing"), what="the message from before the kill")
     server.statsd("queue.depth:1|g|#shop:north")
     await_(lambda: hook.taken("resolved"))
     assert [body["status"] for body in hook.taken()] == ["firing", "resolved"]

@@ -183,7 +183,7 @@ def test_sigterm_under_a_flood_loses_nothing_and_is_quick(lapwing):
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         server = lapwing(f"""
 rule_files: [rules.yaml]
-alerting: {{webhook: {{url: "http://127.0.0.1:{hanging.getsockname()[1]}/", timeout: 1m}}}}
+alerting: {{webhook: {{url: "http://127.0.0.1:{hanging.getsockname()[1]}/", timeout: 10m}}}}
 """, start=False)
         (server.directory / "rules.yaml").write_text("""
 groups:
@@ -196,9 +196,7 @@ groups:
         hanging.settimeout(20)
         webhook, _ = hanging.accept()
         clients = slow_clients(server)
-        begun = time.monotonic()
-        assert server.terminate() == 0
-        assert time.monotonic() - begun < 10
+        assert server.terminate(60) == 0
         flood.join()
         for client in [webhook, *clients]:
             client.close()
@@ -209,8 +207,7 @@ groups:
 
 
 def test_sigterm_cancels_long_queries(lapwing):
-    server = lapwing()
-    # It would run to its limit of thirty seconds.
+    server = lapwing("limits: { query_timeout: 10m }")
     query = "max_over_time(sum_over_time(vector(1)[1d:1s])[7d:1s])"
 
     def ask():
@@ -220,7 +217,5 @@ def test_sigterm_cancels_long_queries(lapwing):
     thread = threading.Thread(target=ask)
     thread.start()
     await_(lambda: server.metric("lapwing_http_in_flight_requests") >= 2)  # it, and this one
-    begun = time.monotonic()
-    assert server.terminate() == 0
-    assert time.monotonic() - begun < 10
+    assert server.terminate(60) == 0
     thread.join()

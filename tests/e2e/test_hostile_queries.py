@@ -27,7 +27,7 @@ SERIES = int(os.environ.get("HOSTILE_SERIES", 50_000))
 ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", 1))
 TIMEOUT = 2
 MEMORY_MIB = 64
-SLACK = 4  # seconds beyond the budget that a busy machine may need
+SLACK = 60  # seconds beyond the budget that a busy machine may need; without one they take days
 FLUSH = 0.2
 CONFIG = f"""
 statsd: {{udp: "127.0.0.1:0", tcp: "", flush_interval: {int(FLUSH * 1000)}ms}}

@@ -107,11 +107,11 @@ def read_all(connection):
 
 
 def test_a_client_that_closes_ends_its_query(lapwing):
-    server = lapwing()
+    server = lapwing("limits: { query_timeout: 10m }")
     connection = send_query(server, ENDLESS)
     await_(lambda: active(server))
     connection.close()
-    await_(lambda: not active(server), seconds=1)
+    await_(lambda: not active(server))
     assert server.metric("lapwing_http_clients_gone_total") == 1
     # Half closed is gone, too, but is told so.
     connection = send_query(server, ENDLESS)
@@ -129,25 +129,24 @@ def test_a_client_that_closes_ends_its_query(lapwing):
 
 
 def test_queries_wait_for_their_turn_and_nothing_waits_for_them(lapwing):
-    server = lapwing("limits: { query_concurrency: 1, query_timeout: 2s }\nhttp: { listen: \"127.0.0.1:0\", workers: 1 }")
+    server = lapwing("limits: { query_concurrency: 1, query_timeout: 10m }\nhttp: { listen: \"127.0.0.1:0\", workers: 1 }")
     running = send_query(server, ENDLESS)
     await_(lambda: active(server))
     impatient = send_query(server, "1")
     left = send_query(server, "2")
     await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
     for path in ["/-/healthy", "/metrics", "/api/v1/labels", "/api/health"]:
-        assert server.http(path, timeout=5).status == 200
+        assert server.http(path).status == 200
     assert server.http("/api/v1/import", f"h 7 {START}000").status == 200
     left.close()
-    await_(lambda: server.metric("lapwing_http_waiting_requests") == 1, seconds=5)
-    asked = time.monotonic()
+    await_(lambda: server.metric("lapwing_http_waiting_requests") == 1)
     patient = []
     waiting = threading.Thread(target=lambda: patient.append(server.get("/api/v1/query", query="3", stats="all")))
     waiting.start()
     await_(lambda: server.metric("lapwing_http_waiting_requests") == 2)
     running.close()
-    waiting.join(20)
-    assert patient[0].status == 200 and time.monotonic() - asked < 4
+    waiting.join(60)
+    assert patient[0].status == 200
     assert patient[0].json()["data"]["stats"]["timings"]["execQueueTime"] > 0
     impatient.close()
 
@@ -161,15 +160,15 @@ def test_an_export_waits_for_its_turn_as_queries_do(lapwing):
     waiting.start()
     await_(lambda: server.metric("lapwing_http_waiting_requests") == 1)
     running.close()
-    waiting.join(20)
+    waiting.join(60)
     assert exported[0].status == 200 and exported[0].json()["values"] == [7]
 
 
 def test_who_waits_too_long_is_told(lapwing):
-    server = lapwing("limits: { query_concurrency: 1, query_timeout: 3s }")
+    server = lapwing("limits: { query_concurrency: 1, query_timeout: 6s }")
     # The first ends by its timeout while the second still waits, which then runs longer than a third may wait.
     running = [send_query(server, ENDLESS)]
-    await_(lambda: active(server) and active(server)[0]["duration_ms"] > 1000)
+    await_(lambda: active(server) and active(server)[0]["duration_ms"] > 2000)
     running.append(send_query(server, ENDLESS))
     await_(lambda: server.metric("lapwing_http_waiting_requests") == 1)
     reply = server.get("/api/v1/query", query="1")
@@ -178,7 +177,7 @@ def test_who_waits_too_long_is_told(lapwing):
                             "error": "query timed out in query queue"}
     for connection in running:
         connection.close()
-    await_(lambda: not active(server), seconds=2)
+    await_(lambda: not active(server))
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +227,7 @@ def test_a_reader_that_stops_holds_no_worker(lapwing, many_points):
     assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
     assert server.get("/api/v1/query", query="1").status == 200
     before = server.metric("lapwing_http_timeouts_total")
-    await_(lambda: server.metric("lapwing_http_timeouts_total") > before, seconds=8)
+    await_(lambda: server.metric("lapwing_http_timeouts_total") > before)
     connection.close()
 
 
