@@ -90,7 +90,7 @@ int store_cardinality(struct store *store, size_t limit, struct arena *arena,
                  keep_texts(&census.values, arena, &out->values) &&
                  keep_texts(&census.bytes, arena, &out->bytes) &&
                  keep_texts(&census.pairs, arena, &out->pairs);
-        out->series = store->series.live;
+        out->series = series_live(&store->series);
         out->open_chunks = store->head.series;
         pthread_rwlock_unlock(&store->lock);
     }

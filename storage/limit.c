@@ -249,7 +249,7 @@ int limit_admit(struct store *store, struct labels labels, struct error *err)
     }
     if (admit_prefix(store, name, err))
         return -1;
-    if (store->series.live >= limit->all_max)
+    if (series_live(&store->series) >= limit->all_max)
         return limit_refuse_all(store, err);
     struct prefix_limit *prefix = prefix_of(limit, name);
     if (prefix)
@@ -267,7 +267,7 @@ void store_look_at_room(const struct store *store, struct slice name, struct sto
     roaring_bitmap_t *ids = series_of(store, name);
     *out = (struct store_room){.metric = count_live(store, ids),
                                .metric_max = store->limit.max,
-                               .all = store->series.live,
+                               .all = series_live(&store->series),
                                .all_max = store->limit.all_max};
     roaring_bitmap_free(ids);
     if (!prefix)

@@ -248,7 +248,7 @@ int store_open(const struct store_options *options, struct store **out, struct e
         return error_wrap(err, "cannot open the store in %s", options->path);
     }
     log_info("store_open", "path=%s series=%zu head_samples=%llu took_ms=%.1f", options->path,
-             store->series.live, (unsigned long long)store->head.samples,
+             series_live(&store->series), (unsigned long long)store->head.samples,
              (double)(clock_monotonic_ns() - start) / 1e6);
     *out = store;
     return 0;
@@ -322,7 +322,7 @@ int store_maintain(struct store *store, int64_t now_ms, struct error *err)
     memory_measure(store, now_ms);
     if (store_close_due(store, now_ms, err))
         return error_wrap(err, "cannot roll up days that are over");
-    metric_set(&store_metrics[STORE_SERIES], (int64_t)store->series.live);
+    metric_set(&store_metrics[STORE_SERIES], (int64_t)series_live(&store->series));
     metric_set(&store_metrics[STORE_HEAD_SERIES], (int64_t)store->head.series);
     metric_set(&store_metrics[STORE_HEAD_SAMPLES], (int64_t)store->head.samples);
     metric_set(&store_metrics[STORE_LATE_OPEN], (int64_t)store->late.samples);
@@ -376,7 +376,7 @@ void store_stats(struct store *store, struct store_stats *out)
 {
     *out = (struct store_stats){0};
     pthread_rwlock_rdlock(&store->lock);
-    out->series = store->series.live;
+    out->series = series_live(&store->series);
     out->head_samples = store->head.samples + store->late.samples;
     out->memory_bytes = head_bytes(&store->head) + store->late.bytes + series_bytes(&store->series);
     pthread_rwlock_unlock(&store->lock);

@@ -101,7 +101,7 @@ void postings_remove(struct postings *postings, uint32_t id, struct labels label
         struct postings_label *label = name->value.pointer;
         roaring_bitmap_remove(label->all, id);
         postings->moved += values_remove(&label->values, labels.at[i].value, id);
-        if (label->values.count == 0) {
+        if (label->values.slots.count == 0) {
             label_free(label);
             table_remove(&postings->names, labels.at[i].name, NULL);
         }
@@ -249,7 +249,7 @@ static bool run_scan(struct scan *scan, roaring_bitmap_t *into)
 {
     const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
     uint64_t moved = scan->postings->moved;
-    size_t cursor = 0, capacity = label ? label->values.capacity : 0;
+    size_t cursor = 0, capacity = label ? label->values.slots.capacity : 0;
     while (label) {
         struct idset set;
         if (!values_next(&label->values, &cursor, &set))
@@ -262,7 +262,7 @@ static bool run_scan(struct scan *scan, roaring_bitmap_t *into)
         if (!take_pause(scan))
             return true;
         label = find_label(scan->postings, scan->matcher->name);
-        if (!label || label->values.capacity != capacity || scan->postings->moved != moved)
+        if (!label || label->values.slots.capacity != capacity || scan->postings->moved != moved)
             return false;
     }
     return true;
@@ -273,7 +273,8 @@ static roaring_bitmap_t *few_series(const struct scan *scan)
 {
     const struct postings_label *label = find_label(scan->postings, scan->matcher->name);
     const roaring_bitmap_t *ids = scan->ids ? scan->ids : label->all;
-    if (roaring_bitmap_and_cardinality(label->all, ids) > label->values.count * SERIES_A_VALUE)
+    if (roaring_bitmap_and_cardinality(label->all, ids) >
+        label->values.slots.count * SERIES_A_VALUE)
         return NULL;
     return roaring_bitmap_and(label->all, ids);
 }
@@ -362,7 +363,7 @@ void postings_census(const struct postings *postings, const struct postings_visi
     size_t names = 0;
     for (struct table_entry *name; (name = table_next(&postings->names, &names));) {
         const struct postings_label *label = name->value.pointer;
-        struct postings_count all = {.name = table_key(name), .series = label->values.count};
+        struct postings_count all = {.name = table_key(name), .series = label->values.slots.count};
         struct idset set;
         size_t values = 0;
         while (values_next(&label->values, &values, &set)) {
@@ -406,7 +407,7 @@ static bool list_values(const struct postings *postings, struct slice name,
     const struct postings_label *label = find_label(postings, name);
     const struct postings_pause *pause = listing->pause;
     uint64_t moved = postings->moved;
-    size_t cursor = 0, seen = 0, capacity = label ? label->values.capacity : 0;
+    size_t cursor = 0, seen = 0, capacity = label ? label->values.slots.capacity : 0;
     while (label) {
         struct idset set;
         if (!values_next(&label->values, &cursor, &set))
@@ -418,7 +419,7 @@ static bool list_values(const struct postings *postings, struct slice name,
         if (!pause->pause(pause->arg))
             return true;
         label = find_label(postings, name);
-        if (!label || label->values.capacity != capacity || postings->moved != moved)
+        if (!label || label->values.slots.capacity != capacity || postings->moved != moved)
             return false;
     }
     return true;

@@ -3,7 +3,7 @@
  *   KV_SERIES   series u32be -> kind u8 | canonical labels
  *   KV_META     "series" -> u32le, the next id; written when series are forgotten
  *
- *   index   [ hash 32 | id + 1 ] ...   open addressing, linear probing, at most 3/4 full
+ *   index   [ hash 32 | id + 1 ] ...   slots.c
  *   rows    [ text * | length | kind ] by id
  *
  * Ids are given in order of arrival, so the series of one deploy are neighbours: bitmaps of them
@@ -16,10 +16,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
-#include "storage/base/table.h"
 #include "storage/key.h"
-
-#define SLOTS_MIN 64
 
 void series_init(struct series *series, size_t series_max)
 {
@@ -29,15 +26,15 @@ void series_init(struct series *series, size_t series_max)
 void series_release(struct series *series)
 {
     text_release(&series->text);
-    free(series->slots);
+    slots_release(&series->index);
     free(series->rows);
     *series = (struct series){0};
 }
 
 size_t series_bytes(const struct series *series)
 {
-    return series->slot_count * sizeof *series->slots + series->capacity * sizeof *series->rows +
-           series->text.bytes;
+    return series->index.capacity * sizeof *series->index.at +
+           series->capacity * sizeof *series->rows + series->text.bytes;
 }
 
 static void make_room(struct series *series, uint32_t id)
@@ -57,68 +54,23 @@ static void make_room(struct series *series, uint32_t id)
 
 static uint32_t id_of_slot(uint64_t slot)
 {
-    return (uint32_t)slot - 1;
-}
-
-/* Where the slot of this hash would be if there were no others. */
-static size_t home_of(const struct series *series, uint64_t slot)
-{
-    return (size_t)(slot >> 32) & (series->slot_count - 1);
-}
-
-static void grow(struct series *series)
-{
-    uint64_t *old = series->slots;
-    size_t old_count = series->slot_count;
-    series->slot_count = old_count ? old_count * 2 : SLOTS_MIN;
-    series->slots = alloc_zeroed(series->slot_count, sizeof *series->slots);
-    for (size_t i = 0; i < old_count; i++) {
-        if (!old[i])
-            continue;
-        size_t at = home_of(series, old[i]);
-        while (series->slots[at])
-            at = (at + 1) & (series->slot_count - 1);
-        series->slots[at] = old[i];
-    }
-    free(old);
+    return slots_reference(slot) - 1;
 }
 
 /* The slot of these labels, or the empty one where they would go. Needs slots. */
 static uint64_t *probe(const struct series *series, struct slice labels, uint32_t hash)
 {
-    size_t mask = series->slot_count - 1;
-    for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        uint64_t *slot = &series->slots[i];
-        if (!*slot || (*slot >> 32 == hash &&
-                       slice_equal(series_labels(&series->rows[id_of_slot(*slot)]), labels)))
-            return slot;
-    }
-}
-
-static uint32_t hash_of(struct slice labels)
-{
-    return (uint32_t)(slice_hash(labels) >> 32);
-}
-
-static void empty_slot(struct series *series, size_t hole)
-{
-    size_t mask = series->slot_count - 1;
-    series->slots[hole] = 0;
-    for (size_t i = (hole + 1) & mask; series->slots[i]; i = (i + 1) & mask) {
-        size_t home = home_of(series, series->slots[i]);
-        if (((i - home) & mask) < ((i - hole) & mask))
-            continue; /* already between its home and the hole */
-        series->slots[hole] = series->slots[i];
-        series->slots[i] = 0;
-        hole = i;
-    }
+    uint64_t *slot = slots_seek(&series->index, hash, NULL);
+    while (*slot && !slice_equal(series_labels(&series->rows[id_of_slot(*slot)]), labels))
+        slot = slots_seek(&series->index, hash, slot);
+    return slot;
 }
 
 /* --- adding and removing --- */
 
 bool series_find(const struct series *series, struct slice labels, uint32_t *id)
 {
-    uint64_t slot = series->live ? *probe(series, labels, hash_of(labels)) : 0;
+    uint64_t slot = series_live(series) ? *probe(series, labels, slots_hash(labels)) : 0;
     if (slot)
         *id = id_of_slot(slot);
     return slot;
@@ -127,15 +79,13 @@ bool series_find(const struct series *series, struct slice labels, uint32_t *id)
 static bool series_put(struct series *series, uint32_t id, struct slice labels,
                        enum series_kind kind)
 {
-    uint32_t hash = hash_of(labels);
-    if ((series->live + 1) * 4 > series->slot_count * 3)
-        grow(series);
+    uint32_t hash = slots_hash(labels);
+    slots_reserve(&series->index);
     uint64_t *slot = probe(series, labels, hash);
-    if (*slot || series->live >= series->live_max)
+    if (*slot || series_live(series) >= series->live_max)
         return false;
     make_room(series, id);
-    *slot = (uint64_t)hash << 32 | (id + 1);
-    series->live++;
+    slots_put(&series->index, slot, hash, id + 1);
     series->rows[id] = (struct series_row){.labels = text_add(&series->text, labels),
                                            .labels_len = (uint32_t)labels.len,
                                            .kind = (uint8_t)kind};
@@ -168,10 +118,9 @@ void series_remove(struct series *series, uint32_t id)
     const struct series_row *row = series_row(series, id);
     assert(row);
     struct slice labels = series_labels(row);
-    uint64_t *slot = probe(series, labels, hash_of(labels));
+    uint64_t *slot = probe(series, labels, slots_hash(labels));
     assert(*slot);
-    empty_slot(series, (size_t)(slot - series->slots));
-    series->live--;
+    slots_remove(&series->index, slot);
     text_forget(&series->text, labels);
     series->rows[id] = (struct series_row){0};
     if (text_is_sparse(&series->text))
@@ -255,7 +204,7 @@ static bool load_row(void *arg, struct slice key, struct slice value)
     uint8_t kind;
     if (cut_row(key, &value, &id, &kind) && series_put(series, id, value, (enum series_kind)kind))
         return true;
-    loading->full = series->live >= series->live_max;
+    loading->full = series_live(series) >= series->live_max;
     if (!loading->full)
         damage_note(kv_damages(loading->kv), DAMAGE_INDEX, "the labels of series %u are malformed",
                     id);

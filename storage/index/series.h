@@ -7,6 +7,7 @@
 #define STORAGE_INDEX_SERIES_H
 
 #include "storage/base/text.h"
+#include "storage/index/slots.h"
 #include "storage/kv/kv.h"
 #include "storage/store.h"
 
@@ -17,9 +18,7 @@ struct series_row {
 };
 
 struct series {
-    uint64_t *slots; /* hash of the labels << 32 | id + 1; 0 = empty */
-    size_t slot_count;
-    size_t live; /* label sets known */
+    struct slots index; /* of the labels; references are id + 1 */
     size_t live_max;
     struct text text;
     struct series_row *rows;
@@ -52,6 +51,12 @@ void series_stage(const struct series *series, uint32_t end, struct kv *kv, stru
 static inline const struct series_row *series_row(const struct series *series, uint32_t id)
 {
     return id < series->count && series->rows[id].labels ? &series->rows[id] : NULL;
+}
+
+/* Label sets known. */
+static inline size_t series_live(const struct series *series)
+{
+    return series->index.count;
 }
 
 static inline struct slice series_labels(const struct series_row *row)

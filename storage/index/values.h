@@ -11,10 +11,8 @@
 
 struct values {
     const struct series *series;
-    struct slice name; /* of the label; the owner's */
-    uint64_t *slots;   /* hash of the value << 32 | reference, see values.c; 0 = empty */
-    size_t capacity;   /* of slots: a power of two, or 0 */
-    size_t count;
+    struct slice name;  /* of the label; the owner's */
+    struct slots slots; /* of the values; for references see values.c */
     struct idset *sets; /* those of more than one id */
     uint32_t set_count, set_capacity;
     uint32_t set_unused; /* a list through those given back: index + 1; 0 = none */

@@ -90,7 +90,7 @@ static void many_new_series_are_saved_in_slices(void **state)
     assert_int_equal(store->series.saved, MANY);
     store_close(store);
     store = open_with((struct store_options){.series_max = MANY});
-    assert_int_equal(store->series.live, MANY);
+    assert_int_equal(series_live(&store->series), MANY);
     assert_int_equal(store->head.samples, MANY);
     store_close(store);
 }

@@ -36,7 +36,7 @@ static void check(const struct series *series)
         assert_true(slice_equal(series_labels(series_row(series, id)), labels));
         live++;
     }
-    assert_int_equal(series->live, live);
+    assert_int_equal(series_live(series), live);
 }
 
 static void sets_are_found_by_labels_and_by_id(void **state)

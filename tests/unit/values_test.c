@@ -104,7 +104,7 @@ static void check(const struct values *values)
         if (value < 10 || value % 50 == 0)
             check_set(set, value);
     }
-    assert_int_equal(values->count, live);
+    assert_int_equal(values->slots.count, live);
     while (values_next(values, &cursor, &set)) {
         struct idset found;
         assert_true(values_find(values, values_text(values, set), &found));
