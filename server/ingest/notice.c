@@ -5,7 +5,8 @@
  *            "tags":{"env":"prod","service":"shop","version":"7"}}
  *
  * The stream has only what has few values; all tags are in the line. The counter has all tags, the
- * host and the alert type. Two batches take turns: one gathers while the writer has the other.
+ * host and the alert type. Two batches take turns: one gathers while the writer has the other, for as long
+ * as it has it, so that a slow disk costs nothing until a batch is full.
  */
 #include "server/ingest/notice.h"
 
@@ -18,9 +19,9 @@
 #include "storage/base/queue.h"
 
 #define BATCHES     2
-#define RECORDS_MAX 256 /* in a batch */
-#define DATED_MAX   1024
-#define ARENA_BYTES ((size_t)8 << 20)
+#define RECORDS_MAX 4096 /* in a batch */
+#define DATED_MAX   4096
+#define ARENA_BYTES ((size_t)16 << 20)
 #define LINE_MAX    ((size_t)512 << 10) /* a datagram, escaped as JSON */
 #define TAGS_MAX    (2 * STATSD_TAGS_MAX)
 #define STREAM_MAX  5
@@ -72,9 +73,9 @@ struct notices {
     struct registry *registry; /* the writer thread's */
     const struct mapping *mapping;
     int64_t retention_ms;
-    struct queue *idle; /* of struct batch */
+    struct queue *idle; /* the batch that the writer is done with */
     struct batch batches[BATCHES];
-    struct batch *current;
+    struct batch *current, *spare; /* no spare: the writer has it */
     struct buffer line, tags;
 };
 
@@ -102,6 +103,18 @@ static void on_done(struct writer_job *job, int status, const struct error *err)
         abort(); /* it has room for all */
 }
 
+static void begin(struct notices *notices, struct batch *batch)
+{
+    arena_reset(&batch->arena);
+    batch->count = batch->dated_count = 0;
+    notices->current = batch;
+}
+
+static bool is_empty(const struct batch *batch)
+{
+    return batch->count + batch->dated_count == 0;
+}
+
 struct notices *notices_new(struct writer *writer, struct registry *registry, int64_t retention_ms)
 {
     metric_register(notice_metrics, NOTICE_METRIC_COUNT);
@@ -117,9 +130,9 @@ struct notices *notices_new(struct writer *writer, struct registry *registry, in
         batch->job = (struct writer_job){.run = run, .done = on_done};
         batch->owner = notices;
         arena_init(&batch->arena, ARENA_BYTES);
-        if (queue_try_push(notices->idle, batch))
-            abort();
     }
+    begin(notices, &notices->batches[0]);
+    notices->spare = &notices->batches[1];
     return notices;
 }
 
@@ -128,12 +141,49 @@ void notices_set_mapping(struct notices *notices, const struct mapping *mapping)
     notices->mapping = mapping;
 }
 
+bool notices_submit(struct notices *notices)
+{
+    if (is_empty(notices->current))
+        return true;
+    if (!notices->spare)
+        notices->spare = queue_try_pop(notices->idle);
+    if (!notices->spare || writer_try_submit(notices->writer, &notices->current->job))
+        return false;
+    begin(notices, notices->spare);
+    notices->spare = NULL;
+    return true;
+}
+
+void notices_finish(struct notices *notices)
+{
+    struct batch *batch = notices->current;
+    if (!notices->spare)
+        notices->spare = queue_pop(notices->idle);
+    if (is_empty(batch))
+        return;
+    begin(notices, notices->spare);
+    notices->spare = NULL;
+    if (writer_submit(notices->writer, &batch->job) == 0)
+        return;
+    registry_dated_drop(DATED_BUSY, batch->dated_count);
+    on_done(&batch->job, -1, NULL);
+}
+
+/* NULL while it is full and the writer has the other one. */
+static struct batch *current_batch(struct notices *notices)
+{
+    const struct batch *batch = notices->current;
+    bool full = batch->count == RECORDS_MAX || batch->dated_count == DATED_MAX ||
+                arena_left(&batch->arena) < ARENA_BYTES / 4;
+    return full && !notices_submit(notices) ? NULL : notices->current;
+}
+
 void notices_free(struct notices *notices)
 {
     if (!notices)
         return;
-    notices_submit(notices);
-    for (size_t i = notices->current ? 1 : 0; i < BATCHES; i++)
+    notices_finish(notices);
+    if (!notices->spare)
         queue_pop(notices->idle);
     for (size_t i = 0; i < BATCHES; i++)
         arena_release(&notices->batches[i].arena);
@@ -141,38 +191,6 @@ void notices_free(struct notices *notices)
     buffer_release(&notices->line);
     buffer_release(&notices->tags);
     free(notices);
-}
-
-static void begin(struct notices *notices, struct batch *batch)
-{
-    arena_reset(&batch->arena);
-    batch->count = batch->dated_count = 0;
-    notices->current = batch;
-}
-
-void notices_submit(struct notices *notices)
-{
-    struct batch *batch = notices->current;
-    if (!batch || batch->count + batch->dated_count == 0)
-        return;
-    notices->current = NULL;
-    if (writer_try_submit(notices->writer, &batch->job) == 0)
-        return;
-    metric_add(&notice_metrics[NOTICE_BUSY], (int64_t)batch->count);
-    registry_dated_drop(DATED_BUSY, batch->dated_count);
-    begin(notices, batch);
-}
-
-/* NULL while the writer has them all. */
-static struct batch *current_batch(struct notices *notices)
-{
-    struct batch *batch = notices->current;
-    if (batch && (batch->count == RECORDS_MAX || batch->dated_count == DATED_MAX ||
-                  arena_left(&batch->arena) < ARENA_BYTES / 4))
-        notices_submit(notices);
-    if (!notices->current && (batch = queue_try_pop(notices->idle)))
-        begin(notices, batch);
-    return notices->current;
 }
 
 /* --- one notice --- */

@@ -5,8 +5,9 @@
  *
  *   |T..     registry_dated
  *
- * They are gathered and handed to the writer without waiting for it: when it is behind, they are
- * dropped and counted, as everything over UDP. The two series go the way of all statsd metrics.
+ * They are gathered and handed to the writer without waiting for it: while it is busy they wait, some
+ * thousands of them, and beyond that they are dropped and counted, as everything over UDP. The two series
+ * go the way of all statsd metrics.
  * Thread: the ingest worker that owns it; new, free: its owner, while the worker does not run.
  */
 #ifndef SERVER_INGEST_NOTICE_H
@@ -33,7 +34,9 @@ void notices_take_check(struct notices *notices, const struct statsd_notice *che
                         struct statsd_metric *out);
 /* Gathers a counter or gauge that has a time, with all its values; it is used up. */
 void notices_take_dated(struct notices *notices, struct statsd_metric *metric);
-/* Hands over what was gathered. */
-void notices_submit(struct notices *notices);
+/* Hands over what was gathered; false while the writer is busy: then ask again soon. */
+bool notices_submit(struct notices *notices);
+/* The same, waiting for the writer. */
+void notices_finish(struct notices *notices);
 
 #endif

@@ -40,6 +40,7 @@
 #define STREAM_LINE_MAX  (65536 + 64)
 #define FULL_PER_SAMPLE  4
 #define NAMING_MS        10000 /* all senders, after a line that was refused */
+#define RETRY_US         10000 /* records and dated samples, while the writer is busy */
 
 const char *const worker_transport_names[WORKER_TRANSPORT_COUNT] = {
     [WORKER_UDP] = "udp",
@@ -52,7 +53,7 @@ struct worker {
     struct worker_options options;
     pthread_t thread;
     struct event_base *base;
-    struct event *udp_event, *unix_event, *wake_event;
+    struct event *udp_event, *unix_event, *wake_event, *retry_event;
     struct stream {
         struct worker *worker;
         enum worker_transport transport;
@@ -91,10 +92,17 @@ static void name_senders(struct worker *worker, bool all)
     worker->naming_until_ms = all ? monotonic_ms() + NAMING_MS : 0;
 }
 
+static void submit_notices(struct worker *worker)
+{
+    const struct timeval pause = {.tv_usec = RETRY_US};
+    if (!notices_submit(worker->notices))
+        event_add(worker->retry_event, &pause);
+}
+
 static void publish(struct worker *worker)
 {
     int64_t now_ms = monotonic_ms();
-    notices_submit(worker->notices);
+    submit_notices(worker);
     account_tick(worker->account, now_ms);
     metric_set(&worker_metrics[WORKER_LAST_MESSAGE], clock_now_ms());
     if (worker->naming_until_ms && worker->naming_until_ms < now_ms)
@@ -424,6 +432,12 @@ static void on_wake(evutil_socket_t fd, short events, void *arg)
         event_base_loopbreak(worker->base);
 }
 
+static void on_retry(evutil_socket_t fd, short events, void *arg)
+{
+    (void)fd, (void)events;
+    submit_notices(arg);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -431,6 +445,7 @@ static void *worker_main(void *arg)
     tcp_lines_close(worker->streams[WORKER_TCP].lines);
     tcp_lines_close(worker->streams[WORKER_UNIX_STREAM].lines);
     close_datagrams(worker);
+    notices_finish(worker->notices);
     return NULL;
 }
 
@@ -494,6 +509,9 @@ struct worker *worker_start(const struct worker_options *options)
     if (worker->wake_fd < 0)
         abort();
     worker->wake_event = watch(worker, worker->wake_fd, on_wake);
+    worker->retry_event = event_new(worker->base, -1, 0, on_retry, worker);
+    if (!worker->retry_event)
+        abort();
     worker->udp_event = watch(worker, options->fds[WORKER_UDP], on_udp);
     worker->unix_event = watch(worker, options->fds[WORKER_UNIX], on_unix);
     listen_stream(worker, WORKER_TCP);
@@ -545,6 +563,7 @@ void worker_free(struct worker *worker)
     if (!worker)
         return;
     event_free(worker->wake_event);
+    event_free(worker->retry_event);
     if (worker->udp_event)
         event_free(worker->udp_event);
     if (worker->unix_event)

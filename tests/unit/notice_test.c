@@ -1,4 +1,5 @@
-/* notice: what the writer has no room for is dropped and counted; what it takes is stored once. */
+/* notice: while the writer is busy records and dated samples wait; beyond that they are dropped and counted, and
+ * what the writer takes is stored once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <cmocka.h>
 
 #include "server/ingest/notice.h"
+#include "server/ingest/registry_state.h"
 #include "storage/base/metric.h"
 #include "storage/base/queue.h"
 #include "tests/unit/scratch_dir.h"
@@ -52,7 +54,8 @@ static void let_go(struct writer_job *job, int status, const struct error *err)
     (void)job, (void)status, (void)err;
 }
 
-static void take_all_kinds(struct notices *notices)
+/* Two records, two samples. */
+static bool take_all_kinds(struct notices *notices)
 {
     struct statsd_notice notice;
     struct statsd_metric metric;
@@ -65,10 +68,20 @@ static void take_all_kinds(struct notices *notices)
     assert_true(slice_equal(metric.tags, SLICE("host:w,check:db_x")) && metric.value == 2);
     assert_int_equal(statsd_parse(profile, SLICE("a:1:2|g|T5"), &metric), STATSD_ACCEPTED);
     notices_take_dated(notices, &metric);
-    notices_submit(notices);
+    return notices_submit(notices);
 }
 
-static void a_busy_writer_costs_what_is_counted(void **state)
+static int lost(const char *name)
+{
+    return figure(name, "reason=\"writer_busy\"");
+}
+
+#define RECORDS_LOST "lapwing_statsd_records_dropped_total"
+#define DATED_LOST   "lapwing_statsd_dated_dropped_total"
+#define BURST        1000
+#define BURSTS       10
+
+static void a_busy_writer_costs_nothing_until_much_waits(void **state)
 {
     (void)state;
     char path[SCRATCH_DIR_BYTES];
@@ -89,14 +102,19 @@ static void a_busy_writer_costs_what_is_counted(void **state)
     assert_int_equal(writer_submit(writer, &gate.job), 0);
     queue_pop(gate.entered);
     struct notices *notices = notices_new(writer, registry, 0);
-    /* One that waits in the writer's queue, two that find it full. */
-    for (int i = 0; i < 3; i++)
-        take_all_kinds(notices);
+    assert_true(take_all_kinds(notices)); /* it waits in the writer's queue */
+    for (int i = 1; i < BURST; i++)
+        assert_false(take_all_kinds(notices));
+    assert_int_equal(lost(RECORDS_LOST) + lost(DATED_LOST), 0);
+    for (int i = BURST; i < BURSTS * BURST; i++)
+        assert_false(take_all_kinds(notices));
+    assert_in_range(lost(RECORDS_LOST), 1, 2 * (BURSTS - 1) * BURST);
+    assert_in_range(lost(DATED_LOST), 1, 2 * (BURSTS - 1) * BURST);
     assert_int_equal(queue_push(gate.open, &gate), 0);
     notices_free(notices);
-    assert_int_equal(figure("lapwing_statsd_records_total", NULL), 2);
-    assert_int_equal(figure("lapwing_statsd_records_dropped_total", "reason=\"writer_busy\""), 4);
-    assert_int_equal(figure("lapwing_statsd_dated_dropped_total", "reason=\"writer_busy\""), 4);
+    assert_int_equal(figure("lapwing_statsd_records_total", NULL) + lost(RECORDS_LOST),
+                     2 * BURSTS * BURST);
+    assert_int_equal((int)registry->dated_count + lost(DATED_LOST), 2 * BURSTS * BURST);
     writer_stop(writer);
     registry_free(registry);
     store_close(store);
@@ -108,7 +126,7 @@ static void a_busy_writer_costs_what_is_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_busy_writer_costs_what_is_counted),
+        cmocka_unit_test(a_busy_writer_costs_nothing_until_much_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
