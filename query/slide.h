@@ -48,8 +48,8 @@ bool slide_extreme(const struct window *window, double sign, double *out);
 struct ranking *slide_ranking(const struct window *window);
 
 /* The sum, and what the variance is times the count: as exact as adding the values up with
- * compensation (1e-12). False where that is cheaper, or where it cannot be promised: infinities,
- * NaN, sums that nearly cancel out. */
+ * compensation (1e-12), and the same to the bit whatever windows came before. False where that cannot
+ * be promised: infinities, NaN, sums that nearly cancel out. All windows are of one length. */
 bool slide_sum(const struct window *window, double *out);
 bool slide_squares(const struct window *window, double *out);
 /* The line of least squares, its origin of time at `origin_ms`; the same (1e-11). */

@@ -246,77 +246,119 @@ static const struct question questions[] = {
     {"increase", increase, model_increase, 0},
 };
 
-/* Against the same function where windows share nothing. */
+/* Windows of one length in time, moved on, as the walk does. Windows without samples are passed over. */
+struct walker {
+    const struct series *series;
+    int64_t range, step, at;
+    struct window window;
+};
+
+static bool walk_on(struct walker *walker)
+{
+    const int64_t *times = walker->series->times;
+    struct window *window = &walker->window;
+    size_t count = walker->series->samples.count, end = window->first + window->count;
+    do {
+        walker->at += walker->step;
+        while (window->first < count && times[window->first] <= walker->at - walker->range)
+            window->first++;
+        end = end < window->first ? window->first : end;
+        while (end < count && times[end] <= walker->at)
+            end++;
+    } while (window->first == end && end < count);
+    window->count = end - window->first;
+    window->times = times + window->first;
+    window->values = walker->series->values + window->first;
+    window->start_ms = walker->at - walker->range;
+    window->end_ms = walker->at;
+    window->now_ms = walker->at + 1000;
+    return window->count > 0;
+}
+
+static struct walker walker_over(const struct series *series, double param)
+{
+    return (struct walker){.series = series,
+                           .range = 1 + chance(chance(2) ? 40000 : 3000000),
+                           .step = 1 + chance(200000),
+                           .window.params = {param}};
+}
+
+/* An instant query, or a range query that begins here, says the same to the bit. */
+static void check_anew(const char *name, window_function *function, const struct window *window,
+                       enum shape shape)
+{
+    struct arena arena;
+    struct point got = {0}, anew = {0};
+    arena_init(&arena, 1 << 20);
+    struct slide slide = {.series = window->slide->series, .arena = &arena, .overlap = 1};
+    struct window alone = *window;
+    alone.slide = &slide;
+    alone.arena = &arena;
+    bool any = function(window, &got);
+    assert_int_equal(any, function(&alone, &anew));
+    bool signs = signbit(got.value) == signbit(anew.value) || isnan(got.value);
+    check(name, same(got.value, anew.value) && signs, shape, window);
+    arena_release(&arena);
+}
+
+/* Against the same function without memory for anything but the window. */
 static void check_line(window_function *function, const struct window *window, enum shape shape)
 {
-    struct slide alone = *window->slide;
-    struct window anew = *window;
+    struct arena none;
+    arena_init(&none, 0);
+    struct slide without = {.series = window->slide->series, .arena = &none};
+    struct window plain = *window;
     struct point got = {0}, wanted = {0};
-    alone.overlap = 1;
-    alone.moments = NULL;
-    anew.slide = &alone;
+    plain.slide = &without;
     bool any = function(window, &got);
-    assert_int_equal(any, function(&anew, &wanted));
+    assert_int_equal(any, function(&plain, &wanted));
     if (function == window_deriv)
         check("deriv", close_to(got.value, wanted.value, 1e-11), shape, window);
     else
         check("predict", lines_agree(window, got.value, wanted.value), shape, window);
+    check_anew("line", function, window, shape);
+    arena_release(&none);
 }
 
 static void test_lines(void **state)
 {
     (void)state;
     static struct series series;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 400; round++) {
         enum shape shape = (enum shape)(round % SHAPES);
+        window_function *function = chance(2) ? window_predict_linear : window_deriv;
         struct arena arena;
         arena_init(&arena, 1 << 26);
         series_make(&series, shape);
-        for (int predict = 0; predict < 2; predict++) {
-            struct slide slide = {.series = &series.samples, .arena = &arena, .overlap = 100};
-            struct window window = {.slide = &slide, .arena = &arena, .params = {60}};
-            for (size_t end = 1; end <= series.samples.count; end += 1 + chance(9)) {
-                window.first = end > 120 ? end - 120 : 0;
-                window.count = end - window.first;
-                window.times = series.times + window.first;
-                window.values = series.values + window.first;
-                window.now_ms = window.times[window.count - 1] + 1000;
-                check_line(predict ? window_predict_linear : window_deriv, &window, shape);
-            }
-        }
+        struct slide slide = {.series = &series.samples, .arena = &arena, .overlap = 100};
+        struct walker walker = walker_over(&series, 60);
+        walker.window.slide = &slide;
+        walker.window.arena = &arena;
+        while (walk_on(&walker))
+            check_line(function, &walker.window, shape);
         arena_release(&arena);
     }
 }
 
-/* Windows of one length in time, moved on by one step, as the walk does. */
 static void walk(const struct question *question, const struct series *series, enum shape shape,
                  double overlap)
 {
-    int64_t range = 1 + chance(chance(2) ? 40000 : 3000000), step = 1 + chance(200000);
     struct arena arena;
     arena_init(&arena, 1 << 24);
     struct slide slide = {.series = &series->samples, .arena = &arena, .overlap = overlap};
-    struct window window = {.params = {0.5}, .slide = &slide, .arena = &arena};
-    size_t first = 0, end = 0, count = series->samples.count;
-    for (int64_t at = 0; at < series->times[count - 1] + range; at += step) {
-        while (first < count && series->times[first] <= at - range)
-            first++;
-        end = end < first ? first : end;
-        while (end < count && series->times[end] <= at)
-            end++;
-        if (first == end)
-            continue;
-        window.first = first;
-        window.count = end - first;
-        window.times = series->times + first;
-        window.values = series->values + first;
-        double wanted = question->model(window.values, window.count);
+    struct walker walker = walker_over(series, 0.5);
+    struct window *window = &walker.window;
+    window->slide = &slide;
+    window->arena = &arena;
+    while (walk_on(&walker)) {
+        double wanted = question->model(window->values, window->count);
         if (isinf(wanted) && question->function == window_avg)
             continue; /* a sum that overflows; the mean may be finite */
-        double got = ask(question->function, &window);
+        double got = ask(question->function, window);
         bool right =
             question->tolerance ? close_to(got, wanted, question->tolerance) : same(got, wanted);
-        check(question->name, right, shape, &window);
+        check(question->name, right, shape, window);
+        check_anew(question->name, question->function, window, shape);
     }
     arena_release(&arena);
 }
@@ -468,6 +510,8 @@ static void test_budget(void **state)
                                     .arena = &arena,
                                     .first = 20,
                                     .count = 200,
+                                    .start_ms = series.times[19],
+                                    .end_ms = series.times[219],
                                     .times = series.times + 20,
                                     .values = series.values + 20};
             if (questions[i].function(&window, &point) && !arena.exhausted)
