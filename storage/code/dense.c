@@ -96,19 +96,45 @@ static bool cut_plain(struct slice *rest, int64_t *out, struct part part)
     return false;
 }
 
+/* Each run takes a value at least: those that are wanted are among the first part.to ones, and among
+ * as many last ones as there are values from part.from on. The shorter list is read. */
+static struct part runs_near(struct part part, size_t runs)
+{
+    size_t behind = part.count - part.from;
+    if (part.to <= behind)
+        return (struct part){runs, 0, part.to < runs ? part.to : runs};
+    return (struct part){runs, behind < runs ? runs - behind : 0, runs};
+}
+
+/* The values that the runs of `near` take; SIZE_MAX when these are more than `count`. */
+static size_t values_of_runs(const int64_t *lengths, struct part near, size_t count)
+{
+    size_t values = 0;
+    for (size_t run = near.from; run < near.to; run++) {
+        if ((uint64_t)lengths[run] >= count - values)
+            return SIZE_MAX;
+        values += (size_t)lengths[run] + 1;
+    }
+    return values;
+}
+
 /* The runs from `first` up to `end` are wanted; the first one begins at `at`. */
 struct wanted {
     size_t first, end, at;
 };
 
-/* False unless they take part.count values. */
-static bool find_runs(const int64_t *lengths, size_t runs, struct part part, struct wanted *out)
+/* False when the runs do not take the values of the part, or not those that they must. */
+static bool find_runs(const int64_t *lengths, struct part near, struct part part,
+                      struct wanted *out)
 {
-    size_t at = 0;
-    *out = (struct wanted){0};
-    for (size_t run = 0; run < runs; run++) {
-        if (at == part.count || (uint64_t)lengths[run] >= part.count - at)
-            return false;
+    size_t values = values_of_runs(lengths, near, part.count);
+    size_t at = near.from ? part.count - values : 0;
+    bool all = near.from == 0 && near.to == near.count;
+    if (values == SIZE_MAX || at > part.from || at + values < part.to ||
+        (all && values != part.count))
+        return false;
+    *out = (struct wanted){near.from, near.from, at};
+    for (size_t run = near.from; run < near.to; run++) {
         size_t end = at + (size_t)lengths[run] + 1;
         if (end <= part.from)
             *out = (struct wanted){run + 1, run + 1, end};
@@ -116,7 +142,7 @@ static bool find_runs(const int64_t *lengths, size_t runs, struct part part, str
             out->end = run + 1;
         at = end;
     }
-    return at == part.count;
+    return true;
 }
 
 static bool cut_runs(struct slice *rest, int64_t *out, struct part part)
@@ -124,9 +150,10 @@ static bool cut_runs(struct slice *rest, int64_t *out, struct part part)
     int64_t lengths[DENSE_COUNT_MAX], heads[DENSE_COUNT_MAX];
     struct wanted wanted;
     uint64_t runs;
-    if (!bytes_cut_varint(rest, &runs) || runs == 0 || runs > part.count ||
-        !cut_plain(rest, lengths, (struct part){(size_t)runs, 0, (size_t)runs}) ||
-        !find_runs(lengths, (size_t)runs, part, &wanted) ||
+    if (!bytes_cut_varint(rest, &runs) || runs == 0 || runs > part.count)
+        return false;
+    struct part near = runs_near(part, (size_t)runs);
+    if (!cut_plain(rest, lengths, near) || !find_runs(lengths, near, part, &wanted) ||
         !cut_plain(rest, heads, (struct part){(size_t)runs, wanted.first, wanted.end}))
         return false;
     size_t at = wanted.at;

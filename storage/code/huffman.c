@@ -27,6 +27,8 @@
 #define LENGTH_BITS 6 /* that a length takes at most */
 #define LANES       4
 
+_Static_assert(STEP == 6, "what read_step is unrolled to");
+
 /* --- planning --- */
 
 struct node {
@@ -261,6 +263,7 @@ static inline size_t read_step(const struct huffman_table *table, uint64_t word,
                                size_t n)
 {
     size_t bits = 0;
+#pragma GCC unroll 6 /* STEP: the compiler would not of itself */
     for (size_t i = 0; i < n; i++) {
         unsigned entry = table->at[word >> (64 - HUFFMAN_LENGTH_MAX)], length = entry & 63;
         out[i] = (uint8_t)(entry >> 8);
@@ -274,10 +277,10 @@ static inline size_t read_step(const struct huffman_table *table, uint64_t word,
 static void read_rest(const struct huffman_table *table, const struct huffman_stream *stream,
                       size_t from, size_t *bit)
 {
-    for (size_t i = from; i < stream->count; i += STEP) {
-        size_t n = stream->count - i < STEP ? stream->count - i : STEP;
-        *bit += read_step(table, load_bits(stream->bytes, *bit), stream->out + i, n);
-    }
+    size_t i = from;
+    for (; i + STEP <= stream->count; i += STEP)
+        *bit += read_step(table, load_bits(stream->bytes, *bit), stream->out + i, STEP);
+    *bit += read_step(table, load_bits(stream->bytes, *bit), stream->out + i, stream->count - i);
 }
 
 /* Of LANES streams as many symbols as the shortest has, or nearly so. Returns how many. */

@@ -317,27 +317,34 @@ static uint64_t load_word(struct slice bytes, size_t at)
     return le64toh(word);
 }
 
+/* How many residuals have all their bits in eight bytes that are there. */
+static size_t count_whole(const struct split_noise *noise)
+{
+    if (noise->shift == 0 || noise->shift > 56 || noise->low.len < 8)
+        return 0;
+    return ((noise->low.len - 8) * 8 + 7) / noise->shift + 1;
+}
+
 void split_read_noise(const struct split_noise *noise, const uint8_t *symbols, size_t from,
                       size_t to, uint64_t *out)
 {
     struct slice low = noise->low;
     unsigned shift = noise->shift;
-    uint64_t unit = (uint64_t)1 << shift, mask = unit - 1, base = noise->base;
-    size_t i = from, bit = i * shift;
+    uint64_t mask = ((uint64_t)1 << shift) - 1, base = noise->base;
+    size_t i = from, whole = count_whole(noise), end = whole < to ? whole : to;
     for (; shift == 0 && i < to; i++)
         *out++ = base + symbols[i];
-    /* While eight bytes are there, which hold all the bits of one. */
-    for (; shift <= 56 && i < to && bit / 8 + 8 <= low.len; i++, bit += shift) {
+    for (size_t bit = i * shift; i < end; i++, bit += shift) {
         uint64_t word;
         memcpy(&word, low.at + bit / 8, 8);
-        *out++ = base + symbols[i] * unit + (le64toh(word) >> (bit & 7) & mask);
+        *out++ = base + ((uint64_t)symbols[i] << shift) + (le64toh(word) >> (bit & 7) & mask);
     }
-    for (; i < to; i++, bit += shift) {
+    for (size_t bit = i * shift; i < to; i++, bit += shift) {
         unsigned skip = bit & 7;
         uint64_t word = bit / 8 < low.len ? load_word(low, bit / 8) >> skip : 0;
         if (shift + skip > 64)
             word |= load_word(low, bit / 8 + 8) << (64 - skip);
-        *out++ = base + symbols[i] * unit + (word & mask);
+        *out++ = base + ((uint64_t)symbols[i] << shift) + (word & mask);
     }
 }
 

@@ -71,6 +71,22 @@ static void even_integers_cost_nothing(void **state)
 
 /* --- long columns of integers --- */
 
+/* A few values anywhere, the first ones and the last ones: what is read of them is what the whole has. */
+static void dense_parts_round_trip(struct slice bytes, const int64_t *values, size_t count)
+{
+    static int64_t back[DENSE_COUNT_MAX];
+    for (int i = 0; i < 6; i++) {
+        struct slice rest = bytes;
+        size_t width = (size_t)lrand48() % (count / (i & 1 ? 1 : 20) + 1);
+        size_t most = count - width;
+        size_t places[] = {0, most, (size_t)lrand48() % (most + 1)}, from = places[i / 2];
+        struct part part = {count, from, from + width};
+        assert_true(dense_cut_part(&rest, back, part));
+        assert_int_equal(rest.len, 0);
+        assert_memory_equal(values + from, back + from, width * sizeof *values);
+    }
+}
+
 static size_t dense_round_trip(const int64_t *values, size_t count)
 {
     static int64_t back[DENSE_COUNT_MAX];
@@ -82,6 +98,7 @@ static size_t dense_round_trip(const int64_t *values, size_t count)
     assert_true(dense_cut(&rest, back, count));
     assert_int_equal(rest.len, 0);
     assert_memory_equal(values, back, count * sizeof *values);
+    dense_parts_round_trip(buffer_slice(&bytes), values, count);
     for (size_t cut = 0; cut < size; cut += 1 + size / 10) {
         rest = slice_make(bytes.at, cut); /* only a byte of padding may be missing */
         assert_false(cut + 8 < size && dense_cut(&rest, back, count));
