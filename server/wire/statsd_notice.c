@@ -3,6 +3,9 @@
  *   _e{5,4}:title|text|t:error|#tag:value        _sc|name|2|h:host|m:message
  *      ^ ^  ^^^^^ ^^^^ ^^^^^^^^^^^^^^^^^^            ^^^^ ^ ^^^^^^^^^^^^^^^^
  *      bytes of title and text      fields           name status      fields
+ *
+ * The lengths are bytes, but npm's hot-shots sends what JavaScript calls a length, units of UTF-16: `é` is one,
+ * `😀` two. Lengths that are wrong as bytes are tried as these.
  */
 #include "server/wire/statsd_notice.h"
 
@@ -93,20 +96,62 @@ static bool cut_exactly(struct slice *rest, uint64_t len, struct slice *out)
     return true;
 }
 
+/* The bytes of so many units of UTF-16 at the front, which is how strings are measured in JavaScript; more than
+ * there are when there are fewer units, or bytes that are no UTF-8. */
+static uint64_t bytes_of_units(struct slice s, uint64_t units)
+{
+    size_t bytes = 0;
+    while (units && bytes < s.len) {
+        size_t step = slice_utf8_length(slice_skip(s, bytes));
+        size_t taken = step == 4 ? 2 : 1;
+        if (step == 0 || taken > units)
+            break;
+        bytes += step;
+        units -= taken;
+    }
+    return units ? UINT64_MAX : bytes;
+}
+
+struct event_lengths {
+    uint64_t title, text;
+};
+
+static bool cut_event(struct slice *rest, struct event_lengths bytes, struct statsd_notice *out)
+{
+    struct slice left = *rest;
+    if (bytes.title >= left.len || !cut_exactly(&left, bytes.title, &out->title) ||
+        !cut_exactly(&left, bytes.text, &out->text))
+        return false;
+    *rest = left;
+    return true;
+}
+
+/* Lengths are in bytes; where those are wrong for both, they may be in units of UTF-16. */
+static bool cut_event_somehow(struct slice *rest, struct event_lengths sent,
+                              struct statsd_notice *out)
+{
+    if (cut_event(rest, sent, out))
+        return true;
+    struct event_lengths bytes = {.title = bytes_of_units(*rest, sent.title)};
+    if (bytes.title >= rest->len)
+        return false;
+    bytes.text = bytes_of_units(slice_skip(*rest, (size_t)bytes.title + 1), sent.text);
+    return cut_event(rest, bytes, out);
+}
+
 enum statsd_reject statsd_parse_event(struct slice line, struct statsd_notice *out)
 {
     struct slice rest = slice_skip(line, SLICE("_e{").len), title_digits, text_digits, colon;
-    uint64_t title_len, text_len;
+    struct event_lengths lengths;
     *out = (struct statsd_notice){.alert = STATSD_INFO};
     if (!slice_cut(&rest, ',', &title_digits) || !slice_cut(&rest, '}', &text_digits) ||
-        !slice_to_u64(title_digits, &title_len) || !slice_to_u64(text_digits, &text_len))
+        !slice_to_u64(title_digits, &lengths.title) || !slice_to_u64(text_digits, &lengths.text))
         return STATSD_BAD_LENGTH;
     if (!slice_cut(&rest, ':', &colon) || colon.len)
         return STATSD_NO_COLON;
-    if (title_len == 0)
+    if (lengths.title == 0)
         return STATSD_EMPTY_NAME;
-    if (title_len >= rest.len || !cut_exactly(&rest, title_len, &out->title) ||
-        !cut_exactly(&rest, text_len, &out->text))
+    if (!cut_event_somehow(&rest, lengths, out))
         return STATSD_BAD_LENGTH;
     struct slice text = out->text;
     enum statsd_reject reject = read_fields(rest, out);

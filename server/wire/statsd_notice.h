@@ -3,7 +3,8 @@
  *   _e{5,4}:title|text|d:1656581400|h:host|k:key|p:low|s:source|t:error|#tag:value
  *   _sc|name|2|d:1656581400|h:host|#tag:value|m:message
  *
- * Lengths are bytes, so that titles and texts may hold any byte but a line feed (they write it \n).
+ * Lengths are bytes (or units of UTF-16, as some clients count), so that titles and texts may hold any byte
+ * but a line feed (they write it \n).
  * Fields come in any order, the last of a kind wins, unknown ones are ignored and told.
  * Source: DogStatsD datagram format.
  */

@@ -145,6 +145,72 @@ def test_hot_shots_events_checks_and_times(listening, node):
     nothing_refused(server)
 
 
+def test_hot_shots_with_options(listening, node):
+    """Buffers, children, Telegraf's tags, aggregation, what Datadog's environment adds."""
+    server, ports = listening("union")
+    node("""
+        const StatsD = require('hot-shots'), {UDP, TCP, STREAM} = process.env;
+        const udp = {host: '127.0.0.1', port: +UDP, includeDatadogTelemetry: false};
+        const clients = {
+            plain: {...udp, globalTags: ['shop:north', 'canary']},
+            packets: {...udp, maxBufferSize: 1400, bufferFlushInterval: 50},
+            sums: {...udp, aggregation: {flushInterval: 50}},
+            origin: {...udp, datadog: true, cardinality: 'low', globalTags: {shop: 'north'}},
+            telegraf: {...udp, telegraf: true, globalTags: {shop: 'north'}},
+            tcp: {protocol: 'tcp', host: '127.0.0.1', port: +TCP, maxBufferSize: 500,
+                  includeDatadogTelemetry: false},
+            stream: {protocol: 'stream', stream: require('net').connect(STREAM),
+                     includeDatadogTelemetry: false}};
+        for (const name in clients) {
+            const client = new StatsD({prefix: name + '.', ...clients[name]});
+            client.gauge('gauge', 42); client.gaugeDelta('gauge', -2); client.gaugeDelta('gauge', 5);
+            client.set('set', ['ann']); client.unique('set', 'b:ob');
+            for (let i = 1; i <= 100; i++)
+                [() => client.timing('time', i), () => client.histogram('time', i),
+                 () => client.distribution('time', i)][i % 3]();
+            for (let i = 0; i < 100; i++) client.increment('count');
+            client.childClient({prefix: 'child.'}).increment('count', 7, {route: '/buy'});
+            if (name != 'telegraf') client.event('Köln → 😀 | 1', 'é | 2', {alert_type: 'error'});
+            client.increment('count', 11); client.decrement('count', 4);
+            setTimeout(() => client.close(error => { if (error) throw error; }), 300);
+        }
+    """, **ports, DD_ENTITY_ID="pod-1", DD_ENV="prod", DD_EXTERNAL_ENV="it-false,cn-web,pu-1")
+    for name in ("plain", "packets", "origin", "telegraf", "tcp", "stream"):
+        tags = '{env="prod","dd.internal.entity_id"="pod-1"' + {
+            "plain": ',shop="north",canary="true"}', "origin": ',shop="north"}',
+            "telegraf": ',shop="north"}'}.get(name, "}")
+        check(server, name, {"count": 111, "down": 4, "gauge": 45, "set": 2, "timings": 100,
+                             "milliseconds": 5050}, tags)
+        child = f'child.{name}.count{tags[:-1]},route="/buy"}}'
+        await_(lambda: server.value(child) == 7, what=child)
+    total = "sum(sums.count) - (sum(sums.count_decrements) or vector(0))"
+    await_(lambda: server.value(total) == 107, what="what was added up")
+    await_(lambda: server.value('sum(statsd_events_total{alert_type="error"})') == 6)
+    events = server.get("/loki/api/v1/query_range", query='{type="event"}').json()
+    lines = " ".join(line for row in events["data"]["result"] for _, line in row["values"])
+    for name in ("plain", "packets", "sums", "origin"):
+        assert f'"title":"{name}.Köln → 😀 | 1","text":"é | 2"' in lines
+    nothing_refused(server)
+
+
+def test_fiverr_statsd_client(listening, node):
+    """Tags as Graphite writes them."""
+    server, ports = listening("etsy")
+    node("""
+        const Client = require('@fiverr/statsd-client');
+        const client = new Client({host: '127.0.0.1', port: process.env.UDP, scheme: 'graphite',
+                                   prefix: 'a', tags: {env: 'prod'}, timeout: 50});
+        client.gauge('gauge', 42); client.set('set', 1); client.set('set', 2);
+        for (let i = 1; i <= 100; i++) client.time('time', i, {tags: {route: '/buy'}});
+        for (let i = 0; i < 100; i++) client.count('count');
+        client.count('count', -4); client.count('count', 11);
+        setTimeout(() => process.exit(), 1000); // its socket stays open
+    """, **ports)
+    check(server, "a", {"count": 111, "down": 4, "gauge": 42, "set": 2}, '{env="prod"}')
+    check(server, "a", {"timings": 100, "milliseconds": 5050})
+    nothing_refused(server)
+
+
 PYTHON = """
 import os, statsd
 clients = {
