@@ -164,13 +164,19 @@ static int apply(struct cli *cli, int code)
     }
 }
 
-/* `word` is the argument that getopt could not take: ':' its value is missing, '?' it is unknown. */
-static int complain(int code, const char *word)
+/* `word` is what getopt looked at last: of a long option that it does not know, or whose value is missing (':'), the
+ * option. Of a letter it does not know that is anything, but it has told the letter. */
+static int complain(int code, int letter, const char *word)
 {
-    fprintf(stderr,
-            code == ':' ? "lapwing: a value must follow %s; see lapwing --help\n"
-                        : "lapwing: unknown option %s; see lapwing --help\n",
-            word);
+    if (code == ':')
+        fprintf(stderr, "lapwing: a value must follow %s; see lapwing --help\n", word);
+    else if (letter)
+        fprintf(stderr,
+                "lapwing: unknown option -%c; see lapwing --help (an argument that begins with a "
+                "dash goes behind --)\n",
+                letter);
+    else
+        fprintf(stderr, "lapwing: unknown option %s; see lapwing --help\n", word);
     return 2;
 }
 
@@ -191,7 +197,7 @@ int main(int argc, char **argv)
         options[i] = rows[i].option;
     for (int code; (code = getopt_long(argc, argv, ":o:h", options, NULL)) != -1;) {
         if (code == ':' || code == '?')
-            return complain(code, argv[optind - 1]);
+            return complain(code, optopt, argv[optind - 1]);
         if (apply(&cli, code))
             return 2;
     }

@@ -12,17 +12,32 @@
 
 #include "clients/lapwing/cli.h"
 
+/* HOST:PORT or [HOST]:PORT, for the colons of IPv6. NULL where it is neither. */
+static const char *split_address(const char *address, char *host, size_t room)
+{
+    const char *colon = strrchr(address, ':');
+    size_t len = colon ? (size_t)(colon - address) : 0;
+    if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
+        address++;
+        len -= 2;
+    }
+    if (len == 0 || len >= room || strchr(colon, ']'))
+        return NULL;
+    memcpy(host, address, len);
+    host[len] = 0;
+    return colon + 1;
+}
+
 static int connect_udp(const char *address)
 {
     char host[256];
-    const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
-    if (!colon || (size_t)(colon - address) >= sizeof host) {
+    const char *port = split_address(address, host, sizeof host);
+    if (!port) {
         fprintf(stderr, "lapwing: --statsd takes HOST:PORT, not \"%s\"\n", address);
         return -1;
     }
-    snprintf(host, sizeof host, "%.*s", (int)(colon - address), address);
-    int code = getaddrinfo(host, colon + 1, &hints, &found);
+    int code = getaddrinfo(host, port, &hints, &found);
     if (code) {
         fprintf(stderr, "lapwing: cannot resolve %s: %s\n", address, gai_strerror(code));
         return -1;

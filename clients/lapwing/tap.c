@@ -38,13 +38,25 @@ static bool on_line(void *arg, char *text)
     return more;
 }
 
+static int read_limit(const char *text, long *out)
+{
+    char *end;
+    *out = strtol(text, &end, 10);
+    if (*out > 0 && end != text && !*end)
+        return 0;
+    fprintf(stderr, "lapwing: --limit takes a number above 0, not \"%s\"\n", text);
+    return -1;
+}
+
 int command_tap(const struct cli *cli)
 {
-    struct watch watch = {cli, cli->limit ? strtol(cli->limit, NULL, 10) : 0};
+    struct watch watch = {.cli = cli};
     if (cli->argument_count > 1) {
         fputs("lapwing: tap takes one prefix, as in lapwing tap api.latency\n", stderr);
         return 2;
     }
+    if (cli->limit && read_limit(cli->limit, &watch.left))
+        return 2;
     const struct parameter prefix = {"prefix", cli->argument_count ? cli->arguments[0] : NULL};
     return http_get_lines(cli, "/api/statsd/tap", &prefix, on_line, &watch);
 }

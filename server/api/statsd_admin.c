@@ -311,10 +311,8 @@ static bool is_last(struct slice line)
     return slice_equal(line, SLICE("quit")) || slice_find(line, SLICE(" HTTP/")) < line.len;
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+static void answer_lines(struct connection *c, struct evbuffer *input)
 {
-    struct connection *c = arg;
-    struct evbuffer *input = bufferevent_get_input(bev);
     struct buffer out;
     size_t len;
     buffer_init(&out, ANSWER_MAX);
@@ -324,11 +322,30 @@ static void on_read(struct bufferevent *bev, void *arg)
             answer(c->admin, slice_make(line, len), &out);
         free(line);
     }
-    bool too_long = evbuffer_get_length(input) > COMMAND_MAX;
     if (out.len)
-        bufferevent_write(bev, out.at, out.len);
+        bufferevent_write(c->bev, out.at, out.len);
     buffer_release(&out);
-    c->ends = c->ends || too_long;
+}
+
+/* The last line of `printf health | nc` has no line feed. */
+static void answer_unfinished(struct connection *c)
+{
+    struct evbuffer *input = bufferevent_get_input(c->bev), *whole;
+    if (evbuffer_get_length(input) == 0)
+        return;
+    if (!(whole = evbuffer_new()) || evbuffer_add_buffer(whole, input) ||
+        evbuffer_add(whole, "\n", 1))
+        abort();
+    answer_lines(c, whole);
+    evbuffer_free(whole);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    struct connection *c = arg;
+    struct evbuffer *input = bufferevent_get_input(bev);
+    answer_lines(c, input);
+    c->ends = c->ends || evbuffer_get_length(input) > COMMAND_MAX;
     if (c->ends && evbuffer_get_length(bufferevent_get_output(bev)) == 0)
         connection_close(c);
 }
@@ -344,6 +361,8 @@ static void on_write(struct bufferevent *bev, void *arg)
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct connection *c = arg;
+    if (what & BEV_EVENT_EOF)
+        answer_unfinished(c);
     c->ends = true;
     bool sent = evbuffer_get_length(bufferevent_get_output(bev)) == 0;
     if (!(what & BEV_EVENT_EOF) || sent)

@@ -31,6 +31,17 @@ def test_send_and_query(lapwing):
     assert rows == [["series", "value"], ['api.requests{route="/buy"}', "3"]]
 
 
+def test_send_over_ipv6(lapwing):
+    server = lapwing('statsd: {udp: "[::1]:0", tcp: "", flush_interval: 1s}')
+    address = f"[::1]:{server.ports['statsd_udp']}"
+    sent = run_command(COMMAND, "--statsd", address, "send", "six:6|c")
+    assert sent.returncode == 0, sent.stderr
+    await_(lambda: server.value("six") == 6)
+    for wrong in ("[::1]", "localhost", ":8125", "[]:8125"):
+        refused = run_command(COMMAND, "--statsd", wrong, "send", "a:1|c")
+        assert refused.stderr == f'lapwing: --statsd takes HOST:PORT, not "{wrong}"\n'
+
+
 def test_range_shows_a_sparkline(lapwing):
     server = lapwing()
     cli(server, "send", "load:1|g")
@@ -72,7 +83,12 @@ def test_complaints(lapwing):
     assert cli(server, "query", "1", "-o", "xml").returncode == 2
     assert cli(server, "query", "--frob").stderr == \
         "lapwing: unknown option --frob; see lapwing --help\n"
+    assert cli(server, "explain", "-a:1|c").stderr.startswith("lapwing: unknown option -a; see")
     assert "must follow --start" in cli(server, "query", "1", "--start").stderr
+    for limit in ("0", "-1", "x", "3x", ""):
+        done = cli(server, "tap", "--limit", limit)
+        assert done.returncode == 2 and done.stderr == \
+            f'lapwing: --limit takes a number above 0, not "{limit}"\n'
     version = run_command(DAEMON, "--version").stdout
     assert cli(server, "--version").stdout == version.replace("lapwingd", "lapwing")
     assert cli(server, "logs", "{").stderr == \

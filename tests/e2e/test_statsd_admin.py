@@ -59,6 +59,16 @@ def test_the_commands(lapwing):
     assert "flush_interval" in admin.file.read()  # to the end: the server has closed
 
 
+def test_a_command_needs_no_line_feed_at_the_end(lapwing):
+    server = lapwing(ADMIN)
+    for command, answer in ((b"health", "health: up\n"), (b"health\nhealth down\r\nhealth",
+                            "health: up\nhealth: down\nhealth: down\n"), (b"quit", ""), (b"", "")):
+        with server.tcp("statsd_admin") as connection:
+            connection.sendall(command)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.makefile("r").read() == answer
+
+
 def test_deleting_ends_series(lapwing):
     server = lapwing(ADMIN)
     admin = Admin(server)
