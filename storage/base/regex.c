@@ -13,6 +13,9 @@
  *
  * What neither decides counts as no match, and is counted.
  *
+ * Three escapes mean something else to PCRE2 and are written out: RE2's `\s` is without the vertical tab,
+ * which is its `\v`.
+ *
  * RE2 matches characters. For subjects in ASCII that is the same as matching bytes, which is faster; so
  * a pattern to which it may make a difference is compiled twice, and the code for characters used for
  * what is UTF-8 but not ASCII (or is matched with a pattern that is not: of e-acute+ the plus repeats
@@ -29,6 +32,7 @@
 #include <stdlib.h>
 
 #include "storage/base/alloc.h"
+#include "storage/base/buffer.h"
 #include "storage/base/clock.h"
 #include "storage/base/metric.h"
 
@@ -128,11 +132,24 @@ static const char *foreign_escape(struct slice pattern, size_t at, bool in_class
     return is_escape(next, in_class) ? NULL : "escape sequences of other dialects";
 }
 
+/* Flags are i, m, s and U; names and plain groups the rest. */
+static bool is_foreign_group(struct slice rest)
+{
+    if (!slice_starts_with(rest, SLICE("(?")))
+        return slice_starts_with(rest, SLICE("(*"));
+    rest = slice_skip(rest, 2);
+    if (slice_starts_with(rest, SLICE("P<")))
+        return false;
+    if (slice_starts_with(rest, SLICE("<")))
+        return rest.len < 2 || strchr("=!", rest.at[1]);
+    while (rest.len && strchr("imsU-", rest.at[0]))
+        rest = slice_skip(rest, 1);
+    return rest.len == 0 || !strchr(":)", rest.at[0]);
+}
+
 /* What RE2 lacks; *at is where it stands. NULL when the pattern is within the dialect. */
 static const char *foreign_construct(struct slice pattern, size_t *at)
 {
-    static const char *const groups[] = {"(?=", "(?!", "(?<=", "(?<!", "(?>",  "(?R",  "(?&",
-                                         "(?|", "(?(", "(?C",  "(?#",  "(?P=", "(?P>", "(*"};
     size_t class_from = 0; /* where [ opened, plus one; 0 = outside */
     size_t escaped_to = 0; /* behind the last escape */
     for (size_t i = 0; i < pattern.len; i++) {
@@ -154,13 +171,65 @@ static const char *foreign_construct(struct slice pattern, size_t *at)
         }
         if (c == '[')
             class_from = i + 1;
-        for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
-            if (slice_starts_with(slice_skip(pattern, i), slice_of_string(groups[g])))
-                return "look-around, atomic, conditional and recursive groups";
+        if (is_foreign_group(slice_skip(pattern, i)))
+            return "look-around, atomic, conditional and recursive groups";
         if (c == '+' && i > escaped_to && strchr("*+?}", pattern.at[i - 1]))
             return "possessive quantifiers";
     }
     return NULL;
+}
+
+/* Behind the character of a class at `at`, or behind all of a [:name:]. */
+static size_t class_member_end(struct slice pattern, size_t at)
+{
+    struct slice rest = slice_skip(pattern, at), name = slice_skip(rest, 2);
+    size_t length = slice_find(name, SLICE(":]"));
+    bool named = slice_starts_with(rest, SLICE("[:")) && length < name.len;
+    return named ? at + 2 + length + 2 : at + 1;
+}
+
+static bool is_other_escape(struct slice escape)
+{
+    return escape.len == 2 && memchr("svS", escape.at[1], 3);
+}
+
+/* In a class a hyphen behind \s is one. */
+static void put_other_escape(struct buffer *out, char letter, bool in_class, bool hyphen)
+{
+    static const char *const alone[] = {"\\x0b", "[\\t\\n\\f\\r ]", "[^\\t\\n\\f\\r ]"};
+    static const char *const in_classes[] = {"\\x0b", "\\t\\n\\f\\r ", "\\S\\x0b"};
+    size_t row = letter == 'v' ? 0 : letter == 's' ? 1 : 2;
+    buffer_append_string(out, in_class ? in_classes[row] : alone[row]);
+    buffer_append_string(out, hyphen ? "\\-" : "");
+}
+
+/* The pattern for PCRE2. */
+static void translate(struct slice pattern, struct buffer *out)
+{
+    size_t class_from = 0; /* as above */
+    for (size_t i = 0, end; i < pattern.len; i = end) {
+        bool first =
+            class_from && (i == class_from || (i == class_from + 1 && pattern.at[i - 1] == '^'));
+        end = i + 1;
+        if (pattern.at[i] == '\\')
+            end = escape_end(pattern, i) + 1;
+        else if (class_from)
+            end = class_member_end(pattern, i);
+        else if (pattern.at[i] == '[')
+            class_from = i + 1;
+        if (class_from && pattern.at[i] == ']' && !first)
+            class_from = 0;
+        end = end < pattern.len ? end : pattern.len;
+        struct slice piece = slice_make(pattern.at + i, end - i);
+        bool other = pattern.at[i] == '\\' && is_other_escape(piece);
+        bool hyphen = other && class_from && piece.at[1] != 'v' && end < pattern.len &&
+                      pattern.at[end] == '-';
+        if (other)
+            put_other_escape(out, piece.at[1], class_from, hyphen);
+        else
+            buffer_append_slice(out, piece);
+        end += hyphen;
+    }
 }
 
 static bool is_ascii(struct slice s)
@@ -213,17 +282,8 @@ static pcre2_code *compile_characters(struct slice pattern, uint32_t options)
     return compiled;
 }
 
-int regex_compile(struct slice pattern, unsigned flags, struct regex **out, struct error *err)
+static int compile(struct slice pattern, unsigned flags, struct regex **out, struct error *err)
 {
-    size_t at = 0;
-    if (pattern.len > PATTERN_BYTES_MAX)
-        return error_set(err, ERROR_BAD_DATA,
-                         "the regular expression has %zu bytes, the limit is %d", pattern.len,
-                         PATTERN_BYTES_MAX);
-    const char *foreign = foreign_construct(pattern, &at);
-    if (foreign)
-        return error_set(err, ERROR_BAD_DATA, "%s are not supported (at byte %zu)", foreign,
-                         at + 1);
     uint32_t options = PCRE2_USE_OFFSET_LIMIT | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
                        PCRE2_DUPNAMES | PCRE2_NEVER_UCP;
     if (flags & REGEX_ANCHORED)
@@ -251,6 +311,25 @@ int regex_compile(struct slice pattern, unsigned flags, struct regex **out, stru
     **out = (struct regex){compiled, compile_characters(pattern, options), is_ascii(pattern),
                            groups, (flags & REGEX_ANCHORED) != 0};
     return 0;
+}
+
+int regex_compile(struct slice pattern, unsigned flags, struct regex **out, struct error *err)
+{
+    size_t at = 0;
+    if (pattern.len > PATTERN_BYTES_MAX)
+        return error_set(err, ERROR_BAD_DATA,
+                         "the regular expression has %zu bytes, the limit is %d", pattern.len,
+                         PATTERN_BYTES_MAX);
+    const char *foreign = foreign_construct(pattern, &at);
+    if (foreign)
+        return error_set(err, ERROR_BAD_DATA, "%s are not supported (at byte %zu)", foreign,
+                         at + 1);
+    struct buffer translated;
+    buffer_init(&translated, (size_t)8 * PATTERN_BYTES_MAX);
+    translate(pattern, &translated);
+    int result = compile(buffer_slice(&translated), flags, out, err);
+    buffer_release(&translated);
+    return result;
 }
 
 void regex_free(struct regex *regex)

@@ -29,9 +29,33 @@ static void test_match(void **state)
     assert_false(matches("", REGEX_ANCHORED, "x"));
     assert_true(matches("ERR", REGEX_IGNORE_CASE, "an err here"));
     assert_true(matches("(?i)err", 0, "ERR"));
+    assert_true(matches("(?i-s:A)(?P<n>b)(?<m>c)(?:d)(?sU)e+", REGEX_ANCHORED, "abcdee"));
     assert_true(matches("[+*+]+", REGEX_ANCHORED, "+*"));
     assert_true(matches("[]+(?=]+", REGEX_ANCHORED, "](?="));
     assert_true(matches("\\Qa+++b\\E", 0, "a+++b"));
+}
+
+/* To PCRE2, \v is a class and the vertical tab one of \s. */
+static void test_white_space(void **state)
+{
+    (void)state;
+    assert_true(matches("\\v", REGEX_ANCHORED, "\v"));
+    assert_false(matches("\\v", REGEX_ANCHORED, "\n"));
+    assert_true(matches("[\\v]", REGEX_ANCHORED, "\v"));
+    assert_false(matches("[\\v]", REGEX_ANCHORED, "\r"));
+    assert_true(matches("\\s+", REGEX_ANCHORED, " \t\n\f\r"));
+    assert_false(matches("\\s", REGEX_ANCHORED, "\v"));
+    assert_true(matches("\\S", REGEX_ANCHORED, "\v"));
+    assert_false(matches("\\S", REGEX_ANCHORED, " "));
+    assert_true(matches("[[:alpha:]\\s-z]+", REGEX_ANCHORED, "a -z"));
+    assert_false(matches("[[:alpha:]\\s-z]", REGEX_ANCHORED, "0"));
+    assert_true(matches("[\\S]", REGEX_ANCHORED, "\v"));
+    assert_false(matches("[^\\s]", REGEX_ANCHORED, " "));
+    assert_true(matches("[^\\s]", REGEX_ANCHORED, "\v"));
+    assert_false(matches("[^\\S]", REGEX_ANCHORED, "\v"));
+    assert_true(matches("[[:space:]]", REGEX_ANCHORED, "\v"));
+    assert_true(matches("[]\\s[:]+", REGEX_ANCHORED, "] [:"));
+    assert_true(matches("\\\\s\\Q\\s\\E", REGEX_ANCHORED, "\\s\\s"));
 }
 
 /* Characters, as RE2 has it; bytes where the subject is not UTF-8. */
@@ -103,6 +127,11 @@ static void test_refusals(void **state)
     refuses("(a)\\1", "backreferences");
     refuses("(?=a)", "look-around");
     refuses("(?<!a)b", "look-around");
+    refuses("(?x)a b", "groups");
+    refuses("(?^i:a)", "groups");
+    refuses("(?'n'a)", "groups");
+    refuses("(?P=n)", "groups");
+    refuses("(*ANY)a", "groups");
     refuses("a++", "possessive");
     refuses("\\x{110000}", "too large");
     refuses("\\Ca", "escape sequences of other dialects are not supported (at byte 1)");
@@ -167,10 +196,15 @@ static void test_expand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_match),           cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_long_characters), cmocka_unit_test(test_code_points),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_effort_is_limited),
-        cmocka_unit_test(test_long_subjects),   cmocka_unit_test(test_expand),
+        cmocka_unit_test(test_match),
+        cmocka_unit_test(test_white_space),
+        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_long_characters),
+        cmocka_unit_test(test_code_points),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_effort_is_limited),
+        cmocka_unit_test(test_long_subjects),
+        cmocka_unit_test(test_expand),
     };
     return cmocka_run_group_tests_name("regex", tests, NULL, NULL);
 }
