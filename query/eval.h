@@ -86,6 +86,7 @@ struct eval {
     struct store *store;
     struct store_reader *reader;
     const struct promql_request *request;
+    const struct plan *counted; /* the selector of a subquery that counters are asked of, or NULL */
     struct arena *arena;
     struct error *err;
     struct scratch *scratches;  /* the innermost */

@@ -283,8 +283,10 @@ static int subquery_each(struct eval *eval, const struct plan *plan, const struc
         return eval_fail_memory(eval);
     struct subquery_sink subquery = {
         .sink = {subquery_take}, .eval = eval, .inner = &inner, .out = sink};
+    eval->counted = sink->of_counters ? eval_unwrap(plan->subquery.child) : NULL;
     scratch_open(eval, &subquery.scratch);
     int result = eval_rows(eval, plan->subquery.child, &inner, &subquery.sink);
+    eval->counted = NULL;
     scratch_close(eval, &subquery.scratch);
     return result;
 }

@@ -274,7 +274,7 @@ int reading_run(struct reading *reading, const struct plan *plan)
                                 .stop_arg = eval};
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return read_failed(eval);
-    if (reading->of_counters)
+    if (reading->of_counters || eval->counted == plan)
         note_gauges(eval, &selection, plan);
     reading->source = choose_source(reading);
     size_t done;

@@ -23,8 +23,9 @@ struct window_sink {
     struct labels labels;   /* of the series under way */
     const struct grid *grid;
     struct range range;
-    int64_t base_ms;         /* lookback, where the function takes a base */
-    const double *params[2]; /* one a step, or NULL */
+    int64_t base_ms;             /* lookback, where the function takes a base */
+    const double *params[2];     /* one a step, or NULL */
+    const struct plan *quantile; /* where params[0] stands, until it is checked; else NULL */
     struct scratch scratch;
 };
 
@@ -73,8 +74,17 @@ static void warn_counter(const struct window_sink *self, struct slice metric)
                  SLICE_ARG(metric));
 }
 
+/* Of nothing any quantile may be asked. */
+static void check_quantile(struct window_sink *self)
+{
+    if (self->quantile)
+        eval_warn_outside(self->eval, self->quantile, 1, self->params[0], self->grid->steps);
+    self->quantile = NULL;
+}
+
 static int push_row(struct window_sink *self, struct labels labels, struct row *row)
 {
+    check_quantile(self);
     if (row->histograms && self->function->of_gauges && is_of_store(self->arg))
         warn_counter(self, labels_get(labels, SLICE(LABEL_NAME)));
     if (self->scratch.arena.exhausted)
@@ -282,13 +292,6 @@ static void window_join(struct samples_sink *owned)
 
 /* --- the call --- */
 
-static int check_quantile(const struct window_sink *self, const struct plan *plan)
-{
-    assert(self->params[0]);
-    eval_warn_outside(self->eval, plan->call.args[0], 1, self->params[0], self->grid->steps);
-    return 0;
-}
-
 static int check_smoothing(const struct window_sink *self)
 {
     static const char *const factors[] = {"smoothing", "trend"};
@@ -301,13 +304,6 @@ static int check_smoothing(const struct window_sink *self)
                                  "invalid %s factor. Expected: 0 < %cf < 1, got: %f", factors[k],
                                  factors[k][0], self->params[k][i]);
     return 0;
-}
-
-static int check_params(const struct window_sink *self, const struct plan *plan)
-{
-    if (self->function->window == window_quantile)
-        return check_quantile(self, plan);
-    return self->function->window == window_smoothing ? check_smoothing(self) : 0;
 }
 
 int window_rows(struct eval *eval, const struct plan *plan, const struct grid *grid,
@@ -333,7 +329,9 @@ int window_rows(struct eval *eval, const struct plan *plan, const struct grid *g
         else if (!(self.params[params++] = eval_scalar_new(eval, arg, grid)))
             return -1;
     }
-    if (check_params(&self, plan) != 0)
+    if (self.function->window == window_quantile)
+        self.quantile = plan->call.args[0];
+    if (self.function->window == window_smoothing && check_smoothing(&self) != 0)
         return -1;
     self.base_ms = plan->call.function->takes_base ? eval->lookback_ms : 0;
     self.sink.before_ms = self.base_ms;
