@@ -89,7 +89,10 @@ static int read_common(const struct http_request *request, struct query_work *wo
     if (work->request.lookback_ms < 0)
         return error_set(err, ERROR_BAD_DATA,
                          "invalid parameter \"lookback_delta\": it must not be negative");
-    if (asked_ms > 0 && asked_ms < timeout_ms)
+    if (asked_ms <= 0)
+        return error_set(err, ERROR_TIMEOUT,
+                         "query timed out in query queue; `timeout` leaves it no time");
+    if (asked_ms < timeout_ms)
         timeout_ms = asked_ms;
     work->request.cancelled = request->cancelled;
     work->request.share = &work->share;

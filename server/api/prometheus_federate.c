@@ -152,6 +152,8 @@ static int federate(struct federation *self, struct error *err)
     struct store_selection series;
     struct api_selection selection = {&self->selectors, self->now_ms - PROMQL_LOOKBACK_MS,
                                       self->now_ms, api_deadline_ns(self->api)};
+    if (self->selectors.count == 0) /* as Prometheus: nothing was asked for */
+        return 0;
     if (api_select(self->api->store, &selection, &self->arena, &series, err) != 0)
         return -1;
     if (series.count)

@@ -32,7 +32,7 @@ static bool end_of_time(struct slice text, int64_t *out)
 
 static bool read_time(struct slice text, int64_t *out)
 {
-    return seconds_to_ms(text, out) || timestamp_parse(text, out) || end_of_time(text, out);
+    return seconds_to_ms(text, out) || timestamp_parse_any(text, out) || end_of_time(text, out);
 }
 
 static int bad_value(struct error *err, struct slice value, const char *wanted)
@@ -82,8 +82,9 @@ int api_limit(const struct http_request *request, const char *name, size_t *out,
     *out = 0;
     if (!http_get_param(request, name, &value) || value.len == 0)
         return 0;
-    if (slice_equal(value, SLICE("-1"))) /* what Prometheus takes for "no limit" in metadata */
-        return 0;
+    if (value.at[0] == '-')
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"%s\": limit must be non-negative", name);
     if (!slice_to_u64(value, &number) || number > SIZE_MAX / 2)
         return error_set(err, ERROR_BAD_DATA, "invalid parameter \"%s\": it must be a number >= 0",
                          name);

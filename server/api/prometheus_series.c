@@ -60,7 +60,6 @@ static void with_listing(const struct http_request *request, struct http_reply *
     struct error err;
     arena_init(&listing.arena, (size_t)listing.api->config->limits.query_memory_bytes);
     if (api_selectors(request, &listing.arena, &listing.selectors, &err) < 0 ||
-        api_limit(request, "limit", &listing.limit, &err) < 0 ||
         run(request, reply, &listing, &err) < 0)
         api_refuse(reply, &err);
     api_selectors_release(&listing.selectors);
@@ -124,7 +123,8 @@ static int list_series(const struct http_request *request, struct http_reply *re
     struct api_selection range = {&listing->selectors, -API_TIME_MAX_MS, API_TIME_MAX_MS,
                                   listing->deadline_ns};
     struct store_selection all;
-    if (api_optional_time(request, "start", &range.start_ms, err) < 0 ||
+    if (api_limit(request, "limit", &listing->limit, err) < 0 ||
+        api_optional_time(request, "start", &range.start_ms, err) < 0 ||
         api_optional_time(request, "end", &range.end_ms, err) < 0 ||
         api_select(listing->api->store, &range, &listing->arena, &all, err) < 0)
         return -1;
@@ -210,7 +210,7 @@ static int check_times(const struct http_request *request, struct error *err)
 static int list_names(const struct http_request *request, struct http_reply *reply,
                       struct listing *listing, struct error *err)
 {
-    if (check_times(request, err) < 0)
+    if (check_times(request, err) < 0 || api_limit(request, "limit", &listing->limit, err) < 0)
         return -1;
     return put_list(reply, listing, SLICE(""), err);
 }
@@ -221,7 +221,7 @@ static int list_values(const struct http_request *request, struct http_reply *re
     struct slice name = literal_path_name(http_get_segment(request, "name"), &listing->arena);
     if (name.len == 0)
         return error_set(err, ERROR_BAD_DATA, "invalid label name: \"\"");
-    if (check_times(request, err) < 0)
+    if (check_times(request, err) < 0 || api_limit(request, "limit", &listing->limit, err) < 0)
         return -1;
     return put_list(reply, listing, name, err);
 }
@@ -258,6 +258,17 @@ static int put_kinds(struct listing *listing, struct slice name, struct arena *a
     return 0;
 }
 
+/* What Prometheus has for "no limit" here, and nowhere else. */
+static int metadata_limit(const struct http_request *request, const char *name, size_t *out,
+                          struct error *err)
+{
+    struct slice value;
+    *out = 0;
+    if (http_get_param(request, name, &value) && slice_equal(value, SLICE("-1")))
+        return 0;
+    return api_limit(request, name, out, err);
+}
+
 static int list_metadata(const struct http_request *request, struct http_reply *reply,
                          struct listing *listing, struct error *err)
 {
@@ -267,7 +278,8 @@ static int list_metadata(const struct http_request *request, struct http_reply *
     size_t printed = 0;
     int status = 0;
     http_get_param(request, "metric", &wanted);
-    if (api_limit(request, "limit_per_metric", &listing->limit_per_metric, err) < 0 ||
+    if (metadata_limit(request, "limit", &listing->limit, err) < 0 ||
+        metadata_limit(request, "limit_per_metric", &listing->limit_per_metric, err) < 0 ||
         read_list(listing, SLICE(LABEL_NAME), NULL, &names, err) < 0)
         return -1;
     arena_init(&scratch, listing->arena.limit);

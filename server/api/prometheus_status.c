@@ -157,10 +157,16 @@ static int answer_tsdb(const struct http_request *request, struct http_reply *re
     const struct prometheus_api *api = request->context;
     struct store_cardinality index = {.series = 0};
     struct json_writer writer;
+    struct slice asked;
     size_t limit;
     if (api_limit(request, "limit", &limit, err) < 0)
         return -1;
-    limit = limit == 0 ? TOP_COUNT : limit > TOP_COUNT_MAX ? TOP_COUNT_MAX : limit;
+    if (!http_get_param(request, "limit", &asked) || asked.len == 0)
+        limit = TOP_COUNT;
+    if (limit == 0)
+        return error_set(err, ERROR_BAD_DATA,
+                         "invalid parameter \"limit\": limit must be a positive number");
+    limit = limit > TOP_COUNT_MAX ? TOP_COUNT_MAX : limit;
     if (store_cardinality(api->store, limit, request->arena, &index, err))
         return -1;
     api_begin(reply);

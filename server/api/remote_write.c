@@ -48,6 +48,7 @@ static struct metric remote_metrics[] = {
     REJECTED(LABELS, "bad_labels"),
     REJECTED(SCHEMA, "bad_schema"),
     REJECTED(BUCKETS, "bad_buckets"),
+    REJECTED(COUNT, "bad_count"),
     REJECTED(NO_MEMORY, "no_memory"),
 };
 

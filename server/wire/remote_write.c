@@ -15,6 +15,8 @@
  */
 #include "server/wire/remote_write.h"
 
+#include <math.h>
+
 #include "server/wire/protobuf.h"
 #include "storage/store.h"
 
@@ -28,6 +30,7 @@ const char *remote_reject_text(enum remote_reject reject)
         [REMOTE_LABELS] = "a label has no name, or comes twice",
         [REMOTE_SCHEMA] = "a histogram's schema is not in -4..8; custom buckets cannot be kept",
         [REMOTE_BUCKETS] = "a histogram's spans do not fit its counts, or hold over 1280 buckets",
+        [REMOTE_COUNT] = "a histogram's count is not the sum of the counts of its buckets",
         [REMOTE_NO_MEMORY] = "the request is too large for limits.query_memory",
     };
     return texts[reject];
@@ -168,7 +171,8 @@ static enum remote_reject read_side(struct slice message, uint64_t first, struct
     return REMOTE_OK;
 }
 
-static void read_scalar(const struct protobuf_field *field, struct histogram *out)
+/* True when it is a count that is an integer. */
+static bool read_scalar(const struct protobuf_field *field, struct histogram *out)
 {
     const struct {
         uint64_t number;
@@ -183,6 +187,26 @@ static void read_scalar(const struct protobuf_field *field, struct histogram *ou
         if (protobuf_is(field, rows[i].number, rows[i].type))
             *rows[i].out = rows[i].type == PROTOBUF_VARINT ? (double)field->value
                                                            : protobuf_double(field->value);
+    return protobuf_is(field, 1, PROTOBUF_VARINT);
+}
+
+static double side_count(const struct histogram_side *side)
+{
+    double count = 0;
+    for (size_t i = 0; i < side->count; i++)
+        count += side->at[i].count;
+    return count;
+}
+
+/* Whether the count is that of the buckets. Observations of NaN are in the count alone, and make the sum
+ * NaN; counts that are no integers may be off by their rounding, as Prometheus sees it, too. */
+static bool counts_agree(const struct histogram *histogram, bool integers)
+{
+    double found =
+        side_count(&histogram->negative) + side_count(&histogram->positive) + histogram->zero_count;
+    if (!integers)
+        return true;
+    return isnan(histogram->sum) ? found <= histogram->count : found == histogram->count;
 }
 
 /* A sum with the stale marker's bits is a stale marker. */
@@ -192,6 +216,7 @@ static enum remote_reject read_histogram(struct slice message, struct arena *are
     struct protobuf_field field;
     struct slice rest = message;
     int64_t schema = 0;
+    bool integers = false;
     int more;
     struct histogram *histogram = arena_zeroed(arena, 1, sizeof *histogram);
     if (!histogram)
@@ -205,7 +230,7 @@ static enum remote_reject read_histogram(struct slice message, struct arena *are
         else if (protobuf_is(&field, 15, PROTOBUF_VARINT))
             out->time_ms = (int64_t)field.value;
         else
-            read_scalar(&field, histogram);
+            integers = read_scalar(&field, histogram) || integers;
     if (more < 0)
         return REMOTE_MALFORMED;
     if (is_stale_nan(histogram->sum))
@@ -219,6 +244,8 @@ static enum remote_reject read_histogram(struct slice message, struct arena *are
     enum remote_reject reject = read_side(message, 8, arena, &histogram->negative);
     if (reject == REMOTE_OK)
         reject = read_side(message, 11, arena, &histogram->positive);
+    if (reject == REMOTE_OK && !counts_agree(histogram, integers))
+        reject = REMOTE_COUNT;
     out->histogram = histogram;
     return reject;
 }

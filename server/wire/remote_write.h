@@ -19,6 +19,7 @@ enum remote_reject {
     REMOTE_LABELS,      /* an empty name, or one twice */
     REMOTE_SCHEMA,      /* a histogram with a schema not in -4..8 (custom buckets) */
     REMOTE_BUCKETS,     /* a histogram whose buckets do not fit together, or too many */
+    REMOTE_COUNT,       /* a histogram's count is not that of its buckets */
     REMOTE_NO_MEMORY,   /* the arena is exhausted */
     REMOTE_REJECT_COUNT,
 };

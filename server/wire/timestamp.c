@@ -58,7 +58,7 @@ static bool cut_date(struct slice *rest, int64_t *days)
     if (!cut_number(rest, 4, &year) || !cut_char(rest, '-') || !cut_number(rest, 2, &month) ||
         !cut_char(rest, '-') || !cut_number(rest, 2, &day))
         return false;
-    if (year < 1970 || month < 1 || month > 12 || day < 1)
+    if (year < 1 || month < 1 || month > 12 || day < 1)
         return false;
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     if (day > month_days[month - 1] + (month == 2 && leap))
@@ -107,7 +107,7 @@ static bool cut_zone(struct slice *rest, int64_t *seconds)
     return hours < 24 && minutes < 60;
 }
 
-/* Seconds since 1970 (not before) and the nanoseconds beyond. */
+/* Seconds since 1970, negative before, and the nanoseconds beyond. */
 static bool parse(struct slice text, int64_t *seconds, int64_t *ns)
 {
     struct slice rest = slice_trim(text);
@@ -122,15 +122,24 @@ static bool parse(struct slice text, int64_t *seconds, int64_t *ns)
             return false;
     }
     *seconds = days * DAY_SECONDS + clock - zone;
-    return *seconds >= 0;
+    return true;
 }
 
-bool timestamp_parse(struct slice text, int64_t *out_ms)
+bool timestamp_parse_any(struct slice text, int64_t *out_ms)
 {
     int64_t seconds, ns;
     if (!parse(text, &seconds, &ns))
         return false;
     *out_ms = seconds * 1000 + ns / 1000000;
+    return true;
+}
+
+bool timestamp_parse(struct slice text, int64_t *out_ms)
+{
+    int64_t time_ms;
+    if (!timestamp_parse_any(text, &time_ms) || time_ms < 0)
+        return false;
+    *out_ms = time_ms;
     return true;
 }
 
@@ -146,7 +155,7 @@ static bool join(int64_t count, int64_t unit_ns, int64_t rest_ns, int64_t *out_n
 bool timestamp_parse_ns(struct slice text, int64_t *out_ns)
 {
     int64_t seconds, ns;
-    return parse(text, &seconds, &ns) && join(seconds, NS_PER_SECOND, ns, out_ns);
+    return parse(text, &seconds, &ns) && seconds >= 0 && join(seconds, NS_PER_SECOND, ns, out_ns);
 }
 
 /* Nanoseconds in the unit of a count of this size. */

@@ -10,6 +10,8 @@
  * optional, no zone = UTC, "+0200" without a colon. Milliseconds since 1970; false when it is not
  * such a text or lies outside the years 1970 to 9999. */
 MUST_USE bool timestamp_parse(struct slice text, int64_t *out_ms);
+/* The same from the year 1 on. */
+MUST_USE bool timestamp_parse_any(struct slice text, int64_t *out_ms);
 /* The same in nanoseconds, hence only up to the year 2262. */
 MUST_USE bool timestamp_parse_ns(struct slice text, int64_t *out_ns);
 /* A count since 1970 whose unit its size tells: below 1e11 seconds, below 1e14 milliseconds, below

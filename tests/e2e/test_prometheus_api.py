@@ -102,6 +102,13 @@ BAD_REQUESTS = [
      'timestamp'),
     ("query", {"query": "1", "timeout": "x"}, 400,
      'invalid parameter "timeout": cannot parse "x" to a valid duration'),
+    ("query", {"query": "1", "limit": -1}, 400,
+     'invalid parameter "limit": limit must be non-negative'),
+    ("labels", {"limit": -1}, 400, 'invalid parameter "limit": limit must be non-negative'),
+    ("label/job/values", {"limit": -2}, 400,
+     'invalid parameter "limit": limit must be non-negative'),
+    ("status/tsdb", {"limit": 0}, 400,
+     'invalid parameter "limit": limit must be a positive number'),
     ("query_range", {"query": "1", "start": 1, "end": 2}, 400,
      'invalid parameter "step": cannot parse "" to a valid duration'),
     ("query_range", {"query": "1", "start": 1, "end": 2, "step": 0}, 400,
@@ -139,6 +146,18 @@ def test_refusals(server_for_refusals, path, params, status, text):
     reply = server_for_refusals.get("/api/v1/" + path, **params)
     assert reply.status == status
     assert reply.json() == {"status": "error", "errorType": "bad_data", "error": text}
+
+
+def test_times_before_1970(server_for_refusals):
+    for time in ["1969-12-31T23:59:59.5Z", "1970-01-01T00:59:59.500+01:00", "-0.5"]:
+        reply = server_for_refusals.get("/api/v1/query", query="time()", time=time)
+        assert reply.json()["data"]["result"] == [-0.5, "-0.5"], time
+
+
+def test_no_time_at_all(server_for_refusals):
+    for timeout in ["0", "-1", "0s"]:
+        reply = server_for_refusals.get("/api/v1/query", query="1", timeout=timeout)
+        assert (reply.status, reply.json()["errorType"]) == (503, "timeout"), timeout
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +215,7 @@ def test_metadata(server):
     assert data["api.load"] == [{"type": "gauge", "help": "", "unit": ""}]
     assert list(server.get("/api/v1/metadata", metric="api.load").json()["data"]) == ["api.load"]
     assert len(server.get("/api/v1/metadata", limit=1).json()["data"]) == 1
+    assert len(server.get("/api/v1/metadata", limit=-1).json()["data"]) > 1
     lines = "\n".join(f'{{"metric":{{"__name__":"both","n":"{n}"}},"type":"{kind}","values":[1],'
                       f'"timestamps":[{END}000]}}' for n, kind in enumerate(["gauge", "counter", "gauge"]))
     assert server.http("/api/v1/import", lines).status == 200

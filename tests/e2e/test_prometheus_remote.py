@@ -203,7 +203,9 @@ def test_federation(lapwing, tmp_path):
     wide = server.http("/federate?match[]=api.requests",
                        headers={"Accept": "text/plain;version=1.0.0;escaping=allow-utf-8"}).text
     assert '{"api.requests",instance="",route="/buy"} 3 ' in wide, wide
-    assert server.get("/federate").status == 400
+    nothing = server.get("/federate")
+    assert (nothing.status, nothing.text) == (200, "")
+    assert server.get("/federate", **{"match[]": "x{"}).status == 400
 
     config = f"""global: {{scrape_interval: 1s}}
 scrape_configs:

@@ -127,12 +127,12 @@ static void test_samples(void **state)
     buffer_release(&series);
 }
 
-static void put_histogram(struct buffer *series, int64_t schema, int64_t time_ms)
+static void put_counted(struct buffer *series, uint64_t count, int64_t schema, int64_t time_ms)
 {
     static const int64_t positive[] = {3, -1, 0, -2}, negative[] = {4};
     struct buffer histogram = fresh();
-    put_varint(&histogram, 1, 14);
-    put_double(&histogram, 3, 12.5);
+    put_varint(&histogram, 1, count);
+    put_double(&histogram, 3, count == 15 ? NAN : 12.5);
     put_varint(&histogram, 4, zigzag(schema));
     put_double(&histogram, 5, 0.001);
     put_varint(&histogram, 6, 3);
@@ -143,6 +143,29 @@ static void put_histogram(struct buffer *series, int64_t schema, int64_t time_ms
     put_list(&histogram, 12, positive, 4);
     put_varint(&histogram, 15, (uint64_t)time_ms);
     put_message(series, 4, &histogram);
+}
+
+static void put_histogram(struct buffer *series, int64_t schema, int64_t time_ms)
+{
+    put_counted(series, 14, schema, time_ms);
+}
+
+/* Buckets of 14: a count of 13 or 16 is none of theirs, of 15 is where one observation was NaN. */
+static void test_counts_of_buckets(void **state)
+{
+    (void)state;
+    struct buffer series = fresh();
+    struct remote_series out;
+    put_label(&series, "__name__", "latency");
+    put_counted(&series, 13, 3, 1000);
+    put_counted(&series, 14, 3, 2000);
+    put_counted(&series, 15, 3, 3000);
+    put_counted(&series, 16, 3, 4000);
+    assert_int_equal(read_one(&series, &out), REMOTE_COUNT);
+    assert_int_equal(out.count, 2);
+    assert_int_equal(out.samples[0].time_ms, 2000);
+    assert_int_equal(out.samples[1].time_ms, 3000);
+    buffer_release(&series);
 }
 
 static void test_histograms(void **state)
@@ -332,6 +355,14 @@ static void same_side(const struct histogram_side *a, const struct histogram_sid
 }
 
 /* What is answered reads back as what is written: both sides speak of the same TimeSeries. */
+static double side_sum(const struct histogram_side *side)
+{
+    double sum = 0;
+    for (size_t i = 0; i < side->count; i++)
+        sum += side->at[i].count;
+    return sum;
+}
+
 static void test_answers_read_back(void **state)
 {
     (void)state;
@@ -340,12 +371,14 @@ static void test_answers_read_back(void **state)
         bool whole = round % 2;
         struct histogram_bucket positive[12], negative[12];
         struct histogram histogram = {.schema = rand() % 13 - 4,
-                                      .count = whole ? 40 : 2.25,
+                                      .count = 2.25,
                                       .sum = -3.5,
                                       .zero_count = whole ? 7 : 0.25,
                                       .zero_threshold = 1e-9};
         random_side(&histogram.positive, positive, whole);
         random_side(&histogram.negative, negative, whole);
+        if (whole)
+            histogram.count = 7 + side_sum(&histogram.positive) + side_sum(&histogram.negative);
         const struct histogram *at[] = {&histogram, NULL};
         const int64_t times[] = {5, 6};
         struct store_column column = {.count = 2, .times = times, .histograms = at};
@@ -378,6 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_histograms),
+        cmocka_unit_test(test_counts_of_buckets),
         cmocka_unit_test(test_float_histograms_and_stale_ones),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_buckets_that_do_not_fit),
