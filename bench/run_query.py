@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What queries cost: lapwing beside VictoriaMetrics and Prometheus, the same data in all three.
 
-    bench/run_query.py [--only WORD ...] [--series 400] [--month 1000] [--keep DIR] [--json FILE]
+    bench/run_query.py [--only WORD ...] [--series 400] [--month 1000] [--restarts 5]
+                       [--keep DIR] [--json FILE]
 
 The data set (bench/dataset.c): a day of SERIES series every 10 s, and thirty days of MONTH series
 every five minutes, all of it over. The servers run side by side and take turns, so that what else
@@ -10,7 +11,8 @@ kept alive, uncompressed:
 
   uncached  with nocache=1, again and again
   warm      the same call again and again; a server may answer from what it remembers
-  cold      the first call after kill -9 and a start; the files are in the page cache
+  cold      the first call after kill -9 and a start, as often as there are RESTARTS; the files are
+            in the page cache
 
 Each gives median and p95 of wall time and the mean of the server's CPU, in ms, and how many times
 the better peer's figure lapwing's is. (Prometheus has no cache: its calls count for both.) Each
@@ -319,7 +321,7 @@ def main():
     parser.add_argument("--month-peers", default="victoria-metrics")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--restarts", type=int, default=1)
+    parser.add_argument("--restarts", type=int, default=5)
     parser.add_argument("--keep")
     parser.add_argument("--json")
     args = parser.parse_args()
