@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "server/net/encoding.h"
+#include "server/net/http_multipart.h"
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
@@ -253,29 +254,49 @@ static int inflate_body(struct exchange *exchange, struct error *err)
 /* A form is the long form of a query string, so it is looked for where GET works too, and where the
  * route says so. Elsewhere the
  * body is data whatever its type says: curl -d calls everything a form. */
-static struct slice form_of(const struct exchange *exchange)
+struct form {
+    struct slice text;
+    struct slice boundary; /* empty: a=1&b=2 */
+};
+
+static struct form form_of(const struct exchange *exchange)
 {
     const struct http_request *request = &exchange->request;
-    struct slice type = {"", 0}, essence;
+    struct slice type = {"", 0}, essence, boundary;
     if (!(exchange->route->methods & (HTTP_GET | HTTP_FORM)))
-        return (struct slice){"", 0};
+        return (struct form){{"", 0}, {"", 0}};
     http_get_header(request, "Content-Type", &type);
+    if (http_multipart_boundary(type, &boundary))
+        return (struct form){request->body, boundary};
     slice_cut(&type, ';', &essence);
     if (slice_equal_nocase(slice_trim(essence), SLICE("application/x-www-form-urlencoded")))
-        return request->body;
-    return (struct slice){"", 0};
+        return (struct form){request->body, {"", 0}};
+    return (struct form){{"", 0}, {"", 0}};
+}
+
+static size_t count_form(const struct form *form)
+{
+    return form->boundary.len ? http_count_multipart(form->text, form->boundary)
+                              : http_count_params(form->text);
+}
+
+static int read_form(const struct form *form, struct arena *arena, struct http_param *at,
+                     size_t *count, struct error *err)
+{
+    return form->boundary.len ? http_parse_multipart(form->text, form->boundary, at, count, err)
+                              : http_parse_params(form->text, arena, at, count, err);
 }
 
 static int read_params(struct exchange *exchange, struct error *err)
 {
     struct slice query = exchange->head.raw_query;
-    struct slice form = form_of(exchange);
-    size_t room = http_count_params(query) + http_count_params(form), count = 0;
+    struct form form = form_of(exchange);
+    size_t room = http_count_params(query) + count_form(&form), count = 0;
     struct http_param *at = arena_zeroed(&exchange->arena, room, sizeof *at);
     if (!at)
         return error_set(err, ERROR_TOO_LARGE, "the request has too many parameters");
     if (http_parse_params(query, &exchange->arena, at, &count, err) != 0 ||
-        http_parse_params(form, &exchange->arena, at, &count, err) != 0)
+        read_form(&form, &exchange->arena, at, &count, err) != 0)
         return -1;
     exchange->request.params = at;
     exchange->request.param_count = count;

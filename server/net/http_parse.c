@@ -11,7 +11,7 @@
  * The path is split at its slashes before %XX is decoded, so an encoded slash stays inside its
  * segment (label values and project names may hold one) and cannot climb out of a route.
  *
- * Deliberately absent: HTTP/0.9 and HTTP/2, header folding, multipart bodies, trailers (skipped),
+ * Deliberately absent: HTTP/0.9 and HTTP/2, header folding, trailers (skipped),
  * transfer encodings other than chunked.
  */
 #include "server/net/http_parse.h"

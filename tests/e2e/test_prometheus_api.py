@@ -87,6 +87,9 @@ def test_ways_to_ask(server):
     done = run_command("curl", "-sS", "--data-urlencode", "query=sum(requests_total)",
                        "--data-urlencode", f"time={END}", server.url + "/api/v1/query")
     assert done.stdout == expected
+    done = run_command("curl", "-sS", "-F", "query=sum(requests_total)", "-F", f"time={END}",
+                       server.url + "/api/v1/query")
+    assert done.stdout == expected
     # What Grafana's health check asks.
     assert server.get("/api/v1/query", query="1+1", time=4).json()["data"]["result"] == [4, "2"]
 

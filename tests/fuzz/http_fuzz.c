@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "server/net/encoding.h"
+#include "server/net/http_multipart.h"
 #include "server/net/http_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -45,6 +46,23 @@ static void try_params(struct slice text, struct arena *arena)
     assert(count <= HTTP_PARAMS_MAX);
 }
 
+/* The first line is the Content-Type. */
+static void try_multipart(struct slice text, struct arena *arena)
+{
+    struct slice type, boundary;
+    struct error err = {0};
+    size_t count = 0;
+    slice_cut(&text, '\n', &type);
+    if (!http_multipart_boundary(type, &boundary))
+        return;
+    size_t room = http_count_multipart(text, boundary);
+    struct http_param *at = arena_zeroed(arena, room, sizeof *at);
+    if (at && http_parse_multipart(text, boundary, at, &count, &err) == 0)
+        assert(count <= room && count <= HTTP_PARAMS_MAX);
+    for (size_t i = 0; i < count; i++)
+        assert(inside(at[i].name, text) && inside(at[i].value, text));
+}
+
 static void try_chunks(struct slice text)
 {
     struct buffer whole, cut;
@@ -84,7 +102,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct slice text = slice_make(data + 1, size - 1);
     arena_init(&arena, 16 << 20);
-    if (data[0] % 6 == 0)
+    if (data[0] == 'm')
+        try_multipart(text, &arena);
+    else if (data[0] % 6 == 0)
         try_head(text, &arena);
     else if (data[0] % 6 == 1)
         try_params(text, &arena);

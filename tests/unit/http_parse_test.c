@@ -12,6 +12,7 @@
 #include <zstd.h>
 
 #include "server/net/encoding.h"
+#include "server/net/http_multipart.h"
 #include "server/net/http_parse.h"
 
 static struct arena arena;
@@ -118,6 +119,55 @@ static void params_keep_their_order(void **state)
     assert_true(slice_equal_string(at[3].value, "e + f"));
     assert_int_equal(http_parse_params(SLICE("q=%e"), &arena, at, &count, &err), -1);
     assert_string_equal(err.text, "the parameter q holds a bad %XX escape");
+}
+
+/* --- multipart forms --- */
+
+#define CURL_TYPE "multipart/form-data; boundary=------------------------d74496d66958873e"
+#define CURL_LINE "--------------------------d74496d66958873e"
+#define FIELD(name, value)                                                                         \
+    CURL_LINE "\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n" value "\r\n"
+
+static int parse_multipart(struct slice body, struct http_param *at, size_t *count)
+{
+    struct slice boundary;
+    struct error err;
+    assert_true(http_multipart_boundary(SLICE(CURL_TYPE), &boundary));
+    assert_true(http_count_multipart(body, boundary) <= 8);
+    *count = 0;
+    return http_parse_multipart(body, boundary, at, count, &err);
+}
+
+static void fields_of_a_multipart_form(void **state)
+{
+    (void)state;
+    struct http_param at[8];
+    size_t count;
+    struct slice body = SLICE("preamble " FIELD("query", "up{a=\"--b\"}\r\n") FIELD("time", "")
+                                  FIELD("f\"; filename=\"x", "a file") CURL_LINE "--\r\nepilogue");
+    assert_int_equal(parse_multipart(body, at, &count), 0);
+    assert_int_equal(count, 2);
+    assert_true(slice_equal_string(at[0].name, "query"));
+    assert_true(slice_equal_string(at[0].value, "up{a=\"--b\"}\r\n"));
+    assert_true(slice_equal_string(at[1].name, "time"));
+    assert_int_equal(at[1].value.len, 0);
+    /* Cut short anywhere it is refused. */
+    size_t whole = slice_find(body, SLICE("epilogue")) - 2;
+    for (size_t len = 0; len < whole; len++)
+        assert_int_equal(parse_multipart(slice_head(body, len), at, &count), -1);
+}
+
+static void boundaries(void **state)
+{
+    (void)state;
+    struct slice boundary;
+    assert_true(http_multipart_boundary(SLICE("Multipart/Form-Data; charset=x; Boundary=\"a b\""),
+                                        &boundary));
+    assert_true(slice_equal_string(boundary, "a b"));
+    assert_false(http_multipart_boundary(SLICE("multipart/form-data"), &boundary));
+    assert_false(http_multipart_boundary(SLICE("multipart/form-data; boundary="), &boundary));
+    assert_false(http_multipart_boundary(SLICE("multipart/mixed; boundary=a"), &boundary));
+    assert_false(http_multipart_boundary(SLICE("text/plain; boundary=a"), &boundary));
 }
 
 static enum http_chunks_result feed(struct slice text, size_t cut, struct buffer *body,
@@ -292,6 +342,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_heads_have_a_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(head_length_waits_for_the_blank_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(params_keep_their_order, set_up, tear_down),
+        cmocka_unit_test(fields_of_a_multipart_form),
+        cmocka_unit_test(boundaries),
         cmocka_unit_test(chunks_may_arrive_in_any_pieces),
         cmocka_unit_test(bad_chunks_are_refused),
         cmocka_unit_test(bodies_are_inflated_within_the_limit),
