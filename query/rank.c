@@ -122,8 +122,9 @@ static void heap_sift(struct candidate *heap, size_t count, size_t at, bool top)
 static void pass_histogram(const struct rank *self, const struct row *row, size_t step)
 {
     if (row->histograms && row->histograms[step])
-        eval_info(self->eval, "PromQL info: ignored histogram in %s aggregation",
-                  aggregate_operator_name(self->plan->aggregate.op));
+        eval_info_at(self->eval, self->plan->aggregate.child,
+                     "PromQL info: ignored histogram in %s aggregation",
+                     aggregate_operator_name(self->plan->aggregate.op));
 }
 
 static size_t heap_fill(const struct rank *self, const struct group *group, size_t step,
