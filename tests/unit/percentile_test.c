@@ -358,6 +358,7 @@ static void test_notes(void **state)
         {"sum({__name__=~\"h|floats\",x=\"a\"})",
          "PromQL warning: encountered a mix of histograms and floats for aggregation (1:5)"},
         {"1 +\n max(h)", "PromQL info: ignored histogram in max aggregation (2:6)"},
+        {"topk(1, h)", "PromQL info: ignored histogram in topk aggregation (1:9)"},
         {"sum(h + 1)", "PromQL info: incompatible sample types encountered for binary operator "
                        "\"+\": histogram + float (1:5)"},
         {"h </ h", "PromQL info: incompatible sample types encountered for binary operator "
