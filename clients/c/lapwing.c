@@ -332,7 +332,7 @@ struct lapwing_stats lapwing_stats(struct lapwing *client)
 /* True for the share `rate` of the calls: xorshift, one state a thread. */
 static bool is_chosen(double rate)
 {
-    static _Thread_local uint64_t random;
+    static __thread uint64_t random; /* C99 has no word for it */
     if (!random)
         random = ((uint64_t)now_ns(CLOCK_MONOTONIC) ^ (uint64_t)(uintptr_t)&random) | 1;
     random ^= random << 13;

@@ -7,6 +7,9 @@
  * Whatever a name or a tag holds, no byte of it can end the line or the field: bytes that would
  * become '_'. A tag that does not fit is left out whole, and those behind it are still tried.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* strnlen, also where a project compiles with -std=c99 */
+#endif
 #include "line.h"
 
 #include <math.h>

@@ -164,3 +164,12 @@ def test_what_is_installed(installed):
                            check=True).stdout.split()[2::3]
     header = (installed / "usr/include/lapwing.h").read_text()
     assert names and all(f"{name}(" in header for name in names), names
+
+
+def test_its_sources_are_c99(tmp_path):
+    """Who copies them into a project has flags of their own."""
+    for source in sorted((ROOT / "clients" / "c").glob("*.c")):
+        done = subprocess.run(["gcc", "-std=c99", "-Wpedantic", "-Wall", "-Wextra", "-Werror", "-c",
+                               str(source), "-o", str(tmp_path / "object.o")],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
