@@ -251,7 +251,8 @@ int64_t store_newest_ms(struct store *store, uint32_t id)
 
 int64_t store_oldest_taken(struct store *store, uint32_t series)
 {
-    return store_oldest_ms(store, series, clock_now_ms());
+    int64_t oldest_ms = store_oldest_ms(store, series, clock_now_ms());
+    return oldest_ms < 0 ? 0 : oldest_ms;
 }
 
 enum store_metric sample_judge(struct store *store, const struct sample *sample, int64_t oldest_ms)

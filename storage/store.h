@@ -127,8 +127,7 @@ void store_batch_delete(struct store_batch *batch, struct slice key);
  * ERROR_UNAVAILABLE while the disk is nearly full; taken again once there is room. */
 MUST_USE int store_commit(struct store *store, struct store_batch *batch, bool sync,
                           struct error *err);
-/* Samples of the series before this time (ms) are past retention and would be dropped; INT64_MIN:
- * there are none. */
+/* Samples of the series before this time (ms) are past retention, or before 1970, and would be dropped. */
 int64_t store_oldest_taken(struct store *store, uint32_t series);
 /* The newest sample of a series, wherever it lies (stale markers skipped). 1: found, 0: it has none,
  * -1: the store cannot say now (logged). Damaged chunks count as not there. For histograms *histogram

@@ -11,7 +11,6 @@
  */
 #include "server/wire/influx.h"
 
-#include <stdlib.h>
 
 #include "server/wire/statsd.h"
 
@@ -327,7 +326,8 @@ static bool to_ms(int64_t time, enum influx_precision precision, int64_t *out)
         *out = time / unit - (time % unit < 0);
         return true;
     }
-    return !__builtin_mul_overflow(time, ms_per[precision], out) && llabs(*out) <= TIMED_MS_MAX;
+    return !__builtin_mul_overflow(time, ms_per[precision], out) && *out >= -TIMED_MS_MAX &&
+           *out <= TIMED_MS_MAX;
 }
 
 static enum influx_reject read_time(struct slice text, enum influx_precision precision,

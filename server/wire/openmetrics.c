@@ -16,8 +16,7 @@
 #include <ctype.h>
 #include <math.h>
 
-/* Far beyond all data, with room for arithmetic: year 287,000. */
-#define TIME_MAX_MS 9000000000000000.0
+#include "storage/key.h"
 
 static const struct {
     const char *name;
@@ -254,8 +253,8 @@ static bool read_time(enum openmetrics_dialect dialect, struct slice word, int64
 {
     double number;
     if (dialect == OPENMETRICS_TEXT)
-        return slice_to_i64(word, out_ms) && fabs((double)*out_ms) <= TIME_MAX_MS;
-    if (!slice_to_double(word, &number) || fabs(number) > TIME_MAX_MS / 1000)
+        return slice_to_i64(word, out_ms) && *out_ms >= -TIME_MS_MAX && *out_ms <= TIME_MS_MAX;
+    if (!slice_to_double(word, &number) || fabs(number) > (double)TIME_MS_MAX / 1000)
         return false;
     *out_ms = (int64_t)llround(number * 1000);
     return true;

@@ -5,6 +5,7 @@
 #ifndef SERVER_WIRE_TIMED_H
 #define SERVER_WIRE_TIMED_H
 
+#include "storage/key.h"
 #include "storage/labels.h"
 
 struct timed_sample {
@@ -21,7 +22,7 @@ struct timed_line {
     int64_t time_ms;
 };
 
-/* Far beyond all data, with room for arithmetic: year 287,000. */
-#define TIMED_MS_MAX ((int64_t)9000000000000000)
+/* The last time that the store takes, in the year 9999: seconds for which milliseconds were sent are beyond. */
+#define TIMED_MS_MAX TIME_MS_MAX
 
 #endif

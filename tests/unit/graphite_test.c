@@ -89,6 +89,8 @@ static void test_rejects(void **state)
     rejects("a 1 nan", GRAPHITE_BAD_TIME);
     rejects("a 1 n", GRAPHITE_BAD_TIME);
     rejects("a 1 1e300", GRAPHITE_BAD_TIME);
+    rejects("a 1 1656581400000", GRAPHITE_BAD_TIME); /* milliseconds */
+    rejects("a 1 253402300800", GRAPHITE_BAD_TIME);
     rejects(";a=b 1 2", GRAPHITE_EMPTY_NAME);
     rejects("a; 1 2", GRAPHITE_BAD_TAG);
     rejects("a;b 1 2", GRAPHITE_BAD_TAG);

@@ -114,6 +114,12 @@ static void test_times(void **state)
         assert_int_equal(line.time_ms, times[i].time_ms);
     }
     rejects("m v=1 9223372036854775807", INFLUX_BAD_TIME);
+    rejects("m v=1 -9223372036854775808", INFLUX_BAD_TIME);
+    options.precision = INFLUX_S;
+    rejects("m v=1 1656581400000", INFLUX_BAD_TIME); /* milliseconds */
+    options.precision = INFLUX_MS;
+    rejects("m v=1 -9223372036854775808", INFLUX_BAD_TIME);
+    rejects("m v=1 253402300800000", INFLUX_BAD_TIME);
     options.precision = INFLUX_NS;
     assert_int_equal(read_one(SLICE("m v=1"), &line), INFLUX_OK);
     assert_false(line.has_time);

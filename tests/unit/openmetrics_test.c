@@ -83,6 +83,8 @@ static void test_rejects(void **state)
         {"foo 1 x", OPENMETRICS_BAD_TIME},
         {"foo 1 1.5", OPENMETRICS_BAD_TIME},
         {"foo 1 9300000000000000000", OPENMETRICS_BAD_TIME},
+        {"foo 1 -9223372036854775808", OPENMETRICS_BAD_TIME},
+        {"foo 1 253402300800000", OPENMETRICS_BAD_TIME},
         {"foo 1 2 3", OPENMETRICS_TRAILING},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
