@@ -18,7 +18,9 @@ static bool seconds_to_ms(struct slice text, int64_t *out)
     double seconds;
     if (!slice_to_double(text, &seconds) || fabs(seconds) > (double)API_TIME_MAX_MS / 1000)
         return false;
-    *out = (int64_t)llround(seconds * 1000);
+    /* Each part by itself, as Prometheus does: 1.0005 is less than a half above 1. */
+    double whole, part = modf(seconds, &whole);
+    *out = (int64_t)whole * 1000 + llround(part * 1000);
     return true;
 }
 

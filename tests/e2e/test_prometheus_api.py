@@ -157,6 +157,12 @@ def test_times_before_1970(server_for_refusals):
         assert reply.json()["data"]["result"] == [-0.5, "-0.5"], time
 
 
+def test_times_between_milliseconds(server_for_refusals):
+    for time, told in [("1.0005", 1), ("1.0006", 1.001), ("1.9999", 2), ("-1.0006", -1.001)]:
+        reply = server_for_refusals.get("/api/v1/query", query="time()", time=time)
+        assert reply.json()["data"]["result"] == [told, f"{told}"], time
+
+
 def test_no_time_at_all(server_for_refusals):
     for timeout in ["0", "-1", "0s"]:
         reply = server_for_refusals.get("/api/v1/query", query="1", timeout=timeout)
