@@ -50,12 +50,14 @@ struct tally {
 /* Both sides of a pivot, as the newest window has them. */
 struct moments {
     int64_t pivot_ms;
-    size_t base, mid,
-        end; /* samples: the first ever added, that after the pivot, what comes next */
-    struct tally front[TERMS_MAX], back[TERMS_MAX];
-    struct tally
-        *kept; /* the front of each sample from `base` on; NULL: windows share too little */
+    size_t base, mid, end;     /* samples: the first added, the first after the pivot, the next */
+    const struct tally *front; /* of the newest window */
+    struct tally back[TERMS_MAX];
+    struct tally *kept; /* the front of each sample from `base` on, where windows share them */
+    struct tally alone[TERMS_MAX]; /* the front where they do not */
 };
+
+static const struct tally nothing[TERMS_MAX];
 
 /* --- tallies --- */
 
@@ -100,12 +102,11 @@ static inline struct origin origin_at(const struct moments *moments, const struc
 static void add_front_values(struct moments *moments, const double *values)
 {
     struct tally sum = {0}, *kept = moments->kept;
-    size_t base = moments->base, i = moments->mid;
-    while (i-- > base) {
+    size_t base = moments->base;
+    for (size_t i = moments->mid; i-- > base;) {
         tally_add(&sum, values[i]);
         kept[i - base] = sum;
     }
-    moments->front[0] = sum;
 }
 
 static void add_back_values(struct moments *moments, const double *values, size_t end)
@@ -120,8 +121,9 @@ static void add_back_values(struct moments *moments, const double *values, size_
 /* From the pivot down to the first sample. */
 static inline void add_front(struct moments *moments, const struct samples *series, enum kind kind)
 {
-    struct tally sums[TERMS_MAX] = {{0}}, *kept = moments->kept;
+    struct tally sums[TERMS_MAX] = {{0}}, *out = moments->kept ? moments->kept : moments->alone;
     size_t terms = terms_of_kind[kind], base = moments->base;
+    moments->front = base < moments->mid ? out : nothing;
     if (kind == VALUES)
         add_front_values(moments, series->values);
     if (kind == VALUES || base == moments->mid)
@@ -129,10 +131,10 @@ static inline void add_front(struct moments *moments, const struct samples *seri
     struct origin origin = origin_at(moments, series, moments->mid - 1);
     for (size_t i = moments->mid; i-- > base;) {
         add_terms(series, i, kind, origin, sums);
-        if (kept)
-            memcpy(&kept[(i - base) * terms], sums, terms * sizeof *sums);
+        if (moments->kept)
+            memcpy(&out[(i - base) * terms], sums, terms * sizeof *sums);
     }
-    memcpy(moments->front, sums, terms * sizeof *sums);
+    memcpy(out, sums, terms * sizeof *sums);
 }
 
 static inline void add_back(struct moments *moments, const struct samples *series, size_t end,
@@ -193,24 +195,18 @@ static size_t count_until(const struct window *window, int64_t pivot_ms)
 /* To another pivot. */
 static inline void turn(struct moments *moments, const struct window *window, enum kind kind)
 {
-    size_t bytes = terms_of_kind[kind] * sizeof *moments->front;
     moments->pivot_ms = pivot_of(window, moments->pivot_ms);
     moments->base = window->first;
     moments->mid = moments->end = window->first + count_until(window, moments->pivot_ms);
-    memset(moments->front, 0, bytes);
-    memset(moments->back, 0, bytes);
+    memset(moments->back, 0, terms_of_kind[kind] * sizeof *moments->back);
     add_front(moments, window->slide->series, kind);
 }
 
 /* The front of a window that begins later. */
 static inline void shorten(struct moments *moments, size_t first, enum kind kind)
 {
-    size_t terms = terms_of_kind[kind];
-    if (first < moments->mid)
-        memcpy(moments->front, &moments->kept[(first - moments->base) * terms],
-               terms * sizeof *moments->front);
-    else
-        memset(moments->front, 0, sizeof moments->front);
+    size_t place = (first - moments->base) * terms_of_kind[kind];
+    moments->front = first < moments->mid ? &moments->kept[place] : nothing;
 }
 
 /* NULL when memory is out. The kind is a constant where this is called. */
