@@ -1,9 +1,10 @@
 """Graphite's plaintext protocol and InfluxDB's line protocol, by sockets and by real clients."""
 import gzip
+import re
 import socket
 import time
 
-from conftest import await_
+from conftest import ROOT, await_, run_command
 
 NOW = int(time.time())
 SOCKETS = """
@@ -286,3 +287,27 @@ def test_influx_query_says_where_to_ask(lapwing):
     assert server.get("/query", q='create database "x"').json() == {"results": [{"statement_id": 0}]}
     reply = server.http("/ping")
     assert reply.status == 204 and reply.headers["X-Influxdb-Version"]
+
+
+# --- the pages ---
+
+
+def commands_of(server, page):
+    """The shell's lines, with the ports that this server has; bash writes where netcat would."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.S | re.M)
+    text = "".join(blocks).replace(":8127", f":{server.ports['http']}")
+    port = server.ports["graphite_tcp"]
+    return text.replace("| nc -q0 127.0.0.1 2003", f">/dev/tcp/127.0.0.1/{port}").splitlines()
+
+
+def test_the_commands_of_the_pages(lapwing):
+    server = lapwing(SOCKETS)
+    server.statsd("api.latency:320|ms")
+    await_(lambda: server.query("api.latency"))
+    for page, answers in (("INFLUX.md", ("HTTP/1.1 204", '"17.5"')),
+                          ("GRAPHITE.md", ("", '"17.25"', "api.latency.mean_90", '"api"'))):
+        commands = commands_of(server, page)
+        assert len(commands) == len(answers), commands
+        for command, answer in zip(commands, answers):
+            # A line over TCP is stored a moment after it was sent.
+            await_(lambda c=command, a=answer: a in run_command("bash", "-c", c).stdout, what=command)
