@@ -9,15 +9,16 @@
 #include "server/api/prometheus_request.h"
 #include "server/api/statsd.h"
 #include "server/ingest/mapped.h"
+#include "server/ingest/notice.h"
 #include "server/ingest/worker.h"
 #include "server/wire/printable.h"
 #include "server/wire/statsd_fault.h"
-#include "server/wire/statsd_notice.h"
 
 #define LINE_MAX_BYTES 8192
 #define TEXT_BYTES     (8 * LINE_MAX_BYTES)
 #define LABELS_ARENA   262144
 #define VALUES_SHOWN   100
+#define TAGS_BYTES     (2 * STATSD_TAGS_MAX)
 
 struct explanation {
     const struct statsd_api *api;
@@ -138,6 +139,16 @@ static void put_series(struct explanation *it, const struct statsd_metric *metri
     arena_release(&arena);
 }
 
+/* What becomes of it: which rule takes it, and the series it belongs to. */
+static void put_fate(struct explanation *it, const struct statsd_metric *metric)
+{
+    const struct mapping_rule *rule = put_rule(it, metric);
+    if (rule && rule->drop)
+        json_field_string(&it->writer, "dropped", SLICE("mapped_drop"));
+    else
+        put_series(it, metric, rule);
+}
+
 static void put_metric(struct explanation *it, const struct statsd_metric *metric)
 {
     static const char *const types[STATSD_TYPE_COUNT] = {
@@ -150,17 +161,15 @@ static void put_metric(struct explanation *it, const struct statsd_metric *metri
     json_field_string(&it->writer, "type", slice_of_string(types[metric->type]));
     put_values(it, *metric);
     put_ignored(it, metric->ignored);
-    const struct mapping_rule *rule = put_rule(it, metric);
-    if (rule && rule->drop)
-        json_field_string(&it->writer, "dropped", SLICE("mapped_drop"));
-    else
-        put_series(it, metric, rule);
+    put_fate(it, metric);
     json_end_object(&it->writer);
 }
 
 static void put_notice(struct explanation *it, bool event)
 {
     struct statsd_notice notice;
+    struct statsd_metric metric;
+    struct buffer tags;
     enum statsd_reject reject =
         event ? statsd_parse_event(it->line, &notice) : statsd_parse_check(it->line, &notice);
     if (reject != STATSD_ACCEPTED) {
@@ -172,9 +181,13 @@ static void put_notice(struct explanation *it, bool event)
     put_printable(it, "tags", notice.tags);
     json_field_string(&it->writer, "type", event ? SLICE("event") : SLICE("service check"));
     put_printable(it, "text", notice.text);
+    buffer_init(&tags, TAGS_BYTES);
+    metric = event ? notice_event_metric(&notice, &tags) : notice_check_metric(&notice, &tags);
+    if (!event)
+        put_values(it, metric);
     put_ignored(it, notice.ignored);
-    json_field_string(&it->writer, "series",
-                      event ? SLICE("statsd_events_total") : SLICE("statsd_service_check"));
+    put_fate(it, &metric);
+    buffer_release(&tags);
     json_end_object(&it->writer);
 }
 

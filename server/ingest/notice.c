@@ -205,13 +205,39 @@ static void append_tag(struct buffer *tags, const char *key, struct slice value)
         buffer_append_char(tags, (char)(value.at[i] == ',' ? '_' : value.at[i]));
 }
 
-static struct statsd_metric metric_of(const struct notices *notices, struct slice name)
+static void begin_tags(struct buffer *tags, const struct statsd_notice *notice)
 {
+    buffer_reset(tags);
+    buffer_append_slice(tags, notice->tags);
+    append_tag(tags, "host", notice->host);
+}
+
+struct statsd_metric notice_event_metric(const struct statsd_notice *event, struct buffer *tags)
+{
+    begin_tags(tags, event);
+    append_tag(tags, "alert_type", slice_of_string(statsd_alert_names[event->alert]));
     /* A dialect without tags in names: the name is ours. */
     return (struct statsd_metric){
-        .name = name,
-        .tags = buffer_slice(&notices->tags),
+        .name = SLICE(EVENTS_NAME),
+        .tags = buffer_slice(tags),
+        .type = STATSD_COUNTER,
+        .value = 1,
         .weight = 1,
+        .dialect = STATSD_DOGSTATSD,
+    };
+}
+
+struct statsd_metric notice_check_metric(const struct statsd_notice *check, struct buffer *tags)
+{
+    begin_tags(tags, check);
+    append_tag(tags, "check", check->name);
+    return (struct statsd_metric){
+        .name = SLICE(CHECK_NAME),
+        .tags = buffer_slice(tags),
+        .type = STATSD_GAUGE,
+        .value = check->status,
+        .weight = 1,
+        .time_s = check->time_s,
         .dialect = STATSD_DOGSTATSD,
     };
 }
@@ -354,13 +380,7 @@ void notices_take_event(struct notices *notices, const struct statsd_notice *eve
         [STATSD_ERROR] = SLICE_LIT("error"),
     };
     const struct shape shape = {SLICE("event"), levels[event->alert], write_event};
-    buffer_reset(&notices->tags);
-    buffer_append_slice(&notices->tags, event->tags);
-    append_tag(&notices->tags, "host", event->host);
-    append_tag(&notices->tags, "alert_type", slice_of_string(statsd_alert_names[event->alert]));
-    *out = metric_of(notices, SLICE(EVENTS_NAME));
-    out->type = STATSD_COUNTER;
-    out->value = 1;
+    *out = notice_event_metric(event, &notices->tags);
     take(notices, event, &shape, out);
 }
 
@@ -374,14 +394,7 @@ void notices_take_check(struct notices *notices, const struct statsd_notice *che
         [STATSD_UNKNOWN] = SLICE_LIT("warn"),
     };
     const struct shape shape = {SLICE("service_check"), levels[check->status], write_check};
-    buffer_reset(&notices->tags);
-    buffer_append_slice(&notices->tags, check->tags);
-    append_tag(&notices->tags, "host", check->host);
-    append_tag(&notices->tags, "check", check->name);
-    *out = metric_of(notices, SLICE(CHECK_NAME));
-    out->type = STATSD_GAUGE;
-    out->value = check->status;
-    out->time_s = check->time_s;
+    *out = notice_check_metric(check, &notices->tags);
     if (check->text.len)
         take(notices, check, &shape, out);
 }

@@ -26,6 +26,11 @@ struct notices *notices_new(struct writer *writer, struct registry *registry, in
 void notices_set_mapping(struct notices *notices, const struct mapping *mapping);
 /* Waits for the writer to be done with what was submitted. */
 void notices_free(struct notices *notices);
+/* What counts an event, and what a check is as a reading: pure. *tags gets those of the sender and ours, and
+ * the metric borrows it and the notice. */
+struct statsd_metric notice_event_metric(const struct statsd_notice *event, struct buffer *tags);
+struct statsd_metric notice_check_metric(const struct statsd_notice *check, struct buffer *tags);
+
 /* Gathers the record and makes the metric that counts it; the metric borrows memory until the next
  * call. */
 void notices_take_event(struct notices *notices, const struct statsd_notice *event,

@@ -47,6 +47,7 @@ def test_explain_accepted_lines(lapwing):
 mappings:
 - {match: "api.*.*", name: calls, ttl: 1m, labels: {route: "$1", verb: "$2"}}
 - {match: "debug.*", action: drop, name: x}
+- {match: statsd_service_check, name: up, labels: {by: rule}}
 """)
     server.start()
     shown = cli(server, "explain", "api.buy.get:1:2|c|@0.5|#env:prod|c:abc|")
@@ -67,7 +68,13 @@ mappings:
     assert explain(server, "debug.x:1|c")["union"]["parts"][0]["dropped"] == "mapped_drop"
     assert explain(server, "a:-1|c")["union"]["parts"][0]["series"] == "a_decrements{}"
     assert len(explain(server, "a:1|c:2|ms", profile="etsy")["etsy"]["parts"]) == 2
-    assert explain(server, "_e{5,4}:title|text")["union"]["parts"][0]["type"] == "event"
+    event = explain(server, "_e{5,4}:title|text|h:web|#a:b")["union"]["parts"][0]
+    assert (event["type"], event["fate"], event["labels"]) == ("event", "new", {
+        "__name__": "statsd_events_total", "a": "b", "alert_type": "info", "host": "web"})
+    check = cli(server, "explain", "--profile", "union", "_sc|db|2|d:1700000000|m:no answer").stdout
+    assert check.splitlines()[:3] == ["union (udp): service check 2, at 1700000000",
+                                      "  rule 3, statsd_service_check: map",
+                                      '  series up{by="rule", check="db"}']
     # Nothing of it was stored.
     assert server.total("lapwing_statsd_metrics_total") == 0
 
