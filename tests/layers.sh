@@ -19,6 +19,10 @@ forbid storage 'query/|server/|clients/'
 forbid query 'server/|clients/'
 forbid server 'clients/'
 forbid clients 'query/|server/|storage/'
+forbid server/wire 'server/(alert|api|ingest|net|notify|ruletest)/'
+forbid server/net 'server/(alert|api|ingest|notify|ruletest|wire)/'
+forbid server/alert 'server/(api|ingest|net|ruletest|wire)/'
+forbid server/ingest 'server/(alert|api|notify|ruletest)/'
 
 # home HEADER PLACE: only files under PLACE (a regex) may include HEADER.
 home() {

@@ -16,7 +16,7 @@
 #define SERVER_ALERT_RULE_H
 
 #include "query/plan.h"
-#include "server/alert/keys.h"
+#include "server/keys.h"
 #include "storage/base/option.h"
 
 #define RULE_FILE_MAX   (4 << 20) /* bytes */

@@ -16,7 +16,7 @@
 #ifndef SERVER_RULETEST_FILE_H
 #define SERVER_RULETEST_FILE_H
 
-#include "server/alert/keys.h"
+#include "server/keys.h"
 
 struct test_series {
     struct slice series, values; /* query/notation.h */

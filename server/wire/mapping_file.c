@@ -4,7 +4,7 @@
  * buckets, quantiles and the kind of an observer, because timers are histograms that need neither,
  * and help, because metrics have no descriptions.
  */
-#include "server/alert/keys.h"
+#include "server/keys.h"
 #include "server/wire/mapping.h"
 
 #define FILE_BYTES_MAX ((size_t)4 << 20)

@@ -1,10 +1,11 @@
-/* keys: YAML mappings read by tables, one row a key; rule files and their tests are made of them.
+/* keys: YAML mappings read by tables, one row a key; rule files, their tests and the mappings of statsd
+ * names are made of them.
  *
  * A row names the key, the function that reads its value, and where in the struct it goes. What is not in
  * the table is refused with its place and the nearest key. Pure.
  */
-#ifndef SERVER_ALERT_KEYS_H
-#define SERVER_ALERT_KEYS_H
+#ifndef SERVER_KEYS_H
+#define SERVER_KEYS_H
 
 #include "storage/base/yaml.h"
 #include "storage/labels.h"

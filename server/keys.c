@@ -1,7 +1,7 @@
 /* keys: see the header. Everything is checked while it is read, so that a mistake is said with its
  * line and column.
  */
-#include "server/alert/keys.h"
+#include "server/keys.h"
 
 int keys_refuse(const struct key_reader *r, const struct yaml_node *node, struct error *err,
                 const char *what)
