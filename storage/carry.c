@@ -286,7 +286,7 @@ static void publish(struct carrying *carrying, const roaring_bitmap_t *done)
     for (roaring_init_iterator(done, &it); it.has_value; roaring_advance_uint32_iterator(&it)) {
         struct head_series *series = head_get(&store->head, it.current_value);
         if (series)
-            series->sealed_at = store->seal_count;
+            head_note_seal(series, store->seal_count);
     }
     for (size_t i = store->tombstones.count; i--;) {
         struct tombstone row = store->tombstones.at[i];

@@ -161,7 +161,7 @@ static bool intern_new(struct store *store, struct labels labels, enum series_ki
         postings_add(&store->postings, *id, labels);
         struct head_series *series = head_make(&store->head, *id);
         series->sealed_ms = TIME_NONE;
-        series->sealed_at = store->seal_count;
+        head_note_seal(series, store->seal_count);
         series->touched_s = (uint32_t)(clock_now_ms() / 1000);
     }
     pthread_rwlock_unlock(&store->lock);
@@ -229,7 +229,7 @@ struct head_series *store_head_entry(struct store *store, uint32_t id)
         int64_t sealed = store_sealed_until(store, id);
         pthread_rwlock_wrlock(&store->lock);
         series->sealed_ms = sealed;
-        series->sealed_at = store->seal_count; /* at the latest */
+        head_note_seal(series, store->seal_count); /* at the latest */
         pthread_rwlock_unlock(&store->lock);
     }
     return series;

@@ -3,6 +3,7 @@
  *   evenly spaced, all equal     nothing beside the entry    (an idle counter; the 0 before its
  *                                                            first increment may differ)
  *   evenly spaced                a run of values             (most series: one flush grid)
+ *   but for one gap              that in the entry           (a tick was left out)
  *   else                         a run of gaps too
  *   histograms                   one growing buffer of codes
  *   sketches of a set            another one beside the values, in a table of its own
@@ -24,8 +25,14 @@
 
 #include "storage/base/alloc.h"
 #include "storage/code/column.h"
+#include "storage/key.h"
 
-#define COUNT_MAX ((1u << 29) - 1) /* samples of a series; a chunk takes the first few hundred */
+#define COUNT_MAX   ((1u << 29) - 1) /* samples of a series; a chunk takes the first few hundred */
+#define ODD_AT_MAX  ((1u << ODD_AT_BITS) - 1)
+#define ODD_GAP_MAX ((1u << ODD_GAP_BITS) - 1) /* four hours and a half */
+#define TIME_MASK   (((int64_t)1 << TIME_BITS) - 1)
+
+_Static_assert(TIME_MS_MAX <= TIME_MASK, "first_ms holds all of them");
 
 struct head_uneven {
     struct run_block *gaps;
@@ -150,12 +157,38 @@ bool head_holds_runs(const struct head_series *series)
     return series->has_histograms || series->is_uneven || series->open.values;
 }
 
-/* The gap between all samples so far but the last ones, where times are even. */
+/* How many gaps are alike, where times are not uneven. */
+static int64_t alike(const struct head_series *series)
+{
+    return (int64_t)series->count - 1 - (series->odd_gap_ms ? 1 : 0);
+}
+
+/* What these come to. */
+static int64_t alike_ms(const struct head_series *series)
+{
+    return series->last_ms - series->first_ms - (int64_t)series->odd_gap_ms;
+}
+
+/* The gap between samples, but for the odd one. */
 static int64_t step_of(const struct head_series *series)
 {
     if (series->is_uneven)
         return series->open.uneven->step_ms;
-    return series->count > 1 ? (series->last_ms - series->first_ms) / (series->count - 1) : 0;
+    return alike(series) > 0 ? alike_ms(series) / alike(series) : 0;
+}
+
+/* The gaps there are, as a run. */
+static void begin_gaps(struct run_pool *pool, const struct head_series *series,
+                       struct head_uneven *uneven)
+{
+    size_t gaps = (size_t)series->count - 1, before = gaps;
+    if (series->odd_gap_ms)
+        before = (size_t)series->odd_at - 1;
+    run_repeat(pool, &uneven->gaps, before);
+    if (before == gaps)
+        return;
+    run_append_gap(pool, &uneven->gaps, (int64_t)series->odd_gap_ms - uneven->step_ms);
+    run_repeat(pool, &uneven->gaps, gaps - before - 1);
 }
 
 static void make_uneven(struct head *head, struct head_series *series)
@@ -166,7 +199,8 @@ static void make_uneven(struct head *head, struct head_series *series)
         uneven->histograms = series->open.histograms;
     else
         uneven->values = series->open.values;
-    run_repeat(&head->blocks, &uneven->gaps, (size_t)series->count - 1);
+    begin_gaps(&head->blocks, series, uneven);
+    series->odd_gap_ms = 0;
     series->open.uneven = uneven;
     series->is_uneven = true;
 }
@@ -193,6 +227,7 @@ static void free_samples(struct head *head, uint32_t id)
     }
     series->open.values = NULL;
     series->is_uneven = series->has_histograms = series->from_zero = false;
+    series->odd_gap_ms = 0;
 }
 
 void head_remove(struct head *head, uint32_t id)
@@ -245,19 +280,39 @@ void head_unstage(struct head_series *series)
 
 /* --- growing --- */
 
-/* Is the gap what all others are? The first is, whatever it be. */
+/* Is the gap what all others are, but for the odd one? The first is, whatever it be. */
 static bool is_even(const struct head_series *series, int64_t gap)
 {
-    int64_t span;
-    return !__builtin_mul_overflow(gap, (int64_t)series->count - 1, &span) &&
-           span == series->last_ms - series->first_ms;
+    int64_t sum;
+    return !__builtin_mul_overflow(gap, alike(series), &sum) && sum == alike_ms(series);
+}
+
+static void set_odd(struct head_series *series, uint32_t at, int64_t gap)
+{
+    series->odd_at = at & ODD_AT_MAX;
+    series->odd_gap_ms = (uint64_t)gap & ODD_GAP_MAX;
+}
+
+/* Makes this gap the odd one; or, where it is the third and like the second, the first. False: there are two
+ * odd ones, or the entry has no room for one so long or so late. */
+static bool take_odd(struct head_series *series, int64_t gap)
+{
+    int64_t step = step_of(series);
+    if (!series->odd_gap_ms && gap <= ODD_GAP_MAX && series->count <= ODD_AT_MAX) {
+        set_odd(series, series->count, gap);
+        return true;
+    }
+    if (series->count != 3 || gap != series->odd_gap_ms || step > ODD_GAP_MAX)
+        return false;
+    set_odd(series, 1, step);
+    return true;
 }
 
 static void append_time(struct head *head, struct head_series *series, int64_t time_ms)
 {
     int64_t gap = time_ms - series->last_ms;
     if (!series->is_uneven) {
-        if (is_even(series, gap))
+        if (is_even(series, gap) || take_odd(series, gap))
             return;
         make_uneven(head, series);
     }
@@ -268,8 +323,9 @@ static void append_time(struct head *head, struct head_series *series, int64_t t
 static void count_sample(struct head *head, struct head_series *series, int64_t time_ms)
 {
     assert(series->count == 0 || time_ms > series->last_ms);
+    assert(time_ms >= 0 && time_ms <= TIME_MS_MAX);
     if (series->count == 0)
-        series->first_ms = time_ms;
+        series->first_ms = time_ms & TIME_MASK;
     else
         append_time(head, series, time_ms);
     series->last_ms = time_ms;
@@ -340,6 +396,12 @@ static struct run_grid grid_of(const struct head_series *series)
     return (struct run_grid){series->first_ms, step_of(series)};
 }
 
+/* Of the first sample behind the odd gap. */
+static int64_t time_behind_odd(const struct head_series *series, int64_t step)
+{
+    return series->first_ms + ((int64_t)series->odd_at - 1) * step + (int64_t)series->odd_gap_ms;
+}
+
 size_t head_find(const struct head_series *series, int64_t time_ms)
 {
     if (series->count == 0 || time_ms <= series->first_ms)
@@ -349,8 +411,13 @@ size_t head_find(const struct head_series *series, int64_t time_ms)
     if (series->is_uneven)
         return run_find_time(series->open.uneven->gaps, grid_of(series), series->count, time_ms);
     int64_t behind = time_ms - series->first_ms, step = step_of(series);
+    size_t from = 0;
     assert(step > 0); /* two samples at least, or there would be no time between them */
-    return (size_t)((behind + step - 1) / step);
+    if (series->odd_gap_ms && behind > ((int64_t)series->odd_at - 1) * step) {
+        from = series->odd_at;
+        behind = time_ms - time_behind_odd(series, step);
+    }
+    return behind > 0 ? from + (size_t)((behind + step - 1) / step) : from;
 }
 
 void head_times(const struct head_series *series, size_t from, size_t count, int64_t *out)
@@ -360,9 +427,11 @@ void head_times(const struct head_series *series, size_t from, size_t count, int
         run_times(series->open.uneven->gaps, grid, from, count, out);
         return;
     }
-    int64_t start = grid.first + (int64_t)from * grid.step;
-    for (size_t i = 0; i < count; i++)
-        out[i] = start + (int64_t)i * grid.step;
+    size_t end = from + count, odd = series->odd_gap_ms ? series->odd_at : end, i = from;
+    for (; i < end && i < odd; i++)
+        *out++ = grid.first + (int64_t)i * grid.step;
+    for (int64_t start = time_behind_odd(series, grid.step); i < end; i++)
+        *out++ = start + (int64_t)(i - odd) * grid.step;
 }
 
 void head_values(const struct head_series *series, size_t from, size_t count, double *out)

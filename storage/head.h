@@ -22,15 +22,21 @@ struct head_histograms {
 /* Of series whose open samples are not evenly spaced. */
 struct head_uneven;
 
-#define SEQUENCE_BITS 56
+#define SEQUENCE_BITS   56
+#define TIME_BITS       48 /* of times that samples can have, key.h */
+#define ODD_AT_BITS     15
+#define ODD_GAP_BITS    24
+#define SEAL_COUNT_BITS 40
 
 /* A cache line a series that is being written; runs only where samples are uneven or differ. */
 struct head_series {
-    int64_t first_ms; /* of the open samples; count > 0 */
+    int64_t first_ms : TIME_BITS + 1; /* of the open samples; count > 0 */
+    uint64_t odd_at : ODD_AT_BITS;    /* the sample behind the odd gap, see odd_gap_ms */
     int64_t last_ms;
-    int64_t sealed_ms;  /* newest sealed sample, or TIME_UNKNOWN, TIME_NONE */
-    uint64_t sealed_at; /* the store's seal count when it was sealed last */
-    double last_value;  /* of the open samples */
+    int64_t sealed_ms;                    /* newest sealed sample, or TIME_UNKNOWN, TIME_NONE */
+    uint64_t sealed_at : SEAL_COUNT_BITS; /* the store's seal count when it was sealed last */
+    uint64_t odd_gap_ms : ODD_GAP_BITS; /* the only gap unlike the others, 0 = none; is_uneven: 0 */
+    double last_value;                  /* of the open samples */
     union {
         struct run_block *values; /* NULL while all (see from_zero) equal last_value */
         struct head_histograms *histograms;
@@ -96,6 +102,11 @@ static inline void head_begin(struct head_series *series, uint64_t sequence, uin
 {
     series->first_sequence = sequence & (((uint64_t)1 << SEQUENCE_BITS) - 1);
     series->touched_s = now_s;
+}
+/* What is stored of the series has changed with this seal. */
+static inline void head_note_seal(struct head_series *series, uint64_t seal_count)
+{
+    series->sealed_at = seal_count & (((uint64_t)1 << SEAL_COUNT_BITS) - 1);
 }
 /* Times must ascend. */
 void head_append_value(struct head *head, struct head_series *series, int64_t time_ms,

@@ -76,7 +76,7 @@ static bool append_sample(struct replay *replay, const struct replay_record *rec
     } else if (row->kind != SERIES_HISTOGRAM) {
         bits ^= double_bits(head_last_value(series));
     }
-    if ((series->count && time_ms <= series->last_ms) ||
+    if (time_ms < 0 || time_ms > TIME_MS_MAX || (series->count && time_ms <= series->last_ms) ||
         !replay_fits((enum series_kind)row->kind, code))
         return false;
     if (row->kind == SERIES_HISTOGRAM)

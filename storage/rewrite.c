@@ -345,6 +345,6 @@ void rewrite_publish(struct store *store, const uint32_t *series, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct head_series *head = head_get(&store->head, series[i]);
         if (head)
-            head->sealed_at = store->seal_count;
+            head_note_seal(head, store->seal_count);
     }
 }

@@ -150,7 +150,7 @@ static void clear_sealed(struct seal *seal)
     for (size_t i = 0; i < seal->count; i++) {
         struct head_series *series = head_get(&store->head, seal->ids[i]);
         head_clear(&store->head, seal->ids[i]);
-        series->sealed_at = store->seal_count;
+        head_note_seal(series, store->seal_count);
         series->touched_s = now_s;
     }
     partitions_saved(&store->partitions);

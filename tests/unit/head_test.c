@@ -18,8 +18,19 @@
 static int64_t times[SAMPLES], times_back[SAMPLES];
 static double values[SAMPLES], values_back[SAMPLES];
 
+/* Makes some gap longer or shorter than it was, sometimes as short as can be. */
+static void move_gap(size_t count)
+{
+    size_t at = (size_t)lrand48() % (lrand48() % 4 ? count : count < 4 ? count : 4);
+    int64_t by = at == 0              ? 0
+                 : lrand48() % 8 == 0 ? 1 - (times[at] - times[at - 1])
+                                      : lrand48() % 50000 - (times[at] - times[at - 1]) / 2;
+    for (size_t i = at; i < count; i++)
+        times[i] += by;
+}
+
 /* shape bit 0: uneven times from some point on; bit 1: values differ from some point on; bit 2: wide
- * gaps; bit 3: the first value is 0. */
+ * gaps; bit 3: the first value is 0; bits 4 and 5: so many odd gaps. */
 static void fill(size_t count, int shape)
 {
     size_t uneven = shape & 1 ? (size_t)lrand48() % count : count;
@@ -33,18 +44,22 @@ static void fill(size_t count, int shape)
             times[i] += (int64_t)1 << 33;
     if (shape & 8)
         values[0] = 0;
+    for (int odd = shape >> 4 & 3; odd; odd--)
+        move_gap(count);
 }
 
 static void open_samples_read_back(void **state)
 {
     (void)state;
-    for (int round = 0; round < 800; round++) {
+    for (int round = 0; round < 1600; round++) {
         struct head head;
         head_init(&head);
         struct head_series *series = head_make(&head, 7);
-        size_t count = 1 + (size_t)lrand48() % (round % 5 ? 300 : SAMPLES);
+        size_t count = 1 + (size_t)lrand48() % (round % 5 == 0   ? SAMPLES
+                                                : round % 5 == 1 ? 6
+                                                                 : 300);
         assert(count > 0);
-        fill(count, round % 16);
+        fill(count, round % 64);
         for (size_t i = 0; i < count; i++)
             head_append_value(&head, series, times[i], values[i]);
         assert_int_equal(head.samples, count);
@@ -55,7 +70,8 @@ static void open_samples_read_back(void **state)
         head_values(series, from, length, values_back);
         assert_memory_equal(times_back, times + from, length * sizeof *times);
         assert_memory_equal(values_back, values + from, length * sizeof *values);
-        assert_int_equal(head_find(series, times[from]), from);
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(head_find(series, times[i]), i);
         assert_int_equal(head_find(series, times[from] - 1),
                          from && times[from - 1] == times[from] - 1 ? from - 1 : from);
         assert_int_equal(head_find(series, times[count - 1] + 1), count);
@@ -78,12 +94,53 @@ static void even_and_equal_samples_take_no_arrays(void **state)
     head_append_value(&head, series, 3600000, 6);
     assert_true(head_holds_runs(series) && !series->is_uneven);
     assert_in_range(head_sample_bytes(&head), 24, 88);
-    head_append_value(&head, series, 3600001, 6);
+    head_append_value(&head, series, 3600001, 6); /* an odd gap, */
+    assert_false(series->is_uneven);
+    head_append_value(&head, series, 3600003, 6); /* and another */
     assert_true(series->is_uneven);
     head_clear(&head, 0);
     assert_false(head_holds_runs(series));
     assert_int_equal(head_sample_bytes(&head), 0);
     head_release(&head);
+}
+
+/* With gaps of 10 s but for those given; how many bytes beside the entry. */
+static size_t bytes_with_gaps(size_t count, size_t odd_at, int64_t odd_ms, size_t second_at)
+{
+    struct head head;
+    head_init(&head);
+    struct head_series *series = head_make(&head, 0);
+    for (size_t i = 0; i < count; i++) {
+        int64_t gap = i == odd_at ? odd_ms : i == second_at ? 1 : 10000;
+        times[i] = i ? times[i - 1] + gap : 0;
+        head_append_value(&head, series, times[i], 5);
+    }
+    head_times(series, 0, count, times_back);
+    assert_memory_equal(times_back, times, count * sizeof *times);
+    for (size_t i = 1; i < count; i++) {
+        assert_int_equal(head_find(series, times[i]), i);
+        assert_int_equal(head_find(series, times[i - 1] + 1), i);
+    }
+    size_t bytes = head_sample_bytes(&head);
+    assert_true(head_holds_runs(series) == (bytes > 0));
+    head_release(&head);
+    return bytes;
+}
+
+static void one_odd_gap_takes_nothing_beside_the_entry(void **state)
+{
+    (void)state;
+    static const int64_t gaps_ms[] = {1, 9999, 20000, 3600000, (1 << 24) - 1};
+    for (size_t at = 1; at < 12; at++)
+        for (size_t i = 0; i < sizeof gaps_ms / sizeof *gaps_ms; i++) {
+            assert_int_equal(bytes_with_gaps(12, at, gaps_ms[i], 0), 0);
+            assert_int_equal(bytes_with_gaps(at + 1, at, gaps_ms[i], 0), 0);
+        }
+    assert_int_equal(bytes_with_gaps(12, 5, 1 << 24, 0), 48);
+    assert_int_equal(bytes_with_gaps(12, 1, 1 << 24, 0), 48 + 64);
+    assert_int_equal(bytes_with_gaps(12, 3, 20000, 5), 48);
+    assert_int_equal(bytes_with_gaps(12, 3, 20000, 4), 48);
+    assert_int_equal(bytes_with_gaps(12, 3, 1, 5), 48);
 }
 
 /* A count for each sample, NULL every now and then, at times that become uneven somewhere. */
@@ -102,7 +159,7 @@ static void open_histograms_read_back(void **state)
         histogram_init(&histogram);
         struct head_series *series = head_make(&head, 1);
         size_t count = 1 + (size_t)lrand48() % 300;
-        fill(count, round % 8);
+        fill(count, round % 64);
         assert_null(head_histograms(series));
         struct head_histograms *histograms = head_make_histograms(series);
         assert_ptr_equal(head_make_histograms(series), histograms);
@@ -250,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_samples_read_back),
         cmocka_unit_test(even_and_equal_samples_take_no_arrays),
+        cmocka_unit_test(one_odd_gap_takes_nothing_beside_the_entry),
         cmocka_unit_test(open_histograms_read_back),
         cmocka_unit_test(what_is_staged_is_known_until_the_end),
         cmocka_unit_test(records_round_trip),

@@ -10,6 +10,7 @@
  *   time       k-20  k-7+1/2   k
  *   stamp     k+10^6    k      k      one again, one late, one in order
  *
+ * After every fifth tick one is left out, so that the gaps between open samples are not all alike.
  * Every tenth writes a long run of stamp k into days before the first tick, too.
  */
 #include <setjmp.h>
@@ -32,6 +33,7 @@
 #define SERIES   30
 #define ROUNDS   15
 #define TICK_MS  10000
+#define IN_A_ROW 5 /* ticks before one is left out */
 #define LATE     7 /* ticks */
 #define AGAIN    20
 #define RENEWED  1000000
@@ -109,16 +111,27 @@ static void add_stamp(struct store_batch *batch, const uint32_t *ids, int64_t ti
     add_run(batch, ids, time_ms, stamp, 1);
 }
 
+static int64_t time_of(int64_t tick)
+{
+    return START_MS + (tick + tick / IN_A_ROW) * TICK_MS;
+}
+
+/* The tick at this time, or the one before it. */
+static int64_t tick_at(int64_t time_ms)
+{
+    int64_t place = (time_ms - START_MS) / TICK_MS;
+    return place - place / (IN_A_ROW + 1);
+}
+
 static void add_tick(struct store_batch *batch, const uint32_t *ids, int64_t tick)
 {
-    int64_t now_ms = START_MS + tick * TICK_MS;
     if (tick % 10 == 0)
         add_run(batch, ids, RUN_MS + tick / 10 * RUN_GAP, tick, RUN);
     if (tick >= AGAIN)
-        add_stamp(batch, ids, now_ms - AGAIN * TICK_MS, tick + RENEWED);
-    add_stamp(batch, ids, now_ms, tick);
+        add_stamp(batch, ids, time_of(tick - AGAIN), tick + RENEWED);
+    add_stamp(batch, ids, time_of(tick), tick);
     if (tick >= LATE)
-        add_stamp(batch, ids, now_ms - LATE * TICK_MS + TICK_MS / 2, tick);
+        add_stamp(batch, ids, time_of(tick - LATE) + TICK_MS / 2, tick);
 }
 
 /* A child: commits ticks for ever, and reports each. */
@@ -131,7 +144,7 @@ static void commit_for_ever(int report, int64_t tick)
     for (int i = 0; i < SERIES; i++)
         ids[i] = intern(batch, i);
     for (;; tick++) {
-        clock_set_ms(START_MS + tick * TICK_MS);
+        clock_set_ms(time_of(tick));
         add_tick(batch, ids, tick);
         check(store_commit(store, batch, false, &err) == 0, err.text);
         check(write(report, &tick, sizeof tick) == sizeof tick, "cannot report");
@@ -177,7 +190,7 @@ static int64_t check_ticks(const struct store_column *column, int i)
     for (size_t at = 0; at < column->count; at++)
         ticks += column->times[at] >= START_MS && (column->times[at] - START_MS) % TICK_MS == 0;
     for (size_t at = 0; at < column->count; at++) {
-        int64_t tick = (column->times[at] - START_MS) / TICK_MS, stamp = tick;
+        int64_t tick = tick_at(column->times[at]), stamp = tick;
         if (column->times[at] < START_MS)
             early++, stamp = (column->times[at] - RUN_MS) / RUN_GAP * 10;
         else if ((column->times[at] - START_MS) % TICK_MS)

@@ -355,13 +355,18 @@ struct shared {
     _Atomic int64_t reads;
 };
 
+/* Every third gap is longer than the others. */
+static int64_t shared_time(int64_t tick)
+{
+    return START_MS + (tick + tick / 3) * 1000;
+}
+
 /* Each column must be whole: the ticks from 0 on, none missing, none twice. */
 static void assert_whole(const struct store_column *column, int64_t at_least)
 {
     assert_true((int64_t)column->count >= at_least);
     for (size_t i = 0; i < column->count; i++)
-        if (column->times[i] != START_MS + (int64_t)i * 1000 ||
-            column->values[i] != (double)(i / 3))
+        if (column->times[i] != shared_time((int64_t)i) || column->values[i] != (double)(i / 3))
             fail_msg("sample %zu is out of place", i);
 }
 
@@ -404,10 +409,10 @@ static void readers_see_every_sample_once_while_chunks_are_sealed(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, read_for_ever, shared), 0);
     for (int64_t tick = 0; tick < SHARED_TICKS; tick++) {
         for (int i = 0; i < SHARED_SERIES; i++)
-            store_batch_value(batch, shared->ids[i], START_MS + tick * 1000, (double)(tick / 3));
+            store_batch_value(batch, shared->ids[i], shared_time(tick), (double)(tick / 3));
         commit(shared->store, batch);
         atomic_store(&shared->committed, tick + 1);
-        assert_int_equal(store_maintain(shared->store, START_MS + tick * 1000, &err), 0);
+        assert_int_equal(store_maintain(shared->store, shared_time(tick), &err), 0);
     }
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
