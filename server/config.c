@@ -426,7 +426,7 @@ const struct option config_options[] = {
         .max = 256 * GIB,
         .help =
             "Memory for samples that are not in chunks yet; beyond it series are written early, "
-            "in shorter chunks. A series itself takes some 500 bytes on top: limits.series.",
+            "in shorter chunks. A series itself takes 300 to 400 bytes on top: limits.series.",
     },
     {
         .path = "memory.block_cache",

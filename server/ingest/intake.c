@@ -1,6 +1,6 @@
 /* intake: an open-addressed index over entries that never move.
  *
- *   slots   [ hash entry* | hash entry* | ... ]        16 bytes each, at most 3/4 full
+ *   slots   [ hash 16 entry* 48 | ... ]                8 bytes each, 1/2 to 3/4 full
  *   entry   [ ref cell[0] cell[1] last name_len tags_len rule type dialect touched[2] assigned[2] |
  *             ^----------------------------------- 40 bytes -------------------------------------^
  *             name tags [reading] ]                                     the last one of a total
@@ -51,7 +51,7 @@ struct sought {
     struct entry *guess; /* the entry that is most often the right one; NULL = none */
 };
 
-static uint64_t metric_hash(const struct intake *intake, const struct statsd_metric *metric)
+uint64_t intake_hash(const struct intake *intake, const struct statsd_metric *metric)
 {
     uint64_t kind = (uint64_t)metric->type | (uint64_t)metric->dialect << 8;
     uint64_t hash = XXH3_64bits_withSeed(metric->name.at, metric->name.len, intake->seed + kind);
@@ -72,19 +72,19 @@ static bool entry_is(const struct entry *entry, const struct statsd_metric *metr
 /* What lies where this hash is first met; most often the right entry. NULL = there is none. */
 static struct entry *guess(const struct intake *intake, uint64_t hash)
 {
-    size_t mask = intake->capacity - 1, i = hash & mask;
-    while (intake->slots[i].entry && intake->slots[i].hash != hash)
-        i = (i + 1) & mask;
-    return intake->slots[i].entry;
+    size_t i = intake_home(intake, hash);
+    while (intake->slots[i].word && !slot_may_be(intake->slots[i], hash))
+        i = intake_next(intake, i);
+    return slot_entry(intake->slots[i]);
 }
 
 static struct entry *find_or_make(struct intake *intake, const struct statsd_metric *metric,
                                   uint64_t hash)
 {
-    size_t mask = intake->capacity - 1, i = hash & mask;
-    for (; intake->slots[i].entry; i = (i + 1) & mask)
-        if (intake->slots[i].hash == hash && entry_is(intake->slots[i].entry, metric))
-            return intake->slots[i].entry;
+    size_t i = intake_home(intake, hash);
+    for (; intake->slots[i].word; i = intake_next(intake, i))
+        if (slot_may_be(intake->slots[i], hash) && entry_is(slot_entry(intake->slots[i]), metric))
+            return slot_entry(intake->slots[i]);
     return intake_make(intake, metric, i, hash);
 }
 
@@ -104,7 +104,7 @@ static struct entry *find_or_make_overflow(struct intake *intake,
         memcpy(joined + name.head.len, name.tail.at, name.tail.len);
         overflow.name = slice_make(joined, name.head.len + name.tail.len);
     }
-    struct entry *entry = find_or_make(intake, &overflow, metric_hash(intake, &overflow));
+    struct entry *entry = find_or_make(intake, &overflow, intake_hash(intake, &overflow));
     if (entry)
         metric_add(&intake_metrics[INTAKE_OVERFLOWS], 1);
     return entry;
@@ -152,7 +152,7 @@ void intake_copy_reading(struct intake *intake, const struct entry *from)
 {
     struct statsd_metric metric = intake_metric_of(from);
     size_t at = metric.name.len + metric.tags.len;
-    struct entry *entry = find_or_make(intake, &metric, metric_hash(intake, &metric));
+    struct entry *entry = find_or_make(intake, &metric, intake_hash(intake, &metric));
     if (entry)
         memcpy(entry->key + at, from->key + at, sizeof(double));
 }
@@ -231,7 +231,7 @@ static void add_decrement(struct intake *intake, const struct statsd_metric *met
     struct statsd_metric moved = *metric;
     moved.type = STATSD_DECREMENT;
     moved.value = -metric->value;
-    const struct sought sought = {.hash = metric_hash(intake, &moved)};
+    const struct sought sought = {.hash = intake_hash(intake, &moved)};
     struct entry *entry = entry_of(intake, &moved, &sought);
     if (entry)
         add_value(intake, entry, &moved);
@@ -264,8 +264,8 @@ static void hash_all(const struct intake *intake, const struct statsd_metric *me
                      struct sought *sought, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        sought[i].hash = metric_hash(intake, &metrics[i]);
-        __builtin_prefetch(&intake->slots[sought[i].hash & (intake->capacity - 1)]);
+        sought[i].hash = intake_hash(intake, &metrics[i]);
+        __builtin_prefetch(&intake->slots[intake_home(intake, sought[i].hash)]);
     }
 }
 

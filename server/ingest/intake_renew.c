@@ -38,7 +38,7 @@ struct intake *intake_renew(struct intake *old, struct mapping *mapping)
     options.mapping = mapping;
     struct intake *intake = intake_new(&options);
     for (size_t i = 0; i < old->capacity; i++) {
-        const struct entry *entry = old->slots[i].entry;
+        const struct entry *entry = slot_entry(old->slots[i]);
         if (entry && entry->type == STATSD_TOTAL && keeps_scale(entry, old, intake))
             intake_copy_reading(intake, entry);
     }
@@ -65,7 +65,7 @@ static bool has_moved(const struct entry *entry, struct intake *was, struct inta
 static void end_moved(struct intake *was, struct intake *now, struct registry *registry)
 {
     for (size_t i = 0; i < was->capacity; i++) {
-        const struct entry *entry = was->slots[i].entry;
+        const struct entry *entry = slot_entry(was->slots[i]);
         if (entry && registry_holds(registry, entry->ref) && has_moved(entry, was, now))
             registry_end(registry, entry->ref);
     }

@@ -56,9 +56,10 @@ struct gauge_times {
     uint32_t set_us[2];
 };
 
+#define SLOT_ADDRESS_BITS 48 /* as many as processes are given, on all machines there are */
+
 struct slot {
-    uint64_t hash;
-    struct entry *entry;
+    uint64_t word; /* 0 = empty; else the low bits of the hash, then the address of the entry */
 };
 
 struct side {
@@ -90,6 +91,31 @@ struct intake {
     int64_t settled_ms; /* the tick at which all of this one was folded; 0 = it is in use */
 };
 
+static inline struct entry *slot_entry(struct slot slot)
+{
+    return (struct entry *)(uintptr_t)(slot.word & (((uint64_t)1 << SLOT_ADDRESS_BITS) - 1));
+}
+
+/* False: the entry there has another hash, and need not be looked at. */
+static inline bool slot_may_be(struct slot slot, uint64_t hash)
+{
+    return slot.word >> SLOT_ADDRESS_BITS == (hash & (UINT64_MAX >> SLOT_ADDRESS_BITS));
+}
+
+/* Where the slot of this hash would be if there were no others: the high half is its share of 2^32, of a capacity
+ * that may be any number. */
+static inline size_t intake_home(const struct intake *intake, uint64_t hash)
+{
+    return (size_t)((hash >> 32) * intake->capacity >> 32);
+}
+
+/* The place behind this one. */
+static inline size_t intake_next(const struct intake *intake, size_t at)
+{
+    return at + 1 == intake->capacity ? 0 : at + 1;
+}
+
+uint64_t intake_hash(const struct intake *intake, const struct statsd_metric *metric);
 /* Makes the entry of a metric that has none, in the free slot at this index. NULL when a limit is
  * reached; counted when not even the overflow has room. */
 struct entry *intake_make(struct intake *intake, const struct statsd_metric *metric, size_t at,

@@ -4,6 +4,7 @@
  * evicted by the worker inside a swap, a part of the table each time, when the writer holds
  * nothing. Removal closes the gap at once: there are no tombstones to walk over.
  */
+#include <assert.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define SPARSE             8 /* slots an entry: the table is too large */
 #define LABEL_SCRATCH_MAX  65536
 #define OVERFLOW_ENTRIES   10000 /* above entries_max */
+#define RESIZE_AHEAD       16    /* slots between prefetch and use */
 
 struct metric intake_metrics[INTAKE_METRIC_COUNT] = {
     [INTAKE_DROP_ENTRIES] = {.name = "lapwing_statsd_drops_total",
@@ -109,8 +111,8 @@ void intake_free(struct intake *intake)
     intake_free(intake->before);
     metric_add(&intake_metrics[INTAKE_ENTRIES], -(int64_t)intake->count);
     for (size_t i = 0; i < intake->capacity; i++)
-        if (intake->slots[i].entry)
-            entry_free(intake, intake->slots[i].entry);
+        if (intake->slots[i].word)
+            entry_free(intake, slot_entry(intake->slots[i]));
     slabs_release(&intake->slabs);
     free(intake->slots);
     free(intake->sides[0].touched);
@@ -122,19 +124,42 @@ void intake_free(struct intake *intake)
 
 /* --- entries --- */
 
+static uint64_t hash_of(const struct intake *intake, const struct entry *entry)
+{
+    struct statsd_metric metric = intake_metric_of(entry);
+    return intake_hash(intake, &metric);
+}
+
+static struct slot slot_of(struct entry *entry, uint64_t hash)
+{
+    uintptr_t address = (uintptr_t)entry;
+    assert(address >> SLOT_ADDRESS_BITS == 0);
+    return (struct slot){hash << SLOT_ADDRESS_BITS | address};
+}
+
+static void prefetch_key(const struct entry *entry)
+{
+    if (!entry)
+        return;
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + 1);
+}
+
+/* A slot has not all of the hash: every entry's key is read. */
 static void resize(struct intake *intake, size_t capacity)
 {
     struct slot *old = intake->slots;
     size_t old_capacity = intake->capacity;
     intake->capacity = capacity;
     intake->slots = alloc_zeroed(capacity, sizeof *intake->slots);
-    size_t mask = capacity - 1;
     for (size_t i = 0; i < old_capacity; i++) {
-        if (!old[i].entry)
+        if (i + RESIZE_AHEAD < old_capacity)
+            prefetch_key(slot_entry(old[i + RESIZE_AHEAD]));
+        if (!old[i].word)
             continue;
-        size_t at = old[i].hash & mask;
-        while (intake->slots[at].entry)
-            at = (at + 1) & mask;
+        size_t at = intake_home(intake, hash_of(intake, slot_entry(old[i])));
+        while (intake->slots[at].word)
+            at = intake_next(intake, at);
         intake->slots[at] = old[i];
     }
     free(old);
@@ -189,30 +214,35 @@ struct entry *intake_make(struct intake *intake, const struct statsd_metric *met
     struct entry *entry = entry_new(intake, metric);
     if (!entry)
         return NULL;
-    intake->slots[at] = (struct slot){hash, entry};
+    intake->slots[at] = slot_of(entry, hash);
     if (intake->count * 4 > intake->capacity * 3)
-        resize(intake, intake->capacity * 2);
+        resize(intake, intake->capacity + intake->capacity / 2);
     return entry;
 }
 
 /* --- ticks --- */
 
+/* From one place on to another. */
+static size_t steps(const struct intake *intake, size_t from, size_t to)
+{
+    return to >= from ? to - from : to + intake->capacity - from;
+}
+
 static void remove_slot(struct intake *intake, size_t hole)
 {
-    struct entry *entry = intake->slots[hole].entry;
+    struct entry *entry = slot_entry(intake->slots[hole]);
     metric_add(&intake_metrics[INTAKE_ENTRIES], -1);
     intake->count--;
     intake->key_bytes -= (size_t)entry->name_len + entry->tags_len;
     intake->sketch_bytes -= entry_sketch_bytes(entry);
     entry_free(intake, entry);
-    intake->slots[hole].entry = NULL;
-    size_t mask = intake->capacity - 1;
-    for (size_t i = (hole + 1) & mask; intake->slots[i].entry; i = (i + 1) & mask) {
-        size_t home = intake->slots[i].hash & mask;
-        if (((i - home) & mask) < ((i - hole) & mask))
+    intake->slots[hole] = (struct slot){0};
+    for (size_t i = intake_next(intake, hole); intake->slots[i].word; i = intake_next(intake, i)) {
+        size_t home = intake_home(intake, hash_of(intake, slot_entry(intake->slots[i])));
+        if (steps(intake, home, i) < steps(intake, hole, i))
             continue; /* already between its home and the hole */
         intake->slots[hole] = intake->slots[i];
-        intake->slots[i].entry = NULL;
+        intake->slots[i] = (struct slot){0};
         hole = i;
     }
 }
@@ -224,17 +254,18 @@ static void sweep(struct intake *intake)
                    intake->sketch_bytes * 2 > intake->options.sketch_bytes_max;
     uint32_t idle = crowded ? IDLE_SWAPS_CROWDED : IDLE_SWAPS;
     for (size_t left = intake->capacity / SWEEP_PARTS; left; left--) {
-        size_t i = intake->sweep++ & (intake->capacity - 1);
-        const struct entry *entry = intake->slots[i].entry;
+        size_t i = intake->sweep < intake->capacity ? intake->sweep : 0;
+        const struct entry *entry = slot_entry(intake->slots[i]);
+        intake->sweep = i + 1;
         if (!entry || entry->touched[0] || entry->touched[1] ||
             intake->swaps - entry->last_swap <= idle ||
             (entry->type == STATSD_TOTAL && !crowded)) /* its reading would be lost */
             continue;
         remove_slot(intake, i);
-        intake->sweep--; /* another entry may have moved here */
+        intake->sweep = i; /* another entry may have moved here */
         metric_add(&intake_metrics[INTAKE_EVICTIONS], 1);
     }
-    if (intake->capacity > CAPACITY_MIN && intake->count * SPARSE < intake->capacity)
+    if (intake->capacity / 2 >= CAPACITY_MIN && intake->count * SPARSE < intake->capacity)
         resize(intake, intake->capacity / 2);
 }
 

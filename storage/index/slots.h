@@ -1,6 +1,6 @@
 /* slots: a table of references that are found by the hash of a text kept elsewhere; eight bytes a slot.
  *
- *   slot    [ hash 32 | reference 32 ]     open addressing, linear probing, at most 3/4 full
+ *   slot    [ hash 32 | reference 32 ]     open addressing, linear probing, 1/2 to 3/4 full
  *
  * Which of the references with that hash is meant the owner finds out, who knows their texts. The
  * owner guards it: many readers or one writer.
@@ -12,8 +12,8 @@
 
 /* All zero is an empty one. */
 struct slots {
-    uint64_t *at;    /* 0 = empty */
-    size_t capacity; /* a power of two, or 0 */
+    uint64_t *at; /* 0 = empty */
+    size_t capacity;
     size_t count;
 };
 
