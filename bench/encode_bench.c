@@ -141,7 +141,7 @@ static void measure_histograms(size_t timer)
     struct arena arena;
     arena_init(&arena, (size_t)1 << 32);
     double changed = fill_histograms(timer, &arena, at);
-    printf("-- timer, %s: %zu buckets, %.1f of them change in a tick\n", timers[timer].name,
+    printf("-- timer, %s: %u buckets, %.1f of them change in a tick\n", timers[timer].name,
            at[DATASET_DAY_SAMPLES - 1]->positive.count, changed);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         measure_histogram(sizes[i], at);

@@ -81,7 +81,7 @@ static bool pair_store(struct arena *arena, const struct side_pair *pair,
         return false;
     size_t count = pair_combine(pair, at);
     arena_shrink(arena, at, room, count * sizeof *at);
-    *out = (struct histogram_side){.at = at, .count = count};
+    *out = (struct histogram_side){.at = at, .count = (uint32_t)count};
     return true;
 }
 
@@ -319,8 +319,8 @@ static double *bucket_place(struct histogram *histogram, size_t i)
 
 static void drop_empty(struct histogram_side *side)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < side->count; i++)
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < side->count; i++)
         if (side->at[i].count != 0)
             side->at[kept++] = side->at[i];
     side->count = kept;

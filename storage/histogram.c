@@ -23,7 +23,9 @@
 #include "storage/base/alloc.h"
 #include "storage/histogram_bounds.h"
 
-#define CAPACITY_MIN 8
+#define CAPACITY_MIN  8
+#define MANTISSA_BITS ((1ull << 52) - 1)
+#define HALF_BITS     (1022ull << 52) /* the exponent of 0.5 */
 
 void histogram_init(struct histogram *histogram)
 {
@@ -48,7 +50,7 @@ void histogram_release(struct histogram *histogram)
 
 size_t histogram_bytes(const struct histogram *histogram)
 {
-    return (histogram->positive.capacity + histogram->negative.capacity) *
+    return ((size_t)histogram->positive.capacity + histogram->negative.capacity) *
            sizeof(struct histogram_bucket);
 }
 
@@ -61,6 +63,15 @@ void histogram_reset(struct histogram *histogram)
     histogram->positive.count = histogram->negative.count = 0;
 }
 
+/* Of a normal value, scaled to [0.5, 1). */
+static double mantissa_of(uint64_t bits)
+{
+    double mantissa;
+    bits = (bits & MANTISSA_BITS) | HALF_BITS;
+    memcpy(&mantissa, &bits, sizeof mantissa);
+    return mantissa;
+}
+
 /* As frexp, which is a call, for normal values. */
 static double split(double value, int *exponent)
 {
@@ -69,9 +80,7 @@ static double split(double value, int *exponent)
         return frexp(value, exponent);
     memcpy(&bits, &value, sizeof bits);
     *exponent = (int)(bits >> 52) - 1022;
-    bits = (bits & ((1ull << 52) - 1)) | 1022ull << 52;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return mantissa_of(bits);
 }
 
 int32_t histogram_index(int schema, double value)
@@ -100,11 +109,11 @@ double histogram_bound(int schema, int32_t index)
 }
 
 /* Makes the array our own with room for `count`. */
-static void side_reserve(struct histogram_side *side, size_t count)
+static void side_reserve(struct histogram_side *side, uint32_t count)
 {
     if (count <= side->capacity)
         return;
-    size_t capacity = side->capacity ? side->capacity : CAPACITY_MIN;
+    uint32_t capacity = side->capacity ? side->capacity : CAPACITY_MIN;
     while (capacity < count)
         capacity *= 2;
     struct histogram_bucket *at =
@@ -117,37 +126,41 @@ static void side_reserve(struct histogram_side *side, size_t count)
 
 /* The place of the first bucket with an index >= this. Observations come in no order, so the halves
  * are chosen without a branch. */
-static size_t side_find(const struct histogram_side *side, int32_t index)
+static uint32_t side_find(const struct histogram_side *side, int32_t index)
 {
-    size_t low = 0;
-    for (size_t left = side->count; left > 0;) {
-        size_t half = (left + 1) / 2;
+    uint32_t low = 0;
+    for (uint32_t left = side->count; left > 0;) {
+        uint32_t half = (left + 1) / 2;
         low = side->at[low + half - 1].index < index ? low + half : low;
         left -= half;
     }
     return low;
 }
 
-static void side_add(struct histogram_side *side, int32_t index, double count)
+static void side_insert(struct histogram_side *side, uint32_t place, int32_t index, double count)
 {
-    side_reserve(side, side->count ? side->count : 1);
-    size_t place = side_find(side, index);
-    if (place < side->count && side->at[place].index == index) {
-        side->at[place].count += count;
-        return;
-    }
     side_reserve(side, side->count + 1);
     memmove(&side->at[place + 1], &side->at[place], (side->count - place) * sizeof *side->at);
     side->at[place] = (struct histogram_bucket){index, count};
     side->count++;
 }
 
+/* The array must be our own. */
+static inline void side_add(struct histogram_side *side, int32_t index, double count)
+{
+    uint32_t place = side_find(side, index);
+    if (place < side->count && side->at[place].index == index)
+        side->at[place].count += count;
+    else
+        side_insert(side, place, index, count);
+}
+
 /* Joins neighbours `steps` times over, in place. */
 static void side_coarsen(struct histogram_side *side, int steps)
 {
     side_reserve(side, side->count);
-    size_t kept = 0;
-    for (size_t i = 0; i < side->count; i++) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < side->count; i++) {
         int32_t index = histogram_coarser_index(side->at[i].index, steps);
         if (kept && side->at[kept - 1].index == index)
             side->at[kept - 1].count += side->at[i].count;
@@ -177,21 +190,24 @@ static void histogram_fit(struct histogram *histogram)
 
 static void add_to_totals(struct histogram *histogram, double value, double weight)
 {
-    assert(isfinite(value) && weight > 0);
+    assert(weight > 0);
     histogram->count += weight;
     histogram->sum += value * weight;
-    histogram->min = value >= histogram->min ? histogram->min : value; /* NaN at first */
-    histogram->max = value <= histogram->max ? histogram->max : value;
+    /* At first they are NaN, which no comparison keeps. */
+    histogram->min = histogram->min < value ? histogram->min : value;
+    histogram->max = histogram->max > value ? histogram->max : value;
 }
 
 void histogram_add(struct histogram *histogram, double value, double weight)
 {
+    assert(isfinite(value));
     add_to_totals(histogram, value, weight);
     if (fabs(value) <= histogram->zero_threshold) {
         histogram->zero_count += weight;
         return;
     }
     struct histogram_side *side = value > 0 ? &histogram->positive : &histogram->negative;
+    side_reserve(side, side->count);
     side_add(side, histogram_index(histogram->schema, fabs(value)), weight);
     if (side->count > HISTOGRAM_BUCKETS_MAX)
         histogram_fit(histogram);
@@ -204,11 +220,10 @@ static int16_t index_of_usual(double value)
     enum { FINER = 1 << (HISTOGRAM_SCHEMA_MAX - HISTOGRAM_SCHEMA) };
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    int exponent;
-    double mantissa = split(value, &exponent);
-    int j = (histogram_hint_table[bits >> 44 & 0xff] + FINER - 1) / FINER;
-    j += histogram_bound_table[j * FINER] < mantissa;
-    return (int16_t)((exponent - 1) * (HISTOGRAM_BOUNDS / FINER) + j);
+    unsigned j = (histogram_hint_table[bits >> 44 & 0xff] + FINER - 1u) / FINER;
+    j += histogram_bound_table[j * FINER] < mantissa_of(bits);
+    int exponent = (int)(bits >> 52) - 1023;
+    return (int16_t)(exponent * (HISTOGRAM_BOUNDS / FINER) + (int)j);
 }
 
 int16_t histogram_note(struct histogram *histogram, double value, double weight)
@@ -220,16 +235,19 @@ int16_t histogram_note(struct histogram *histogram, double value, double weight)
 void histogram_place(struct histogram *histogram, const int16_t *indexes, size_t count,
                      double weight)
 {
+    struct histogram_side *side = &histogram->positive;
     int steps = HISTOGRAM_SCHEMA - histogram->schema;
+    side_reserve(side, side->count);
     for (size_t i = 0; i < count; i++)
-        side_add(&histogram->positive, histogram_coarser_index(indexes[i], steps), weight);
-    histogram_fit(histogram);
+        side_add(side, histogram_coarser_index(indexes[i], steps), weight);
+    if (side->count > HISTOGRAM_BUCKETS_MAX)
+        histogram_fit(histogram);
 }
 
 /* Adds b's buckets to those of a as far as a has them. Returns how many were. */
-static size_t side_add_known(struct histogram_side *a, const struct histogram_side *b, int steps)
+static uint32_t side_add_known(struct histogram_side *a, const struct histogram_side *b, int steps)
 {
-    size_t next = 0, place = 0;
+    uint32_t next = 0, place = 0;
     for (; next < b->count; next++) {
         int32_t index = histogram_coarser_index(b->at[next].index, steps);
         while (place < a->count && a->at[place].index < index)
@@ -246,11 +264,11 @@ static size_t side_add_known(struct histogram_side *a, const struct histogram_si
 static void side_merge(struct histogram_side *a, const struct histogram_side *b, int steps)
 {
     side_reserve(a, a->count);
-    size_t known = side_add_known(a, b, steps), total = a->count + b->count - known;
+    uint32_t known = side_add_known(a, b, steps), total = a->count + b->count - known;
     if (known == b->count)
         return;
     side_reserve(a, total);
-    size_t left = a->count, right = b->count, to = total;
+    uint32_t left = a->count, right = b->count, to = total;
     while (left || right > known) {
         bool more = right > known;
         int32_t right_index = more ? histogram_coarser_index(b->at[right - 1].index, steps) : 0;
@@ -283,7 +301,7 @@ static double side_threshold(const struct histogram_side *side, int schema, doub
 /* Drops the buckets at or below the threshold and returns what they held. */
 static double side_absorb(struct histogram_side *side, int schema, double threshold)
 {
-    size_t gone = 0;
+    uint32_t gone = 0;
     double sum = 0;
     while (gone < side->count && histogram_bound(schema, side->at[gone].index) <= threshold)
         sum += side->at[gone++].count;
@@ -356,9 +374,9 @@ void histogram_merge(struct histogram *a, const struct histogram *b)
 
 struct histogram *histogram_copy(struct arena *arena, const struct histogram *histogram)
 {
-    size_t positive = histogram->positive.count, negative = histogram->negative.count;
-    struct histogram *copy =
-        arena_alloc(arena, sizeof *copy + (positive + negative) * sizeof(struct histogram_bucket));
+    const uint32_t positive = histogram->positive.count, negative = histogram->negative.count;
+    struct histogram *copy = arena_alloc(arena, sizeof *copy + ((size_t)positive + negative) *
+                                                                   sizeof(struct histogram_bucket));
     if (!copy)
         return NULL;
     *copy = *histogram;

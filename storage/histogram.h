@@ -30,8 +30,8 @@ struct histogram_bucket {
 
 struct histogram_side {
     struct histogram_bucket *at; /* sorted by index, counts may be 0 */
-    size_t count;
-    size_t capacity; /* 0: the array belongs to an arena or elsewhere */
+    uint32_t count;
+    uint32_t capacity; /* 0: the array belongs to an arena or elsewhere */
 };
 
 struct histogram {

@@ -49,7 +49,7 @@ size_t timer_add(struct timer *timer, double value, double weight)
     size_t grown = 0;
     if (!histogram_waits(value))
         return add_at_once(timer, value, weight);
-    if (timer_is_full(timer) || (timer->waiting && weight != timer->weight))
+    if (timer_is_full(timer) || weight != timer->weight)
         grown = timer_settle(timer);
     timer->weight = weight;
     timer->indexes[timer->waiting++] = histogram_note(&timer->histogram, value, weight);

@@ -1,10 +1,10 @@
 /* timer: a histogram, and the observations that wait for their buckets.
  *
  * Where there are many timers, all that an observation touches has left the nearer caches. So it
- * touches one line:
+ * touches one line, and only settling the other:
  *
  *   [ weight waiting index[11] | count sum min max ][ schema ... buckets* ]
- *     ^------------------- one line -------------^
+ *     ^------------------- one line -------------^    ^---- one line ---^
  *
  * The totals are kept at once, the buckets' indexes wait beside them, and go in together.
  * Owned like a histogram; one thread at a time.
@@ -26,6 +26,7 @@ struct timer {
 };
 _Static_assert(offsetof(struct timer, histogram) + offsetof(struct histogram, schema) == TIMER_LINE,
                "the totals end the first line");
+_Static_assert(sizeof(struct timer) == 2 * TIMER_LINE, "what settling needs is the second");
 
 /* Timers lie side by side in slabs: one on a page of its own would miss the page tables' cache, too. */
 struct timer *timer_new(struct slabs *slabs);

@@ -213,7 +213,7 @@ static bool cut_side(struct reading *reading, bool negative)
     if (!at)
         return false;
     for (size_t i = 0; i < rows; i++) {
-        struct histogram_side side = {.at = at + i * (size_t)buckets, .count = (size_t)buckets};
+        struct histogram_side side = {.at = at + i * (size_t)buckets, .count = (uint32_t)buckets};
         *(negative ? &reading->all[i].negative : &reading->all[i].positive) = side;
     }
     for (size_t b = 0; b < buckets; b++) {

@@ -132,8 +132,8 @@ static bool cut_side(struct slice *rest, struct histogram_side *side)
 /* Buckets that went to 0 leave, so that a long run of changes does not pile them up. */
 static void side_prune(struct histogram_side *side)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < side->count; i++)
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < side->count; i++)
         if (side->at[i].count != 0)
             side->at[kept++] = side->at[i];
     side->count = kept;

@@ -161,7 +161,7 @@ static void run(struct fixture *f, struct promql_request request, const char *qu
             if (series->values)
                 buffer_append(out, series->values, series->count * sizeof *series->values);
             for (size_t k = 0; series->histograms && k < series->count; k++)
-                buffer_append_format(out, "%a %a %zu ", series->histograms[k]->count,
+                buffer_append_format(out, "%a %a %u ", series->histograms[k]->count,
                                      series->histograms[k]->sum,
                                      series->histograms[k]->positive.count);
         }

@@ -162,9 +162,9 @@ static struct histogram any_histogram(void)
                           .max = any_double()};
     struct histogram_side *sides[] = {&h.positive, &h.negative};
     for (int side = 0; side < 2; side++) {
-        size_t count = (size_t)lrand48() % 5;
+        uint32_t count = (uint32_t)lrand48() % 5;
         sides[side]->at = arena_zeroed(&arena, count, sizeof *sides[side]->at);
-        for (size_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < count; i++)
             sides[side]->at[i] = (struct histogram_bucket){
                 (int32_t)(i * 3) - 7, 5e-324 + fabs(ldexp(drand48(), (int)(lrand48() % 99)))};
         sides[side]->count = count;

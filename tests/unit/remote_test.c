@@ -338,7 +338,7 @@ static void random_side(struct histogram_side *side, struct histogram_bucket *at
 {
     int32_t index = rand() % 40 - 20;
     side->at = at;
-    side->count = (size_t)(rand() % 12);
+    side->count = (uint32_t)rand() % 12;
     for (size_t i = 0; i < side->count; i++) {
         at[i] = (struct histogram_bucket){index, rand() % 1000 + (whole ? 1 : 0.5)};
         index += 1 + (rand() % 3 ? 0 : rand() % 50);
