@@ -11,7 +11,6 @@
  */
 #include "server/wire/influx.h"
 
-
 #include "server/wire/statsd.h"
 
 static const char *const reject_texts[INFLUX_REJECT_COUNT] = {
