@@ -63,33 +63,13 @@ int key_read_pairs(struct key_reader *r, const struct yaml_node *node, void *int
 
 /* --- mappings --- */
 
-static size_t distance(struct slice a, struct slice b)
-{
-    size_t row[64];
-    if (a.len >= 63 || b.len >= 63)
-        return 63;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t corner = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t change = corner + (a.at[i - 1] != b.at[j - 1]);
-            corner = row[j];
-            size_t gap = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = change < gap ? change : gap;
-        }
-    }
-    return row[b.len];
-}
-
 static int refuse_key(const struct key_reader *r, const struct yaml_node *node,
                       const struct key *keys, struct error *err)
 {
     const struct key *nearest = keys;
     for (const struct key *k = keys; k->name; k++)
-        if (distance(node->key, slice_of_string(k->name)) <
-            distance(node->key, slice_of_string(nearest->name)))
+        if (slice_distance(node->key, slice_of_string(k->name)) <
+            slice_distance(node->key, slice_of_string(nearest->name)))
             nearest = k;
     return error_set(err, ERROR_BAD_DATA,
                      "%s:%d:%d: unknown key \"" SLICE_FMT "\"; did you mean \"%s\"?", r->name,

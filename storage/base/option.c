@@ -268,31 +268,6 @@ static int set_row(struct loader *loader, const struct option *row, const struct
                       row->path);
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Levenshtein's edit distance; both are shorter than PATH_MAX_BYTES. */
-static size_t distance(struct slice a, struct slice b)
-{
-    size_t row[PATH_MAX_BYTES];
-    assert(b.len < PATH_MAX_BYTES);
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            size_t change = diagonal + (a.at[i - 1] != b.at[j - 1]);
-            diagonal = row[j];
-            row[j] = min3(row[j] + 1, row[j - 1] + 1, change);
-        }
-    }
-    return row[b.len];
-}
-
 static struct slice last_word(struct slice path)
 {
     struct slice word;
@@ -311,7 +286,7 @@ static struct slice nearest(const struct loader *loader, struct slice unknown)
         for (size_t len = 1; len <= path.len; len++) {
             size_t edits = least + 1;
             if (len == path.len || path.at[len] == '.')
-                edits = distance(unknown, slice_head(path, len));
+                edits = slice_distance(unknown, slice_head(path, len));
             if (edits < least || (edits == least && !best.len)) {
                 least = edits;
                 best = slice_head(path, len);

@@ -199,3 +199,28 @@ bool slice_is_utf8(struct slice s)
     }
     return true;
 }
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+size_t slice_distance(struct slice a, struct slice b)
+{
+    size_t row[SLICE_DISTANCE_MAX];
+    if (a.len >= SLICE_DISTANCE_MAX || b.len >= SLICE_DISTANCE_MAX)
+        return SLICE_DISTANCE_MAX;
+    for (size_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.len; j++) {
+            size_t change = diagonal + (a.at[i - 1] != b.at[j - 1]);
+            diagonal = row[j];
+            row[j] = least(row[j] + 1, row[j - 1] + 1, change);
+        }
+    }
+    return row[b.len];
+}

@@ -106,5 +106,9 @@ MUST_USE bool slice_to_i64(struct slice s, int64_t *out);
 MUST_USE bool slice_to_double(struct slice s, double *out);
 /* "250ms", "10s", "1h30m", "7d", "1w", "1y" -> milliseconds. y = 365 d. A bare "0" is legal. */
 MUST_USE bool slice_to_duration_ms(struct slice s, int64_t *out);
+/* Levenshtein's edit distance, to find what somebody may have meant; a text of so many bytes is that far away
+ * from all others. */
+#define SLICE_DISTANCE_MAX 256
+size_t slice_distance(struct slice a, struct slice b);
 
 #endif

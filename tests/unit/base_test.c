@@ -252,6 +252,25 @@ static void test_error_wraps(void **state)
     assert_int_equal(err.kind, ERROR_BAD_DATA);
 }
 
+static size_t distance(const char *a, const char *b)
+{
+    return slice_distance(slice_of_string(a), slice_of_string(b));
+}
+
+static void distances_count_edits(void **state)
+{
+    (void)state;
+    char text[SLICE_DISTANCE_MAX + 1] = {0};
+    memset(text, 'a', SLICE_DISTANCE_MAX - 1);
+    assert_int_equal(distance("", ""), 0);
+    assert_int_equal(distance("", "abc"), 3);
+    assert_int_equal(distance("kitten", "sitting"), 3);
+    assert_int_equal(distance("retention", "retentoin"), 2);
+    assert_int_equal(distance(text, ""), SLICE_DISTANCE_MAX - 1);
+    text[SLICE_DISTANCE_MAX - 1] = 'a';
+    assert_int_equal(distance(text, text), SLICE_DISTANCE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,7 +278,7 @@ int main(void)
         cmocka_unit_test(test_buffer_codecs), cmocka_unit_test(test_limits_hold),
         cmocka_unit_test(test_arena_shrink),  cmocka_unit_test(test_table_against_model),
         cmocka_unit_test(test_queue),         cmocka_unit_test(test_queue_of_many),
-        cmocka_unit_test(test_error_wraps),
+        cmocka_unit_test(test_error_wraps),   cmocka_unit_test(distances_count_edits),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
