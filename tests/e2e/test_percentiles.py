@@ -82,3 +82,26 @@ def test_percentiles_of_sampled_timers(lapwing, shape):
     send(server, [f"t:{value}|ms|@0.1" for value in values])
     await_(lambda: server.value("histogram_count(t)") == 20 * COUNT)
     check(server, "t", values)
+
+
+STATISTICS = ["histogram_count({0})", "histogram_sum({0})", "histogram_avg({0})", "histogram_stddev({0})",
+              "histogram_stdvar({0})", "histogram_fraction(10, 100, {0})", "min_over_time({0}[5m])",
+              "max_over_time({0}[5m])"]
+STATISTICS += [f"histogram_quantile({q}, {{0}})" for q in (0, 0.001, 0.25, *QUANTILES, 0.999, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sampled_timers_have_every_statistic_of_those_that_are_not(lapwing, shape):
+    """Each value once, standing for ten, beside each value ten times."""
+    values = values_of(shape)[:2000]
+    server = lapwing()
+    send(server, [f"sampled:{value}|ms|@0.1" for value in values])
+    send(server, [f"whole:{':'.join([str(value)] * 10)}|ms" for value in values])
+    for name in ("sampled", "whole"):
+        await_(lambda name=name: server.value(f"histogram_count({name})") == 10 * len(values))
+    check(server, "sampled", values)
+    for statistic in STATISTICS:
+        got, want = (server.value(statistic.format(name)) for name in ("sampled", "whole"))
+        assert math.isclose(got, want, rel_tol=1e-9), f"{statistic}: {got}, unsampled {want}"
+    assert server.value("min_over_time(sampled[5m])") == min(values)
+    assert server.value("max_over_time(sampled[5m])") == max(values)
