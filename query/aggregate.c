@@ -292,8 +292,17 @@ static int finish_step(struct aggregate *self, struct group *group, struct row *
     return 0;
 }
 
+static int compare_groups(const void *a, const void *b)
+{
+    return labels_compare(((const struct group *)a)->labels, ((const struct group *)b)->labels);
+}
+
+/* In the order of labels: which series came first is another matter at each step, and what is made of
+ * the groups should be the same in a range query as in an instant one. */
 static int aggregate_push(struct aggregate *self, struct sink *sink)
 {
+    if (self->count)
+        qsort(self->groups, self->count, sizeof *self->groups, compare_groups);
     for (size_t i = 0; i < self->count; i++) {
         struct group *group = &self->groups[i];
         struct row row = {.labels = group->labels};

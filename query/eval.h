@@ -87,6 +87,7 @@ struct eval {
     struct store_reader *reader;
     const struct promql_request *request;
     const struct plan *counted; /* the selector of a subquery that counters are asked of, or NULL */
+    const struct plan *ordered; /* the selector whose series come in the order of labels, or NULL */
     struct arena *arena;
     struct error *err;
     struct scratch *scratches;  /* the innermost */

@@ -29,6 +29,7 @@ struct query_function {
                         `stream` finds them in plan->call, and call_group_rows helps it */
     bool takes_base;     /* reads lookback further than its window, for the sample before it */
     bool of_counters;    /* has no meaning for gauges */
+    bool sorts;          /* the order of its rows is what it is for */
     bool of_gauges;      /* a histogram of the store is none: said in a warning */
     bool of_last_two;    /* looks at no more than the last two samples of a window */
     bool prefers_floats; /* passes over the histograms of a window that has floats, too */

@@ -130,6 +130,11 @@ static int fail_duplicate(struct join *join, const struct row *a, const struct r
     const struct plan *plan = join->plan;
     struct arena *arena = join->eval->arena;
     struct buffer text;
+    if (labels_compare(a->labels, b->labels) < 0) { /* they come in no order; the sentence has one */
+        const struct row *first = a;
+        a = b;
+        b = first;
+    }
     buffer_init(&text, sizeof join->eval->err->text);
     labels_print_pairs(labels_project(arena, a->labels, &plan->binary.matching, plan->binary.on),
                        &text);

@@ -63,14 +63,17 @@ static int limitk_take(struct sink *sink, struct row *row)
     return any ? self->out->take(self->out, row) : 0;
 }
 
-/* Series of a selector come in the order of labels; others have to be collected for that. */
+/* Series of a selector come in the order of labels on demand; others have to be collected for that. */
 static int limitk_run(struct limit *self)
 {
+    struct eval *eval = self->eval;
     const struct plan *child = eval_unwrap(self->plan->aggregate.child);
     struct rows rows;
-    if (child->kind == PLAN_SELECTOR)
-        return eval_rows(self->eval, child, self->grid, &self->sink);
-    if (rows_collect(self->eval, child, self->grid, &rows) != 0)
+    if (child->kind == PLAN_SELECTOR) {
+        eval->ordered = child;
+        return eval_rows(eval, child, self->grid, &self->sink);
+    }
+    if (rows_collect(eval, child, self->grid, &rows) != 0)
         return -1;
     rows_sort(&rows);
     return rows_push(&rows, &self->sink);

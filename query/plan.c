@@ -2,6 +2,8 @@
  */
 #include "query/plan.h"
 
+#include "query/function.h"
+
 const char *value_type_name(enum value_type type)
 {
     static const char *const names[] = {
@@ -31,6 +33,37 @@ bool aggregate_keeps_series(enum aggregate_operator op)
 {
     return op == AGGREGATE_TOPK || op == AGGREGATE_BOTTOMK || op == AGGREGATE_LIMITK ||
            op == AGGREGATE_LIMIT_RATIO;
+}
+
+static bool call_orders_series(const struct plan *plan)
+{
+    bool orders = plan->call.function->sorts;
+    for (size_t i = 0; i < plan->call.arg_count && !orders; i++)
+        orders = plan_orders_series(plan->call.args[i]);
+    return orders;
+}
+
+bool plan_orders_series(const struct plan *plan)
+{
+    switch (plan->kind) {
+    case PLAN_UNARY:
+    case PLAN_PAREN:
+        return plan_orders_series(plan->child);
+    case PLAN_CALL:
+        return call_orders_series(plan);
+    case PLAN_AGGREGATE:
+        return plan->aggregate.op == AGGREGATE_TOPK || plan->aggregate.op == AGGREGATE_BOTTOMK ||
+               (aggregate_keeps_series(plan->aggregate.op) &&
+                plan_orders_series(plan->aggregate.child));
+    case PLAN_BINARY:
+        return plan_orders_series(plan->binary.left) || plan_orders_series(plan->binary.right);
+    case PLAN_NUMBER:
+    case PLAN_STRING:
+    case PLAN_SELECTOR:
+    case PLAN_SUBQUERY:
+        return false;
+    }
+    return false;
 }
 
 const char *binary_operator_name(enum binary_operator op)

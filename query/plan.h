@@ -130,6 +130,9 @@ struct plan {
 const char *aggregate_operator_name(enum aggregate_operator op);
 /* topk and its kind: the answer is some of the series put in, labels and all. */
 bool aggregate_keeps_series(enum aggregate_operator op);
+/* True when the rows of an instant query come in an order that means something: that of sort or topk, also
+ * behind what takes them one by one. */
+bool plan_orders_series(const struct plan *plan);
 const char *binary_operator_name(enum binary_operator op);
 /* Frees the regexes of all selectors (nodes belong to the arena). NULL is fine. */
 void plan_release(struct plan *plan);

@@ -89,22 +89,16 @@ static int append_row(struct answer *answer, struct row *row)
     return row->histograms ? append_histograms(answer, row) : 0;
 }
 
-static int compare_series(const void *a, const void *b)
-{
-    return labels_compare(((const struct promql_series *)a)->labels,
-                          ((const struct promql_series *)b)->labels);
-}
-
 static int run_vector(struct answer *answer, const struct plan *plan)
 {
     struct rows rows;
     if (rows_collect(answer->eval, plan, answer->grid, &rows) != 0)
         return -1;
+    if (answer->out->type == VALUE_MATRIX || !plan_orders_series(plan))
+        rows_sort(&rows);
     for (size_t i = 0; i < rows.count; i++)
         if (append_row(answer, &rows.at[i]) != 0)
             return -1;
-    if (answer->out->type == VALUE_MATRIX && answer->out->count)
-        qsort(answer->out->series, answer->out->count, sizeof *answer->out->series, compare_series);
     return 0;
 }
 
@@ -162,10 +156,21 @@ static int samples_take(struct samples_sink *sink, struct labels labels,
     return samples->histogram_count ? copy_histograms(answer, labels, samples) : 0;
 }
 
+static int compare_series(const void *a, const void *b)
+{
+    return labels_compare(((const struct promql_series *)a)->labels,
+                          ((const struct promql_series *)b)->labels);
+}
+
 static int run_matrix(struct answer *answer, const struct plan *plan)
 {
     struct samples_answer samples = {{.take = samples_take}, answer};
-    return range_each(answer->eval, plan, answer->grid, &samples.sink);
+    struct promql_result *out = answer->out;
+    if (range_each(answer->eval, plan, answer->grid, &samples.sink) != 0)
+        return -1;
+    if (out->count)
+        qsort(out->series, out->count, sizeof *out->series, compare_series);
+    return 0;
 }
 
 /* --- the request --- */

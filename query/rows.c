@@ -115,7 +115,7 @@ static int compare_rows(const void *a, const void *b)
     return labels_compare(((const struct row *)a)->labels, ((const struct row *)b)->labels);
 }
 
-/* Most are in order as they come: those of selectors. */
+/* Some are in order as they come: those of aggregations. */
 void rows_sort(struct rows *rows)
 {
     for (size_t i = 1; i < rows->count; i++)

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #define NAME_BYTES_MAX ((size_t)1 << 16) /* of a series, in a warning; cut off further on */
+#define NAMES_SEEN     64
 #define PIECES_MIN_MS  (2 * STORE_1H_MS) /* a shorter window is read as fast from its samples */
 
 static bool on_borders(const struct source_windows *windows, int64_t width)
@@ -245,14 +246,15 @@ static bool has_counter_suffix(struct slice name)
 static void note_gauges(struct eval *eval, const struct store_selection *selection,
                         const struct plan *plan)
 {
-    struct slice last = SLICE("");
+    struct slice seen[NAMES_SEEN] = {{0}};
     for (size_t i = 0; i < selection->count; i++) {
         const struct store_series *series = &selection->at[i];
         struct slice name = labels_get(series->labels, SLICE(LABEL_NAME));
         bool gauge = series->kind == SERIES_GAUGE || series->kind == SERIES_SET;
-        if (!gauge || slice_equal(name, last) || has_counter_suffix(name))
+        struct slice *last = &seen[slice_hash(name) % NAMES_SEEN];
+        if (!gauge || slice_equal(name, *last) || has_counter_suffix(name))
             continue;
-        last = name;
+        *last = name;
         eval_info_at(eval, plan,
                      "PromQL info: metric might not be a counter, name does not end in "
                      "_total/_sum/_count/_bucket: \"" SLICE_FMT "\"",
@@ -271,7 +273,8 @@ int reading_run(struct reading *reading, const struct plan *plan)
                                 .start_ms = from,
                                 .end_ms = range_last(&reading->range, reading->grid),
                                 .stop = is_over,
-                                .stop_arg = eval};
+                                .stop_arg = eval,
+                                .by_id = eval->ordered != plan};
     if (store_select(eval->store, &query, eval->arena, &selection, eval->err) != 0)
         return read_failed(eval);
     if (reading->of_counters || eval->counted == plan)

@@ -108,13 +108,17 @@ static int compare_values(double a, double b)
 
 static int compare_up(const void *a, const void *b)
 {
-    return compare_values(((const struct row *)a)->values[0], ((const struct row *)b)->values[0]);
+    const struct row *left = a, *right = b;
+    int order = compare_values(left->values[0], right->values[0]);
+    return order ? order : labels_compare(left->labels, right->labels);
 }
 
 static int compare_down(const void *a, const void *b)
 {
-    double left = ((const struct row *)a)->values[0], right = ((const struct row *)b)->values[0];
-    return isnan(left) || isnan(right) ? compare_values(left, right) : compare_values(right, left);
+    const struct row *left = a, *right = b;
+    double x = left->values[0], y = right->values[0];
+    int order = isnan(x) || isnan(y) ? compare_values(x, y) : compare_values(y, x);
+    return order ? order : labels_compare(left->labels, right->labels);
 }
 
 /* There is no order among histograms: they are left out, also where nothing is sorted. */

@@ -156,7 +156,8 @@ int store_select(struct store *store, const struct store_query *query, struct ar
         return -1;
     if (!selecting.at || selecting.failed)
         return too_large(err);
-    qsort(selecting.at, selecting.count, sizeof *selecting.at, compare_series);
+    if (!query->by_id)
+        qsort(selecting.at, selecting.count, sizeof *selecting.at, compare_series);
     *out = (struct store_selection){selecting.at, selecting.count};
     return 0;
 }

@@ -191,7 +191,7 @@ struct store_series {
 };
 
 struct store_selection {
-    struct store_series *at; /* sorted by labels */
+    struct store_series *at;
     size_t count;
 };
 
@@ -203,6 +203,8 @@ struct store_query {
     /* Asked now and then: true ends it with -1, the error being its matter. */
     bool (*stop)(void *arg);
     void *stop_arg;
+    /* store_select: in the order of ids, in which their chunks lie, instead of labels. */
+    bool by_id;
     struct slice label; /* store_label_values: of this label */
 };
 

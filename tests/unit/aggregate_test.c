@@ -118,10 +118,10 @@ static void test_ranking(void **state)
         {"limit_ratio(0.3, http) and limit_ratio(-0.7, http)", 0, ""},
         {"limit_ratio(NaN, http)", 0, "error: Ratio value is NaN"},
         {"count_values(\"v\", odd)", 0,
-         "{v=\"0.1\"} 2; {v=\"1000000000000000000000\"} 1; {v=\"0.0000001\"} 1"},
+         "{v=\"0.0000001\"} 1; {v=\"0.1\"} 2; {v=\"1000000000000000000000\"} 1"},
         {"count_values by (job) (\"job\", http{job=\"api\"})", 60, "{job=\"10\"} 2"},
         {"count_values without (i, code) (\"v\", http)", 60,
-         "{job=\"api\", v=\"10\"} 2; {job=\"web\", v=\"40\"} 1; {job=\"web\", v=\"30\"} 1"},
+         "{job=\"api\", v=\"10\"} 2; {job=\"web\", v=\"30\"} 1; {job=\"web\", v=\"40\"} 1"},
     };
     RUN(cases, series, 60);
 }

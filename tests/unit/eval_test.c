@@ -76,6 +76,37 @@ static void test_windows_are_open_on_the_left(void **state)
     RUN(cases, series, 60);
 }
 
+/* Series are read in the order in which they came into being; nobody sees that. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const char *const series[] = {"m{i=\"c\",g=\"2\"} 5 5", "m{i=\"a\",g=\"2\"} 3 3",
+                                         "m{i=\"d\",g=\"1\"} 9 9", "m{i=\"b\",g=\"1\"} 5 5", NULL};
+    static const struct fixture_case cases[] = {
+        {"-m", 0,
+         "{g=\"1\", i=\"b\"} -5; {g=\"1\", i=\"d\"} -9; {g=\"2\", i=\"a\"} -3; {g=\"2\", i=\"c\"} "
+         "-5"},
+        {"m{g=\"2\"}[2m]", 60, "m{g=\"2\", i=\"a\"} 3@0 3@60; m{g=\"2\", i=\"c\"} 5@0 5@60"},
+        {"sum by (g) (m)", 0, "{g=\"1\"} 14; {g=\"2\"} 8"},
+        {"limitk(2, m)", 0, "m{g=\"1\", i=\"b\"} 5; m{g=\"1\", i=\"d\"} 9"},
+        {"limitk(1, sum by (i) (m))", 0, "{i=\"a\"} 3"},
+        {"m{g=\"2\"} or m", 0,
+         "m{g=\"1\", i=\"b\"} 5; m{g=\"1\", i=\"d\"} 9; m{g=\"2\", i=\"a\"} 3; m{g=\"2\", i=\"c\"} "
+         "5"},
+        /* but for what is asked in an order of its own, also where more is done to it */
+        {"2 * topk(2, m)", 0, "{g=\"1\", i=\"d\"} 18; {g=\"1\", i=\"b\"} 10"},
+        {"ceil(sort(m)) > 3", 0,
+         "{g=\"1\", i=\"b\"} 5; {g=\"2\", i=\"c\"} 5; {g=\"1\", i=\"d\"} 9"},
+        {"-(sort_desc(m{i!=\"a\"}))", 0,
+         "{g=\"1\", i=\"d\"} -9; {g=\"1\", i=\"b\"} -5; {g=\"2\", i=\"c\"} -5"},
+        {"sort_by_label_desc(m, \"i\")", 0,
+         "m{g=\"1\", i=\"d\"} 9; m{g=\"2\", i=\"c\"} 5; m{g=\"1\", i=\"b\"} 5; m{g=\"2\", i=\"a\"} "
+         "3"},
+        {"sum by (g) (topk(1, m))", 0, "{g=\"1\"} 9"},
+    };
+    RUN(cases, series, 60);
+}
+
 static void test_range_queries(void **state)
 {
     (void)state;
@@ -312,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_selectors),
         cmocka_unit_test(test_windows_are_open_on_the_left),
+        cmocka_unit_test(test_order),
         cmocka_unit_test(test_range_queries),
         cmocka_unit_test(test_names_are_dropped),
         cmocka_unit_test(test_limits),

@@ -339,8 +339,8 @@ static void test_windows_match_a_naive_model(void **state)
         char expected[256] = "";
         if (count)
             snprintf(expected, sizeof expected,
-                     "{f=\"sum\"} %.12g; {f=\"min\"} %.12g; {f=\"max\"} %.12g; {f=\"n\"} %zu", sum,
-                     min, max, count);
+                     "{f=\"max\"} %.12g; {f=\"min\"} %.12g; {f=\"n\"} %zu; {f=\"sum\"} %.12g", max,
+                     min, count, sum);
         fixture_check(f, query, (double)now / 1000, expected);
     }
     fixture_free(f);

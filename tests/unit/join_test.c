@@ -98,7 +98,7 @@ static void test_sets(void **state)
     static const struct fixture_case cases[] = {
         {"req and two", 0, "req{job=\"a\"} 10; req{job=\"b\"} 30"},
         {"req unless two", 0, "req{job=\"c\"} 50"},
-        {"two or req", 0, "two{job=\"a\"} 4; two{job=\"b\"} nan; req{job=\"c\"} 50"},
+        {"two or req", 0, "req{job=\"c\"} 50; two{job=\"a\"} 4; two{job=\"b\"} nan"},
         {"err and on(job) req{job=\"a\"}", 0,
          "err{code=\"404\", job=\"a\"} 2; err{code=\"500\", job=\"a\"} 1"},
         {"err and ignoring(code) req{job=\"b\"}", 0, "err{code=\"500\", job=\"b\"} 3"},
@@ -107,7 +107,7 @@ static void test_sets(void **state)
         {"req unless on() vector(1)", 0, ""},
         {"nothing or vector(0)", 0, "{} 0"},
         {"req{job=\"a\"} or req", 0, "req{job=\"a\"} 10; req{job=\"b\"} 30; req{job=\"c\"} 50"},
-        {"req > 20 or req", 0, "req{job=\"b\"} 30; req{job=\"c\"} 50; req{job=\"a\"} 10"},
+        {"req > 20 or req", 0, "req{job=\"a\"} 10; req{job=\"b\"} 30; req{job=\"c\"} 50"},
         {"req < 20 or req > 40", 0, "req{job=\"a\"} 10; req{job=\"c\"} 50"},
     };
     RUN(cases, series, 60);
