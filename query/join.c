@@ -130,7 +130,8 @@ static int fail_duplicate(struct join *join, const struct row *a, const struct r
     const struct plan *plan = join->plan;
     struct arena *arena = join->eval->arena;
     struct buffer text;
-    if (labels_compare(a->labels, b->labels) < 0) { /* they come in no order; the sentence has one */
+    if (labels_compare(a->labels, b->labels) <
+        0) { /* they come in no order; the sentence has one */
         const struct row *first = a;
         a = b;
         b = first;
