@@ -109,19 +109,49 @@ static bool is_name_rest(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* Bytes of the UTF-8 sequence a lead byte announces; 1 for anything malformed. */
-static size_t character_size(struct slice rest)
+/* Code points that show nothing, or something else than they are: pasted from a web page, they are
+ * what is wrong with a query that looks right. Pairs of first and last. */
+static const uint32_t invisible[][2] = {
+    {0, 0x1f},        {0x7f, 0xa0},     {0xad, 0xad},       {0x1680, 0x1680},
+    {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f},   {0x205f, 0x206f},
+    {0x3000, 0x3000}, {0xfeff, 0xfeff}, {0xe0000, 0xe0fff},
+};
+
+static bool is_visible(uint32_t point)
 {
-    unsigned char lead = (unsigned char)rest.at[0];
-    size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    return size <= rest.len ? size : 1;
+    for (size_t i = 0; i < sizeof invisible / sizeof invisible[0]; i++)
+        if (point >= invisible[i][0] && point <= invisible[i][1])
+            return false;
+    return true;
+}
+
+/* The character at the front in single quotes, as Go's %q has it. */
+static void quote_character(struct slice rest, char *out, size_t size)
+{
+    static const char letters[] = "abfnrtv\\'";
+    static const char values[] = "\a\b\f\n\r\t\v\\'";
+    char c = rest.at[0];
+    const char *hit = c ? strchr(values, c) : NULL;
+    size_t bytes = slice_utf8_length(rest);
+    uint32_t point = slice_utf8_point(rest);
+    if (hit)
+        snprintf(out, size, "'\\%c'", letters[hit - values]);
+    else if (bytes == 0)
+        snprintf(out, size, "'\xef\xbf\xbd'"); /* U+FFFD, which stands for a stray byte */
+    else if (is_visible(point))
+        snprintf(out, size, "'" SLICE_FMT "'", (int)bytes, rest.at);
+    else if (point < 0x80)
+        snprintf(out, size, "'\\x%02x'", point);
+    else
+        snprintf(out, size, point < 0x10000 ? "'\\u%04x'" : "'\\U%08x'", point);
 }
 
 static int fail_character(const struct lexer *lexer, struct error *err, const char *what,
                           struct slice rest)
 {
-    return lex_fail(lexer->text, lexer->at, err, "unexpected %s: '" SLICE_FMT "'", what,
-                    (int)character_size(rest), rest.at);
+    char quoted[16];
+    quote_character(rest, quoted, sizeof quoted);
+    return lex_fail(lexer->text, lexer->at, err, "unexpected %s: %s", what, quoted);
 }
 
 static void take(struct lexer *lexer, struct token *out, enum token_kind kind, size_t size)
@@ -149,10 +179,10 @@ static int lex_end(struct lexer *lexer, struct token *out, struct error *err)
 {
     if (lexer->in_braces)
         return lex_fail(lexer->text, lexer->at, err, "unexpected end of input inside braces");
-    if (lexer->in_brackets)
-        return lex_fail(lexer->text, lexer->at, err, "unclosed left bracket");
     if (lexer->parens)
         return lex_fail(lexer->text, lexer->at, err, "unclosed left parenthesis");
+    if (lexer->in_brackets)
+        return lex_fail(lexer->text, lexer->at, err, "unclosed left bracket");
     take(lexer, out, TOKEN_END, 0);
     return 0;
 }
@@ -191,12 +221,15 @@ static size_t count_grouped(struct slice s, size_t i, int (*is_digit)(int))
     return i - start;
 }
 
-/* 123  1_000  1.5  .5  5.  1e-3  0x1F: the extent only. */
+/* 123  1_000  1.5  .5  5.  1e-3  0x1F  0x_1F: the extent only. */
 static size_t number_size(struct slice rest)
 {
     size_t i;
-    if (rest.len > 1 && rest.at[0] == '0' && (rest.at[1] == 'x' || rest.at[1] == 'X'))
-        return 2 + count_grouped(rest, 2, isxdigit);
+    if (rest.len > 1 && rest.at[0] == '0' && (rest.at[1] == 'x' || rest.at[1] == 'X')) {
+        bool underscore = rest.len > 3 && rest.at[2] == '_' && isxdigit((unsigned char)rest.at[3]);
+        i = underscore ? 3 : 2;
+        return i + count_grouped(rest, i, isxdigit);
+    }
     i = count_grouped(rest, 0, isdigit);
     if (i < rest.len && rest.at[i] == '.')
         i += 1 + count_grouped(rest, i + 1, isdigit);
@@ -225,21 +258,37 @@ static size_t duration_size(struct slice rest)
     }
 }
 
+/* As far as Prometheus reads what is neither a number nor a duration: behind `size` bytes that look like
+ * a number an underscore or two, or what begins as a duration. */
+static size_t bad_number_size(struct slice rest, size_t size)
+{
+    static const char units[] = "smhdwy";
+    size_t i = size;
+    while (i < rest.len && i < size + 2 && rest.at[i] == '_')
+        i++;
+    while (i < rest.len && rest.at[i] && strchr(i == size ? units : "smhdw", rest.at[i])) {
+        i += i + 1 < rest.len && rest.at[i + 1] == 's' ? 2 : 1;
+        size_t digits = count_digits(rest, i);
+        if (digits == 0)
+            return i + (i < rest.len && is_name_rest(rest.at[i]));
+        i += digits;
+    }
+    return i;
+}
+
 static int lex_number(struct lexer *lexer, struct slice rest, struct token *out, struct error *err)
 {
     enum token_kind kind = TOKEN_DURATION;
     size_t size = duration_size(rest);
-    if (size == 0) {
+    if (size == 0 || (size < rest.len && is_name_rest(rest.at[size]))) {
         size = number_size(rest);
         kind = TOKEN_NUMBER;
     }
-    if (size < rest.len && is_name_rest(rest.at[size])) {
-        while (size < rest.len && is_name_rest(rest.at[size]))
-            size++;
+    if (size < rest.len && is_name_rest(rest.at[size]))
         return lex_fail(lexer->text, lexer->at, err,
                         "bad number or duration syntax: \"" SLICE_FMT "\"",
-                        (int)(size < 80 ? size : 80), rest.at);
-    }
+                        SLICE_ARG(slice_head(rest, bad_number_size(rest, size))));
+    lexer->in_range = false;
     take(lexer, out, kind, size);
     return 0;
 }
@@ -303,11 +352,29 @@ static int lex_in_braces(struct lexer *lexer, struct slice rest, struct token *o
             return 0;
         }
     }
-    if (rest.at[0] == '!' && rest.len > 1) {
-        lexer->at++; /* names the character behind it, and points there */
+    if (rest.at[0] == '!' && rest.len > 1)
         return fail_character(lexer, err, "character after '!' inside braces", slice_skip(rest, 1));
-    }
     return fail_character(lexer, err, "character inside braces", rest);
+}
+
+/* Brackets hold numbers and a colon. Prometheus' experimental arithmetic of durations has more between
+ * them; its lexer comes first, so its sentences do. */
+static int check_in_brackets(const struct lexer *lexer, struct slice rest, struct error *err)
+{
+    char c = rest.len ? rest.at[0] : '\0';
+    if (lexer->in_range && rest.len == 0)
+        return lex_fail(lexer->text, lexer->at, err,
+                        "unexpected end of input in duration expression");
+    if (lexer->in_range && c == ':')
+        return lex_fail(lexer->text, lexer->at, err,
+                        "unexpected colon before duration in duration expression");
+    if (lexer->in_range && !isdigit((unsigned char)c) && !strchr("](.)+-*/%^,", c))
+        return fail_character(lexer, err, "character in duration expression", rest);
+    if (c == ':' && lexer->had_colon)
+        return lex_fail(lexer->text, lexer->at, err, "unexpected colon ':'");
+    if (!is_name_start(c))
+        return 0;
+    return lex_fail(lexer->text, lexer->at, err, "unexpected character: '%c', expected ':'", c);
 }
 
 /* ( ) { [ ] and, in brackets, the colon. 1: taken, 0: none of them, -1: unmatched. */
@@ -333,7 +400,8 @@ static int lex_bracket(struct lexer *lexer, struct slice rest, struct token *out
     case '[':
         if (lexer->in_brackets)
             return lex_fail(lexer->text, lexer->at, err, "unexpected left bracket '['");
-        lexer->in_brackets = true;
+        lexer->in_brackets = lexer->in_range = true;
+        lexer->had_colon = false;
         take(lexer, out, TOKEN_LEFT_BRACKET, 1);
         return 1;
     case ']':
@@ -345,6 +413,7 @@ static int lex_bracket(struct lexer *lexer, struct slice rest, struct token *out
     case ':':
         if (!lexer->in_brackets)
             return 0;
+        lexer->had_colon = true;
         take(lexer, out, TOKEN_COLON, 1);
         return 1;
     default:
@@ -356,10 +425,9 @@ static int lex_mark(struct lexer *lexer, struct slice rest, struct token *out, s
 {
     if (rest.len > 1 &&
         ((rest.at[0] == '=' && rest.at[1] == '~') || (rest.at[0] == '!' && rest.at[1] != '='))) {
-        struct slice next = slice_skip(rest, 1);
-        return lex_fail(lexer->text, lexer->at, err,
-                        "unexpected character after '%c': '" SLICE_FMT "'", rest.at[0],
-                        (int)character_size(next), next.at);
+        char what[] = "character after '?'";
+        what[sizeof what - 3] = rest.at[0];
+        return fail_character(lexer, err, what, slice_skip(rest, 1));
     }
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (slice_starts_with(rest, marks[i].text)) {
@@ -375,6 +443,8 @@ int lex_next(struct lexer *lexer, struct token *out, struct error *err)
     skip_blank(lexer);
     *out = (struct token){TOKEN_ERROR, lexer->at, SLICE("")};
     struct slice rest = slice_skip(lexer->text, lexer->at);
+    if (lexer->in_brackets && check_in_brackets(lexer, rest, err) < 0)
+        return -1;
     if (rest.len == 0)
         return lex_end(lexer, out, err);
     if (lexer->in_braces)
@@ -407,7 +477,8 @@ bool token_is_aggregate(enum token_kind kind)
 
 bool token_is_word(const struct token *token)
 {
-    return token->text.len && is_name_start(token->text.at[0]) && token->kind != TOKEN_METRIC;
+    return token->text.len && is_name_start(token->text.at[0]) && token->kind != TOKEN_METRIC &&
+           token->kind != TOKEN_NUMBER; /* Inf and NaN */
 }
 
 bool name_is_label(struct slice name)
@@ -453,11 +524,12 @@ void token_describe(const struct token *token, char *out, size_t size)
                                                        : "";
     if (token->kind == TOKEN_END)
         snprintf(out, size, "end of input");
-    else if (token_is_operator(token->kind))
+    else if (token_is_operator(token->kind) || token->kind == TOKEN_MATCH_REGEX ||
+             token->kind == TOKEN_MATCH_NOT_REGEX)
         snprintf(out, size, "<op:" SLICE_FMT ">", SLICE_ARG(token->text));
     else if (token_is_aggregate(token->kind))
         snprintf(out, size, "<aggr:" SLICE_FMT ">", SLICE_ARG(token->text));
-    else if (token->kind >= TOKEN_BY)
+    else if (token->kind >= TOKEN_BY && token->kind < TOKEN_START)
         snprintf(out, size, "<" SLICE_FMT ">", SLICE_ARG(token->text));
     else {
         describe_quoted(token->text, !name, quoted, sizeof quoted);

@@ -86,6 +86,8 @@ struct lexer {
     size_t parens;
     bool in_braces;
     bool in_brackets;
+    bool in_range;  /* behind the bracket, before the number */
+    bool had_colon; /* between the brackets */
 };
 
 void lexer_init(struct lexer *lexer, struct slice text);

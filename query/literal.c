@@ -56,25 +56,36 @@ static bool cut_digits(struct slice *rest, size_t count, unsigned base, uint32_t
     return true;
 }
 
-/* The numeric escapes; *rest starts behind the backslash. Bytes written, or 0. */
-static size_t cut_numeric_escape(struct slice *rest, char *out)
+/* "illegal character U+0022 '"' ...", as Go names it: the first that is no digit of the base. */
+static int fail_digits(struct slice rest, unsigned base, struct error *err)
+{
+    uint32_t ignored;
+    while (cut_digits(&rest, 1, base, &ignored))
+        ;
+    return error_set(err, ERROR_BAD_DATA,
+                     "illegal character U+%04X '" SLICE_FMT "' in escape sequence",
+                     slice_utf8_point(rest), (int)slice_utf8_length(rest), rest.at);
+}
+
+/* The numeric escapes; *rest starts behind the backslash and ends with the closing quote. */
+static int cut_numeric_escape(struct slice *rest, char *out, size_t *used, struct error *err)
 {
     uint32_t value;
     char c = rest->at[0];
     size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 3;
+    unsigned base = digits == 3 ? 8 : 16;
     if (digits != 3)
         *rest = slice_skip(*rest, 1);
-    if (!cut_digits(rest, digits, digits == 3 ? 8 : 16, &value))
-        return 0;
-    if (c == 'u' || c == 'U') {
-        if (value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-            return 0;
-        return put_utf8(value, out);
-    }
-    if (value > 255)
-        return 0;
-    out[0] = (char)value;
-    return 1;
+    if (!cut_digits(rest, digits, base, &value))
+        return fail_digits(*rest, base, err);
+    bool point = c == 'u' || c == 'U';
+    if (value > (point ? 0x10ffff : 255) || (value >= 0xd800 && value < 0xe000))
+        return error_set(err, ERROR_BAD_DATA, "escape sequence is an invalid Unicode code point");
+    if (point)
+        *used += put_utf8(value, out + *used);
+    else
+        out[(*used)++] = (char)value;
+    return 0;
 }
 
 static int cut_escape(struct slice *rest, char quote, char *out, size_t *used, struct error *err)
@@ -88,22 +99,18 @@ static int cut_escape(struct slice *rest, char quote, char *out, size_t *used, s
         *rest = slice_skip(*rest, 1);
         return 0;
     }
-    if (c == 'x' || c == 'u' || c == 'U' || (c >= '0' && c <= '7')) {
-        size_t size = cut_numeric_escape(rest, out + *used);
-        *used += size;
-        return size ? 0
-                    : error_set(err, ERROR_BAD_DATA, "escape sequence \\%c needs valid digits", c);
-    }
-    return error_set(err, ERROR_BAD_DATA, "unknown escape sequence U+%04X '%c'", (unsigned char)c,
-                     isprint((unsigned char)c) ? c : '?');
+    if (c == 'x' || c == 'u' || c == 'U' || (c >= '0' && c <= '7'))
+        return cut_numeric_escape(rest, out, used, err);
+    return error_set(err, ERROR_BAD_DATA, "unknown escape sequence U+%04X '" SLICE_FMT "'",
+                     slice_utf8_point(*rest), (int)slice_utf8_length(*rest), rest->at);
 }
 
 int literal_string(struct slice quoted, struct arena *arena, struct slice *out, struct error *err)
 {
     char quote = quoted.at[0];
-    struct slice rest = slice_make(quoted.at + 1, quoted.len - 2);
+    struct slice rest = slice_skip(quoted, 1);
     if (quote == '`' || !memchr(rest.at, '\\', rest.len)) {
-        *out = rest;
+        *out = slice_head(rest, rest.len - 1);
         return 0;
     }
     /* An escape is never shorter than what it stands for. */
@@ -111,10 +118,10 @@ int literal_string(struct slice quoted, struct arena *arena, struct slice *out, 
     size_t used = 0;
     if (!at)
         return error_set(err, ERROR_LIMIT, "the query is too large for its memory limit");
-    while (rest.len) {
+    while (rest.len > 1) { /* up to the closing quote */
         char c = rest.at[0];
         rest = slice_skip(rest, 1);
-        if (c != '\\' || rest.len == 0)
+        if (c != '\\')
             at[used++] = c;
         else if (cut_escape(&rest, quote, at, &used, err) < 0)
             return -1;

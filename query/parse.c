@@ -52,6 +52,8 @@ int parser_unexpected(struct parser *parser, const char *context, const char *ex
     if (parser->token.kind == TOKEN_ERROR)
         return -1; /* the lexer has said what is wrong */
     token_describe(&parser->token, token, sizeof token);
+    if (!context && parser->aggregations)
+        context = "aggregation";
     return lex_fail(parser->lexer.text, parser->token.at, parser->err, "unexpected %s%s%s%s%s",
                     token, context ? " in " : "", context ? context : "",
                     expected ? ", expected " : "", expected ? expected : "");
@@ -153,6 +155,22 @@ static int parse_labels(struct parser *parser, struct plan_names *out)
     return 0;
 }
 
+/* Words that always mean themselves; all others may be metric names. */
+static bool is_reserved(enum token_kind kind)
+{
+    return kind == TOKEN_BOOL || kind == TOKEN_ON || kind == TOKEN_IGNORING ||
+           kind == TOKEN_GROUP_LEFT || kind == TOKEN_GROUP_RIGHT || kind == TOKEN_ATAN2;
+}
+
+static bool begins_operand(const struct parser *parser)
+{
+    enum token_kind kind = parser->token.kind;
+    return kind == TOKEN_NUMBER || kind == TOKEN_DURATION || kind == TOKEN_STRING ||
+           kind == TOKEN_LEFT_PAREN || kind == TOKEN_LEFT_BRACE || kind == TOKEN_METRIC ||
+           kind == TOKEN_ADD || kind == TOKEN_SUB ||
+           (token_is_word(&parser->token) && !is_reserved(kind));
+}
+
 struct argument_list {
     struct plan *at[QUERY_LIST_MAX];
     size_t count;
@@ -177,7 +195,7 @@ static int parse_arguments(struct parser *parser, struct argument_list *out)
         size_t comma = parser->token.at;
         if (!parser_accept(parser, TOKEN_COMMA))
             return parser_unexpected(parser, NULL, NULL);
-        if (parser->token.kind == TOKEN_RIGHT_PAREN || parser->token.kind == TOKEN_COMMA)
+        if (parser->token.kind != TOKEN_ERROR && !begins_operand(parser))
             return lex_fail(parser->lexer.text, comma, parser->err,
                             "trailing commas not allowed in function call args");
     }
@@ -208,12 +226,14 @@ static int parse_grouped_arguments(struct parser *parser, struct grouping *group
 {
     *grouping = (struct grouping){0};
     list->count = 0;
+    parser->aggregations++; /* what does not fit in one is said to be in it, however deep */
     if (parse_grouping(parser, grouping) < 0)
         return -1;
     if (!parser_accept(parser, TOKEN_LEFT_PAREN))
-        return parser_unexpected(parser, "aggregation", NULL);
+        return parser_unexpected(parser, NULL, NULL);
     if (parse_arguments(parser, list) < 0)
         return -1;
+    parser->aggregations--;
     return parse_grouping(parser, grouping);
 }
 
@@ -332,13 +352,6 @@ static struct plan *parse_paren(struct parser *parser)
     return plan;
 }
 
-/* Words that always mean themselves; all others may be metric names. */
-static bool is_reserved(enum token_kind kind)
-{
-    return kind == TOKEN_BOOL || kind == TOKEN_ON || kind == TOKEN_IGNORING ||
-           kind == TOKEN_GROUP_LEFT || kind == TOKEN_GROUP_RIGHT || kind == TOKEN_ATAN2;
-}
-
 static bool call_groups(struct slice name)
 {
     const struct query_function *function = function_find(name);
@@ -430,7 +443,7 @@ static int parse_matching(struct parser *parser, struct plan *plan)
         plan->binary.cardinality = MATCH_ONE_TO_MANY;
     else
         return 0;
-    if (parser->token.kind != TOKEN_LEFT_PAREN)
+    if (parser->token.kind != TOKEN_LEFT_PAREN && begins_operand(parser))
         return 0;
     return parse_labels(parser, &plan->binary.include);
 }

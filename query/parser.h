@@ -26,6 +26,7 @@ struct parser {
     struct error *err;
     struct selector_link *selectors;
     int depth;
+    int aggregations; /* that are open */
 };
 
 /* Everything below sets *parser->err when it returns -1 or NULL. */
@@ -33,8 +34,8 @@ struct parser {
 void parser_advance(struct parser *parser);
 /* Consumes the token if it is of that kind. */
 bool parser_accept(struct parser *parser, enum token_kind kind);
-/* "unexpected TOKEN in CONTEXT, expected WHAT" (both may be NULL), or the lexer's own error about
- * the token. Returns -1. */
+/* "unexpected TOKEN in CONTEXT, expected WHAT" (both may be NULL: the context is then the aggregation
+ * around it, if any), or the lexer's own error about the token. Returns -1. */
 int parser_unexpected(struct parser *parser, const char *context, const char *expected);
 /* A zeroed node that starts at byte `start`. */
 struct plan *parser_node(struct parser *parser, enum plan_kind kind, enum value_type type,

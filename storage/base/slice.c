@@ -200,6 +200,16 @@ bool slice_is_utf8(struct slice s)
     return true;
 }
 
+uint32_t slice_utf8_point(struct slice s)
+{
+    static const unsigned char lead_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    size_t length = slice_utf8_length(s);
+    uint32_t point = length ? (unsigned char)s.at[0] & lead_bits[length] : 0xfffd;
+    for (size_t i = 1; i < length; i++)
+        point = point << 6 | ((unsigned char)s.at[i] & 0x3f);
+    return point;
+}
+
 static size_t least(size_t a, size_t b, size_t c)
 {
     size_t ab = a < b ? a : b;

@@ -98,6 +98,8 @@ size_t slice_find(struct slice s, struct slice needle);
  * and code points beyond U+10FFFF included). */
 size_t slice_utf8_length(struct slice s);
 bool slice_is_utf8(struct slice s);
+/* The code point at the front; U+FFFD where there is no valid sequence. */
+uint32_t slice_utf8_point(struct slice s);
 
 /* Whole-slice number parsers: false (and *out untouched) on empty input, rest bytes or overflow. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);

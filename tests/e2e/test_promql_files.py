@@ -23,6 +23,7 @@ UNKNOWN = re.compile(r"""\b(limitk|limit_ratio|mad_over_time|sort_by_label|sort_
     |\{\s*["'`]          # a name in quotes
     |[a-z]\.[a-z]        # a bare dotted name
     |["'`]\s*(=|!)       # a label name in quotes
+    |\d_\d|\b0x_         # underscores between digits
     |\b(by|on|ignoring|without)\s*\(\s*["'`]""", re.VERBOSE)
 # Durations that are numbers, and the other way round.
 LITERALS = ("unexpected duration", "missing unit character", "expected duration")

@@ -39,6 +39,7 @@ static void test_tokens(void **state)
         {"sum.x", {TOKEN_METRIC}},
         {"1 1.5 .5 5. 1e-3 0x1F",
          {TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER}},
+        {"0x_53_AB 1_000 .5_5", {TOKEN_NUMBER, TOKEN_NUMBER, TOKEN_NUMBER}},
         {"inf NaN", {TOKEN_NUMBER, TOKEN_NUMBER}},
         {"1h30m 5ms", {TOKEN_DURATION, TOKEN_DURATION}},
         {"'a' \"b\\\"\" `c\\`", {TOKEN_STRING, TOKEN_STRING, TOKEN_STRING}},
@@ -69,7 +70,8 @@ static void test_broken_text(void **state)
     } rows[] = {
         {"(", "1:2: parse error: unclosed left parenthesis"},
         {"{", "1:2: parse error: unexpected end of input inside braces"},
-        {"[", "1:2: parse error: unclosed left bracket"},
+        {"[1", "1:3: parse error: unclosed left bracket"},
+        {"[", "1:2: parse error: unexpected end of input in duration expression"},
         {"a)", "1:3: parse error: unexpected right parenthesis ')'"},
         {"a]", "1:2: parse error: unexpected right bracket ']'"},
         {"\n\n a }", "3:4: parse error: unexpected character: '}'"},
@@ -83,6 +85,13 @@ static void test_broken_text(void **state)
         {"!a", "1:1: parse error: unexpected character after '!': 'a'"},
         {"a =~ b", "1:3: parse error: unexpected character after '=': '~'"},
         {"\xc3\xa9", "1:1: parse error: unexpected character: '\xc3\xa9'"},
+        {"\xc2\xa0", "1:1: parse error: unexpected character: '\\u00a0'"},
+        {"\xe2\x80\x8b", "1:1: parse error: unexpected character: '\\u200b'"},
+        {"\xf3\xa0\x80\x81", "1:1: parse error: unexpected character: '\\U000e0001'"},
+        {"\x01", "1:1: parse error: unexpected character: '\\x01'"},
+        {"\\", "1:1: parse error: unexpected character: '\\\\'"},
+        {"{\v}", "1:2: parse error: unexpected character inside braces: '\\v'"},
+        {"\xff", "1:1: parse error: unexpected character: '\xef\xbf\xbd'"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct lexer lexer;
