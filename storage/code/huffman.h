@@ -11,6 +11,7 @@
 #define HUFFMAN_SYMBOLS 256
 /* Bits of a symbol. With ten all takes 0.07 % less, and the table twice the time. */
 #define HUFFMAN_LENGTH_MAX 9
+#define HUFFMAN_ABSENT     (HUFFMAN_LENGTH_MAX + 1) /* written for a symbol that does not occur */
 
 /* To write with. */
 struct huffman_code {
@@ -28,7 +29,8 @@ struct huffman_table {
 struct huffman_stream {
     struct slice bytes;
     uint8_t *out;
-    size_t count; /* of symbols */
+    size_t count; /* of symbols wanted, the first ones */
+    size_t of;    /* those that the bytes hold, about: where to look for the last one */
 };
 
 /* A code for symbols that occur so often; at least one does. */

@@ -436,13 +436,15 @@ static bool cut_streams(struct slice *rest, struct reading *reading)
         return false;
     for (size_t block = 0; block < blocks->count; block++) {
         struct huffman_stream *stream = &streams[block];
-        size_t from = block * blocks->stride;
+        size_t from = block * blocks->stride, left = blocks->residuals - from;
         if ((uint64_t)sizes[block] > rest->len ||
             !bytes_cut_slice(rest, (size_t)sizes[block], &stream->bytes))
             return false;
         stream->out = reading->symbols + from;
-        if (block >= reading->first && block < reading->end)
+        if (block >= reading->first && block < reading->end) {
             stream->count = block_to(reading, block) - from;
+            stream->of = left < blocks->stride ? left : blocks->stride;
+        }
     }
     return huffman_read(&table, streams + reading->first, reading->end - reading->first);
 }

@@ -32,7 +32,7 @@ static size_t write_streams(struct buffer *out, const struct huffman_code *code,
     size_t count = 1 + (size_t)lrand48() % STREAMS_MAX;
     for (size_t i = 0; i < count; i++) {
         size_t start = out->len;
-        streams[i].count = (size_t)lrand48() % (STREAM_MAX + 1);
+        streams[i].count = streams[i].of = (size_t)lrand48() % (STREAM_MAX + 1);
         huffman_append(out, code, symbols + i * STREAM_MAX, streams[i].count);
         sizes[i] = out->len - start;
     }
@@ -103,6 +103,52 @@ static void deep_codes_are_made_flat(void **state)
     }
     assert_int_equal(code.lengths[29], 1);
     assert_int_equal(places, 1u << HUFFMAN_LENGTH_MAX);
+}
+
+/* Among others it is read from the front, alone in quarters; only what lies behind its bytes is lost. */
+static void assert_same_alone(const struct huffman_table *table, struct slice bytes, size_t count)
+{
+    static uint8_t alone[STREAM_MAX], among[4][STREAM_MAX];
+    size_t of = count + (size_t)lrand48() % (STREAM_MAX - count + 1);
+    struct huffman_stream streams[4], stream = {bytes, alone, count, of};
+    for (size_t i = 0; i < 4; i++)
+        streams[i] = (struct huffman_stream){bytes, among[i], count, of};
+    bool sound = huffman_read(table, streams, 4);
+    assert_int_equal(huffman_read(table, &stream, 1), sound);
+    assert_memory_equal(alone, among[0], count);
+}
+
+/* Streams of their own code, cut off anywhere, and any bytes. */
+static void a_stream_alone_is_read_as_among_others(void **state)
+{
+    (void)state;
+    uint8_t symbols[STREAM_MAX], noise[STREAM_MAX];
+    struct buffer bytes;
+    buffer_init(&bytes, SIZE_MAX);
+    for (unsigned round = 0; round < 2000; round++) {
+        uint32_t counts[HUFFMAN_SYMBOLS] = {0};
+        unsigned kinds = 1 + round % 40;
+        struct huffman_code code;
+        struct huffman_table table;
+        for (size_t i = 0; i < STREAM_MAX; i++) {
+            symbols[i] = (uint8_t)(round % 3 ? skewed_symbol(kinds) : lrand48() % kinds);
+            noise[i] = (uint8_t)lrand48();
+            counts[symbols[i]]++;
+        }
+        huffman_plan(counts, &code);
+        buffer_reset(&bytes);
+        huffman_append_code(&bytes, &code);
+        huffman_append(&bytes, &code, symbols, STREAM_MAX);
+        struct slice rest = buffer_slice(&bytes);
+        assert_true(huffman_cut_table(&rest, &table));
+        size_t count = (size_t)lrand48() % (STREAM_MAX + 1),
+               cut = (size_t)lrand48() % (rest.len + 1);
+        assert_same_alone(&table, rest, STREAM_MAX);
+        assert_same_alone(&table, rest, count);
+        assert_same_alone(&table, slice_make(rest.at, cut), count);
+        assert_same_alone(&table, slice_make((const char *)noise, cut), count);
+    }
+    buffer_release(&bytes);
 }
 
 static void incomplete_codes_are_refused(void **state)
@@ -204,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_round_trip),
         cmocka_unit_test(deep_codes_are_made_flat),
+        cmocka_unit_test(a_stream_alone_is_read_as_among_others),
         cmocka_unit_test(incomplete_codes_are_refused),
         cmocka_unit_test(every_part_is_that_of_the_whole),
         cmocka_unit_test(columns_of_every_length_round_trip),
