@@ -31,7 +31,7 @@ void buffer_release(struct buffer *buffer)
     *buffer = (struct buffer){.limit = buffer->limit};
 }
 
-char *buffer_reserve(struct buffer *buffer, size_t size)
+char *buffer_grow(struct buffer *buffer, size_t size)
 {
     if (buffer->overflow || size > buffer->limit || buffer->len > buffer->limit - size) {
         buffer->overflow = true;
@@ -42,19 +42,10 @@ char *buffer_reserve(struct buffer *buffer, size_t size)
         size_t capacity = buffer->capacity ? buffer->capacity : CAPACITY_MIN;
         while (capacity < need)
             capacity *= 2;
-        buffer->at = alloc_resize(buffer->at, capacity, 1);
-        buffer->capacity = capacity;
+        buffer->capacity = capacity < buffer->limit ? capacity : buffer->limit;
+        buffer->at = alloc_resize(buffer->at, buffer->capacity ? buffer->capacity : 1, 1);
     }
     return buffer->at + buffer->len;
-}
-
-void buffer_append(struct buffer *buffer, const void *at, size_t len)
-{
-    char *room = len ? buffer_reserve(buffer, len) : NULL;
-    if (room) {
-        memcpy(room, at, len);
-        buffer->len += len;
-    }
 }
 
 void buffer_append_format(struct buffer *buffer, const char *format, ...)
@@ -162,9 +153,35 @@ void buffer_append_varint(struct buffer *buffer, uint64_t value)
     buffer_append(buffer, bytes, len);
 }
 
-bool bytes_cut_varint(struct slice *rest, uint64_t *out)
+/* The seven low bits of each of eight bytes, next to each other. */
+static uint64_t join_sevens(uint64_t word)
+{
+    word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
+    word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
+    return (word & 0x000000000fffffff) | (word & 0x0fffffff00000000) >> 4;
+}
+
+/* Of up to eight bytes at once. False when it is longer, or the bytes end. */
+static bool cut_varint_word(struct slice *rest, uint64_t *out)
+{
+    uint64_t word;
+    if (rest->len < sizeof word)
+        return false;
+    memcpy(&word, rest->at, sizeof word);
+    word = le64toh(word);
+    uint64_t last = ~word & 0x8080808080808080; /* in the last byte, and those beyond */
+    if (last == 0)
+        return false;
+    *out = join_sevens(word & (last ^ (last - 1)));
+    *rest = slice_skip(*rest, (size_t)__builtin_ctzll(last) / 8 + 1);
+    return true;
+}
+
+bool bytes_cut_long_varint(struct slice *rest, uint64_t *out)
 {
     uint64_t value = 0;
+    if (cut_varint_word(rest, out))
+        return true;
     for (size_t i = 0; i < rest->len && i < 10; i++) {
         uint64_t byte = (unsigned char)rest->at[i];
         if (i == 9 && byte > 1)

@@ -21,9 +21,25 @@ void buffer_init(struct buffer *buffer, size_t limit);
 void buffer_reset(struct buffer *buffer);
 void buffer_release(struct buffer *buffer);
 
+char *buffer_grow(struct buffer *buffer, size_t size); /* buffer_reserve, when it has to */
 /* Room for `size` more bytes at at+len, or NULL and overflow. Does not change len. */
-MUST_USE char *buffer_reserve(struct buffer *buffer, size_t size);
-void buffer_append(struct buffer *buffer, const void *at, size_t len);
+MUST_USE static inline char *buffer_reserve(struct buffer *buffer, size_t size)
+{
+    /* The capacity is never above the limit. */
+    if (size > buffer->capacity - buffer->len || buffer->overflow || !buffer->at)
+        return buffer_grow(buffer, size);
+    return buffer->at + buffer->len;
+}
+
+static inline void buffer_append(struct buffer *buffer, const void *at, size_t len)
+{
+    char *room = len ? buffer_reserve(buffer, len) : NULL;
+    if (room) {
+        memcpy(room, at, len);
+        buffer->len += len;
+    }
+}
+
 void buffer_append_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -67,7 +83,15 @@ MUST_USE bool bytes_cut_u32be(struct slice *rest, uint32_t *out);
 MUST_USE bool bytes_cut_u64be(struct slice *rest, uint64_t *out);
 MUST_USE bool bytes_cut_u32le(struct slice *rest, uint32_t *out);
 MUST_USE bool bytes_cut_u64le(struct slice *rest, uint64_t *out);
-MUST_USE bool bytes_cut_varint(struct slice *rest, uint64_t *out);
+MUST_USE bool bytes_cut_long_varint(struct slice *rest, uint64_t *out); /* of any length */
+MUST_USE static inline bool bytes_cut_varint(struct slice *rest, uint64_t *out)
+{
+    if (rest->len == 0 || (unsigned char)rest->at[0] >= 0x80)
+        return bytes_cut_long_varint(rest, out);
+    *out = (unsigned char)rest->at[0];
+    *rest = slice_skip(*rest, 1);
+    return true;
+}
 MUST_USE bool bytes_cut_varint_signed(struct slice *rest, int64_t *out);
 MUST_USE bool bytes_cut_slice(struct slice *rest, size_t len, struct slice *out);
 MUST_USE bool bytes_cut_prefixed(struct slice *rest, struct slice *out);

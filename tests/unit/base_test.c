@@ -105,6 +105,29 @@ static void test_buffer_codecs(void **state)
     buffer_release(&buffer);
 }
 
+/* Each length, with any number of any bytes behind it, and cut off. */
+static void test_varints_of_each_length(void **state)
+{
+    (void)state;
+    struct buffer buffer;
+    buffer_init(&buffer, 64);
+    for (unsigned bits = 0; bits <= 64; bits++)
+        for (size_t behind = 0; behind < 12; behind++)
+            for (unsigned fill = 0; fill <= 0xff; fill += fill ? 0x80 : 0x7f) {
+                uint64_t value = bits ? 0xa5a5a5a5a5a5a5a5 >> (64 - bits) : 0, got;
+                buffer_reset(&buffer);
+                buffer_append_varint(&buffer, value);
+                size_t len = buffer.len;
+                for (size_t i = 0; i < behind; i++)
+                    buffer_append_u8(&buffer, (uint8_t)fill);
+                struct slice rest = buffer_slice(&buffer), cut = slice_head(rest, len - 1);
+                assert_true(bytes_cut_varint(&rest, &got) && got == value);
+                assert_int_equal(rest.len, behind);
+                assert_false(bytes_cut_varint(&cut, &got));
+            }
+    buffer_release(&buffer);
+}
+
 static void test_limits_hold(void **state)
 {
     (void)state;
@@ -116,6 +139,18 @@ static void test_limits_hold(void **state)
     buffer_append_char(&buffer, '9');
     assert_true(buffer.overflow);
     assert_int_equal(buffer.len, 8);
+    buffer_release(&buffer);
+    buffer_init(&buffer, 300); /* less than twice what it begins with */
+    for (size_t i = 0; i < 301; i++) {
+        assert_true(buffer.overflow == false && buffer.len == i);
+        buffer_append_char(&buffer, 'x');
+    }
+    assert_true(buffer.overflow);
+    buffer_release(&buffer);
+    buffer_init(&buffer, 0);
+    assert_non_null(buffer_reserve(&buffer, 0));
+    buffer_append_char(&buffer, 'x');
+    assert_true(buffer.overflow);
     buffer_release(&buffer);
     arena_init(&arena, 10000);
     assert_non_null(arena_alloc(&arena, 9000));
@@ -274,11 +309,17 @@ static void distances_count_edits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_durations),
-        cmocka_unit_test(test_buffer_codecs), cmocka_unit_test(test_limits_hold),
-        cmocka_unit_test(test_arena_shrink),  cmocka_unit_test(test_table_against_model),
-        cmocka_unit_test(test_queue),         cmocka_unit_test(test_queue_of_many),
-        cmocka_unit_test(test_error_wraps),   cmocka_unit_test(distances_count_edits),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_buffer_codecs),
+        cmocka_unit_test(test_varints_of_each_length),
+        cmocka_unit_test(test_limits_hold),
+        cmocka_unit_test(test_arena_shrink),
+        cmocka_unit_test(test_table_against_model),
+        cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_queue_of_many),
+        cmocka_unit_test(test_error_wraps),
+        cmocka_unit_test(distances_count_edits),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
