@@ -20,6 +20,8 @@
 #include <assert.h>
 #include <endian.h>
 
+#include "storage/code/bits.h"
+
 #define MODE_PATCHED      130
 #define WIDTH_PATCHED_MAX 62
 #define LOW_COUNT         3 /* the second candidate for a base is the third-smallest value */
@@ -160,36 +162,14 @@ void pack_append(struct buffer *out, const int64_t *values, size_t count)
         append_patches(out, values, packed, &plan);
 }
 
-/* The eight bytes at `at`, of which only those inside the slice count. */
-static uint64_t load_word(struct slice bits, size_t at)
-{
-    uint64_t word = 0;
-    size_t left = bits.len - at;
-    if (left >= 8)
-        memcpy(&word, bits.at + at, 8);
-    else
-        memcpy(&word, bits.at + at, left);
-    return le64toh(word);
-}
-
-/* Unpacks the wanted offsets; bits holds exactly the packed bytes. */
+/* Unpacks the wanted offsets. */
 static void read_bits(struct slice bits, unsigned width, uint64_t *out, struct part part)
 {
-    uint64_t mask = width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
-    size_t i = part.from, bit = i * width;
-    /* While eight bytes are there, which hold all the bits of one. */
-    for (; width <= 56 && i < part.to && bit / 8 + 8 <= bits.len; i++, bit += width) {
-        uint64_t word;
-        memcpy(&word, bits.at + bit / 8, 8);
-        out[i] = le64toh(word) >> (bit & 7) & mask;
-    }
-    for (; i < part.to; i++, bit += width) {
-        unsigned shift = bit & 7;
-        uint64_t word = load_word(bits, bit / 8) >> shift;
-        if (width + shift > 64)
-            word |= load_word(bits, bit / 8 + 8) << (64 - shift);
-        out[i] = word & mask;
-    }
+    size_t i = part.from, bit = i * width, inside = bits_count_inside(bits, width);
+    for (; i < part.to && i < inside; i++, bit += width)
+        out[i] = bits_inside(bits, bit, width);
+    for (; i < part.to; i++, bit += width)
+        out[i] = bits_read(bits, bit, width);
 }
 
 /* *before: the sum of those that lie before what is wanted. */

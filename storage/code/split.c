@@ -36,6 +36,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "storage/code/bits.h"
 #include "storage/code/frame.h"
 #include "storage/code/huffman.h"
 
@@ -309,43 +310,19 @@ void split_append(struct buffer *out, const int64_t *values, size_t count, bool 
 
 /* --- reading --- */
 
-static uint64_t load_word(struct slice bytes, size_t at)
-{
-    uint64_t word = 0;
-    size_t left = at < bytes.len ? bytes.len - at : 0;
-    memcpy(&word, bytes.at + at, left < 8 ? left : 8);
-    return le64toh(word);
-}
-
-/* How many residuals have all their bits in eight bytes that are there. */
-static size_t count_whole(const struct split_noise *noise)
-{
-    if (noise->shift == 0 || noise->shift > 56 || noise->low.len < 8)
-        return 0;
-    return ((noise->low.len - 8) * 8 + 7) / noise->shift + 1;
-}
-
 void split_read_noise(const struct split_noise *noise, const uint8_t *symbols, size_t from,
                       size_t to, uint64_t *out)
 {
     struct slice low = noise->low;
     unsigned shift = noise->shift;
-    uint64_t mask = ((uint64_t)1 << shift) - 1, base = noise->base;
-    size_t i = from, whole = count_whole(noise), end = whole < to ? whole : to;
+    uint64_t base = noise->base;
+    size_t i = from, bit = i * shift, inside = bits_count_inside(low, shift);
     for (; shift == 0 && i < to; i++)
         *out++ = base + symbols[i];
-    for (size_t bit = i * shift; i < end; i++, bit += shift) {
-        uint64_t word;
-        memcpy(&word, low.at + bit / 8, 8);
-        *out++ = base + ((uint64_t)symbols[i] << shift) + (le64toh(word) >> (bit & 7) & mask);
-    }
-    for (size_t bit = i * shift; i < to; i++, bit += shift) {
-        unsigned skip = bit & 7;
-        uint64_t word = bit / 8 < low.len ? load_word(low, bit / 8) >> skip : 0;
-        if (shift + skip > 64)
-            word |= load_word(low, bit / 8 + 8) << (64 - skip);
-        *out++ = base + ((uint64_t)symbols[i] << shift) + (word & mask);
-    }
+    for (size_t end = inside < to ? inside : to; i < end; i++, bit += shift)
+        *out++ = base + ((uint64_t)symbols[i] << shift) + bits_inside(low, bit, shift);
+    for (; i < to; i++, bit += shift)
+        *out++ = base + ((uint64_t)symbols[i] << shift) + bits_read(low, bit, shift);
 }
 
 void split_restore(struct predictor predictor, uint64_t mean, uint64_t *at, size_t count)
