@@ -161,6 +161,38 @@ static int check_subquery(struct parser *parser, const struct plan *plan, int de
                     child->type == VALUE_MATRIX ? "matrix" : value_type_name(child->type));
 }
 
+/* A name before the braces allows no other matcher of names, one inside no other by =. */
+static int check_name(struct parser *parser, const struct plan *plan)
+{
+    const struct matcher *first = NULL;
+    bool outside = parser->lexer.text.at[plan->start] != '{';
+    for (size_t i = 0; i < plan->selector.matcher_count; i++) {
+        const struct matcher *matcher = &plan->selector.matchers[i];
+        bool fixed = matcher->type == MATCH_EQUAL || (outside && first);
+        if (!fixed || !slice_equal(matcher->name, SLICE(LABEL_NAME)))
+            continue;
+        if (first)
+            return lex_fail(parser->lexer.text, plan->start, parser->err,
+                            "metric name must not be set twice: \"" SLICE_FMT "\" or \"" SLICE_FMT
+                            "\"",
+                            SLICE_ARG(slice_head(first->value, 200)),
+                            SLICE_ARG(slice_head(matcher->value, 200)));
+        first = matcher;
+    }
+    return 0;
+}
+
+static int check_selector(struct parser *parser, const struct plan *plan)
+{
+    if (check_name(parser, plan) < 0)
+        return -1;
+    for (size_t i = 0; i < plan->selector.matcher_count; i++)
+        if (!matcher_accepts(&plan->selector.matchers[i], SLICE("")))
+            return 0;
+    return fail_at(parser, plan->start,
+                   "vector selector must contain at least one non-empty matcher");
+}
+
 static int check_node(struct parser *parser, const struct plan *plan, int depth)
 {
     if (depth == QUERY_TREE_MAX)
@@ -169,8 +201,9 @@ static int check_node(struct parser *parser, const struct plan *plan, int depth)
     switch (plan->kind) {
     case PLAN_NUMBER:
     case PLAN_STRING:
-    case PLAN_SELECTOR:
         return 0;
+    case PLAN_SELECTOR:
+        return check_selector(parser, plan);
     case PLAN_SUBQUERY:
         return check_subquery(parser, plan, depth + 1);
     case PLAN_CALL:

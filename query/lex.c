@@ -242,52 +242,41 @@ static size_t number_size(struct slice rest)
     return i;
 }
 
-/* 1h30m: digits and unit letters in turn; 0 when the text is no duration. */
-static size_t duration_size(struct slice rest)
+/* The units of a duration, and the digits between them, from byte i on: 1h30m behind the 1. Returns where
+ * Prometheus stops to read; *whole: it takes that for a duration. Which of them are, literal.h says. */
+static size_t scan_units(struct slice rest, size_t i, bool *whole)
 {
-    size_t i = 0;
-    for (;;) {
-        size_t digits = count_digits(rest, i);
-        if (digits == 0)
-            return i;
-        size_t unit = i + digits;
-        if (unit >= rest.len || !strchr("smhdwy", rest.at[unit]) || !rest.at[unit])
-            return 0;
-        bool milli = rest.at[unit] == 'm' && unit + 1 < rest.len && rest.at[unit + 1] == 's';
-        i = unit + (milli ? 2 : 1);
-    }
-}
-
-/* As far as Prometheus reads what is neither a number nor a duration: behind `size` bytes that look like
- * a number an underscore or two, or what begins as a duration. */
-static size_t bad_number_size(struct slice rest, size_t size)
-{
-    static const char units[] = "smhdwy";
-    size_t i = size;
-    while (i < rest.len && i < size + 2 && rest.at[i] == '_')
-        i++;
-    while (i < rest.len && rest.at[i] && strchr(i == size ? units : "smhdw", rest.at[i])) {
+    static const char units[] = "ysmhdw"; /* a year comes first, if at all */
+    for (const char *taken = units; i < rest.len; taken = units + 1) {
+        if (!rest.at[i] || !strchr(taken, rest.at[i]))
+            break;
         i += i + 1 < rest.len && rest.at[i + 1] == 's' ? 2 : 1;
         size_t digits = count_digits(rest, i);
-        if (digits == 0)
-            return i + (i < rest.len && is_name_rest(rest.at[i]));
+        if (digits == 0) {
+            *whole = i == rest.len || !is_name_rest(rest.at[i]);
+            return *whole ? i : i + 1;
+        }
         i += digits;
     }
+    *whole = false;
     return i;
 }
 
 static int lex_number(struct lexer *lexer, struct slice rest, struct token *out, struct error *err)
 {
-    enum token_kind kind = TOKEN_DURATION;
-    size_t size = duration_size(rest);
-    if (size == 0 || (size < rest.len && is_name_rest(rest.at[size]))) {
-        size = number_size(rest);
-        kind = TOKEN_NUMBER;
+    enum token_kind kind = TOKEN_NUMBER;
+    size_t size = number_size(rest);
+    if (size < rest.len && is_name_rest(rest.at[size])) {
+        bool whole;
+        for (int i = 0; i < 2 && size < rest.len && rest.at[size] == '_'; i++)
+            size++;
+        size = scan_units(rest, size, &whole);
+        if (!whole)
+            return lex_fail(lexer->text, lexer->at, err,
+                            "bad number or duration syntax: \"" SLICE_FMT "\"",
+                            SLICE_ARG(slice_head(rest, size)));
+        kind = TOKEN_DURATION;
     }
-    if (size < rest.len && is_name_rest(rest.at[size]))
-        return lex_fail(lexer->text, lexer->at, err,
-                        "bad number or duration syntax: \"" SLICE_FMT "\"",
-                        SLICE_ARG(slice_head(rest, bad_number_size(rest, size))));
     lexer->in_range = false;
     take(lexer, out, kind, size);
     return 0;

@@ -513,8 +513,6 @@ static int parser_init(struct parser *parser, struct slice text, struct arena *a
     lexer_init(&parser->lexer, text);
     parser_advance(parser);
     parser->end = 0;
-    if (parser->token.kind == TOKEN_END)
-        return lex_fail(text, 0, err, "no expression found in input");
     return 0;
 }
 
@@ -540,6 +538,8 @@ int parse_promql(struct slice text, struct arena *arena, struct plan **out, stru
     struct error ignored;
     if (parser_init(&parser, text, arena, err ? err : &ignored) < 0)
         return -1;
+    if (parser.token.kind == TOKEN_END)
+        return lex_fail(text, 0, parser.err, "no expression found in input");
     return parser_finish(&parser, parse_expression(&parser, PRECEDENCE_LOWEST), out);
 }
 

@@ -58,23 +58,14 @@ static int finish_matcher(struct parser *parser, size_t at, struct matcher *out)
     return lex_fail(parser->lexer.text, at, parser->err, "error parsing regexp: %s", inner.text);
 }
 
-static int name_twice(struct parser *parser, size_t at, struct slice a, struct slice b)
+/* A metric name goes to the front, wherever it stood; check.c refuses a second one. */
+static void add_name(struct matcher_list *list, struct slice name)
 {
-    return lex_fail(parser->lexer.text, at, parser->err,
-                    "metric name must not be set twice: \"" SLICE_FMT "\" or \"" SLICE_FMT "\"",
-                    SLICE_ARG(slice_head(a, 200)), SLICE_ARG(slice_head(b, 200)));
-}
-
-/* A metric name goes to the front, wherever it stood. */
-static int add_name(struct parser *parser, struct matcher_list *list, struct slice name, size_t at)
-{
-    if (list->named)
-        return name_twice(parser, at, list->at[0].value, name);
-    memmove(list->at + 1, list->at, list->count * sizeof list->at[0]);
-    list->at[0] = (struct matcher){.type = MATCH_EQUAL, .name = SLICE(LABEL_NAME), .value = name};
+    size_t at = list->named ? 1 : 0;
+    memmove(list->at + at + 1, list->at + at, (list->count - at) * sizeof list->at[0]);
+    list->at[at] = (struct matcher){.type = MATCH_EQUAL, .name = SLICE(LABEL_NAME), .value = name};
     list->count++;
     list->named = true;
-    return 0;
 }
 
 /* The operator and value of a matcher whose label name stood at `at`. */
@@ -106,8 +97,10 @@ static int parse_matcher(struct parser *parser, struct matcher_list *list)
     if (parser->token.kind == TOKEN_STRING) {
         if (parser_string(parser, &name) < 0)
             return -1;
-        if (parser->token.kind == TOKEN_COMMA || parser->token.kind == TOKEN_RIGHT_BRACE)
-            return add_name(parser, list, name, at);
+        if (parser->token.kind == TOKEN_COMMA || parser->token.kind == TOKEN_RIGHT_BRACE) {
+            add_name(list, name);
+            return 0;
+        }
     } else if (!parser_accept(parser, TOKEN_IDENTIFIER)) {
         return parser_unexpected(parser, LABEL_CONTEXT, "identifier or \"}\"");
     }
@@ -122,21 +115,6 @@ static int parse_matchers(struct parser *parser, struct matcher_list *list)
         if (!parser_accept(parser, TOKEN_COMMA) && parser->token.kind != TOKEN_RIGHT_BRACE)
             return parser_unexpected(parser, LABEL_CONTEXT, "\",\" or \"}\"");
     }
-    return 0;
-}
-
-static int check_matchers(struct parser *parser, size_t start, const struct matcher_list *list)
-{
-    bool empty = true;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct matcher *matcher = &list->at[i];
-        if (list->named && i > 0 && slice_equal(matcher->name, SLICE(LABEL_NAME)))
-            return name_twice(parser, start, list->at[0].value, matcher->value);
-        empty = empty && matcher_accepts(matcher, SLICE(""));
-    }
-    if (empty)
-        return lex_fail(parser->lexer.text, start, parser->err,
-                        "vector selector must contain at least one non-empty matcher");
     return 0;
 }
 
@@ -164,12 +142,12 @@ struct plan *parse_vector_selector(struct parser *parser)
     size_t start = parser->token.at;
     int status = 0;
     if (parser->token.kind != TOKEN_LEFT_BRACE) {
-        status = add_name(parser, &list, parser->token.text, start);
+        add_name(&list, parser->token.text);
         parser_advance(parser);
     }
     if (status == 0 && parser_accept(parser, TOKEN_LEFT_BRACE))
         status = parse_matchers(parser, &list);
-    if (status == 0 && check_matchers(parser, start, &list) == 0)
+    if (status == 0)
         plan = selector_of(parser, start, &list);
     if (!plan)
         release_matchers(&list);
