@@ -334,9 +334,15 @@ static int parse_query(struct query_work *work, struct http_reply *reply, struct
     return 0;
 }
 
-/* Exemplars are not kept; the query must still be one. */
+/* Exemplars are not kept; the query must still be one, and the times some. */
 static int exemplars_query(struct query_work *work, struct http_reply *reply, struct error *err)
 {
+    int64_t start_ms = -API_TIME_MAX_MS, end_ms = API_TIME_MAX_MS;
+    if (api_optional_time(work->asked, "start", &start_ms, err) < 0 ||
+        api_optional_time(work->asked, "end", &end_ms, err) < 0)
+        return -1;
+    if (end_ms < start_ms)
+        return error_set(err, ERROR_BAD_DATA, "end timestamp must not be before start timestamp");
     if (read_query(work, err) < 0)
         return -1;
     api_begin(reply);

@@ -258,15 +258,15 @@ static int put_kinds(struct listing *listing, struct slice name, struct arena *a
     return 0;
 }
 
-/* What Prometheus has for "no limit" here, and nowhere else. */
-static int metadata_limit(const struct http_request *request, const char *name, size_t *out,
+/* Here, and nowhere else, any number is taken; below zero it is none. */
+static int metadata_limit(const struct http_request *request, const char *name, int64_t *out,
                           struct error *err)
 {
     struct slice value;
-    *out = 0;
-    if (http_get_param(request, name, &value) && slice_equal(value, SLICE("-1")))
+    *out = -1;
+    if (!http_get_param(request, name, &value) || value.len == 0 || slice_to_i64(value, out))
         return 0;
-    return api_limit(request, name, out, err);
+    return error_set(err, ERROR_BAD_DATA, "%s must be a number", name);
 }
 
 static int list_metadata(const struct http_request *request, struct http_reply *reply,
@@ -275,19 +275,19 @@ static int list_metadata(const struct http_request *request, struct http_reply *
     struct slice_list names = {NULL, 0};
     struct slice wanted = SLICE("");
     struct arena scratch;
-    size_t printed = 0;
+    int64_t limit, limit_per_metric, printed = 0;
     int status = 0;
     http_get_param(request, "metric", &wanted);
-    if (metadata_limit(request, "limit", &listing->limit, err) < 0 ||
-        metadata_limit(request, "limit_per_metric", &listing->limit_per_metric, err) < 0 ||
+    if (metadata_limit(request, "limit", &limit, err) < 0 ||
+        metadata_limit(request, "limit_per_metric", &limit_per_metric, err) < 0 ||
         read_list(listing, SLICE(LABEL_NAME), NULL, &names, err) < 0)
         return -1;
+    listing->limit_per_metric = limit_per_metric > 0 ? (size_t)limit_per_metric : 0;
     arena_init(&scratch, listing->arena.limit);
     api_begin(reply);
     buffer_append_char(&reply->body, '{');
     for (size_t i = 0; i < names.count && status == 0; i++) {
-        if ((wanted.len && !slice_equal(names.at[i], wanted)) ||
-            (listing->limit && printed == listing->limit))
+        if ((wanted.len && !slice_equal(names.at[i], wanted)) || printed == limit)
             continue;
         buffer_append_string(&reply->body, printed++ ? "," : "");
         json_append_quoted(&reply->body, names.at[i]);

@@ -287,6 +287,7 @@ static int read_form(const struct form *form, struct arena *arena, struct http_p
                               : http_parse_params(form->text, arena, at, count, err);
 }
 
+/* Those of the form first: what is in both counts as the body has it, as in Go. */
 static int read_params(struct exchange *exchange, struct error *err)
 {
     struct slice query = exchange->head.raw_query;
@@ -295,8 +296,8 @@ static int read_params(struct exchange *exchange, struct error *err)
     struct http_param *at = arena_zeroed(&exchange->arena, room, sizeof *at);
     if (!at)
         return error_set(err, ERROR_TOO_LARGE, "the request has too many parameters");
-    if (http_parse_params(query, &exchange->arena, at, &count, err) != 0 ||
-        read_form(&form, &exchange->arena, at, &count, err) != 0)
+    if (read_form(&form, &exchange->arena, at, &count, err) != 0 ||
+        http_parse_params(query, &exchange->arena, at, &count, err) != 0)
         return -1;
     exchange->request.params = at;
     exchange->request.param_count = count;

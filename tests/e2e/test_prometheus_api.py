@@ -82,6 +82,9 @@ def test_ways_to_ask(server):
     expected = server.get("/api/v1/query", query="sum(requests_total)", time=END).text
     assert server.http("/api/v1/query", form, kind).text == expected
     assert server.http("/api/v1/query?" + form).text == expected
+    # Of what is in both, the body counts.
+    assert server.http(f"/api/v1/query?query=1&time={END}", "query=sum(requests_total)",
+                       kind).text == expected
     assert server.http("/api/v1/query", gzip.compress(form.encode()),
                        {**kind, "Content-Encoding": "gzip"}).text == expected
     done = run_command("curl", "-sS", "--data-urlencode", "query=sum(requests_total)",
@@ -112,6 +115,13 @@ BAD_REQUESTS = [
      'invalid parameter "limit": limit must be non-negative'),
     ("status/tsdb", {"limit": 0}, 400,
      'invalid parameter "limit": limit must be a positive number'),
+    ("metadata", {"limit": "x"}, 400, "limit must be a number"),
+    ("metadata", {"limit_per_metric": "1.5"}, 400, "limit_per_metric must be a number"),
+    ("query_exemplars", {"query": "a", "start": 5, "end": 2}, 400,
+     "end timestamp must not be before start timestamp"),
+    ("query_exemplars", {"query": "a", "start": "x"}, 400,
+     'invalid parameter "start": invalid time value for \'start\': cannot parse "x" to a valid '
+     'timestamp'),
     ("query_range", {"query": "1", "start": 1, "end": 2}, 400,
      'invalid parameter "step": cannot parse "" to a valid duration'),
     ("query_range", {"query": "1", "start": 1, "end": 2, "step": 0}, 400,
@@ -224,11 +234,13 @@ def test_metadata(server):
     assert data["api.load"] == [{"type": "gauge", "help": "", "unit": ""}]
     assert list(server.get("/api/v1/metadata", metric="api.load").json()["data"]) == ["api.load"]
     assert len(server.get("/api/v1/metadata", limit=1).json()["data"]) == 1
-    assert len(server.get("/api/v1/metadata", limit=-1).json()["data"]) > 1
+    assert len(server.get("/api/v1/metadata", limit=-5).json()["data"]) > 1
+    assert server.get("/api/v1/metadata", limit=0).json()["data"] == {}
     lines = "\n".join(f'{{"metric":{{"__name__":"both","n":"{n}"}},"type":"{kind}","values":[1],'
                       f'"timestamps":[{END}000]}}' for n, kind in enumerate(["gauge", "counter", "gauge"]))
     assert server.http("/api/v1/import", lines).status == 200
-    for limit, kinds in [({}, ["counter", "gauge"]), ({"limit_per_metric": 1}, ["gauge"])]:
+    for limit, kinds in [({}, ["counter", "gauge"]), ({"limit_per_metric": 1}, ["gauge"]),
+                         ({"limit_per_metric": 0}, ["counter", "gauge"])]:
         got = server.get("/api/v1/metadata", metric="both", **limit).json()["data"]["both"]
         assert sorted(row["type"] for row in got) == kinds, got
 
