@@ -33,6 +33,7 @@
 #define FINE_AFTER_DEFAULT    ((int64_t)3 * 86400000)
 #define DISK_RESERVE_DEFAULT  ((uint64_t)128 << 20) /* what memtables in flight may still need */
 #define DISK_CHECK_NS         ((int64_t)1000000000)
+#define WARM_NS_MAX           ((int64_t)500000000) /* a slow disk may not hold up the start for longer */
 #define LABELS_BYTES_MAX      ((size_t)1 << 16)
 
 #define DROPPED(why)                                                                               \
@@ -213,7 +214,10 @@ static int load(struct store *store, const struct store_options *options, struct
     if (store_recover_head(store, &damaged, err) ||
         logstore_open(store->kv, &logs, &store->logs, err))
         return -1;
-    return damaged ? store_seal(store, err) : 0;
+    if (damaged && store_seal(store, err))
+        return -1;
+    store_warm(store, WARM_NS_MAX);
+    return 0;
 }
 
 int store_open(const struct store_options *options, struct store **out, struct error *err)

@@ -12,6 +12,7 @@
  *   retention.c     what is past its time leaves            keep.c       how long that is
  *   delete.c        what clients delete is hidden           carry.c      and taken away
  *   forget.c        series without data leave               limit.c      too many do not come
+ *   warm.c          the newest days -> block cache
  *
  * Thread: the writer changes what `lock` guards while holding it, and may read it without; readers
  * hold it shared. What is below "writer only" is nobody else's business.
@@ -159,6 +160,8 @@ void store_note_damaged(struct store *store, struct chunk_key key);
 /* recover.c */
 /* *damaged: not all of the log could be replayed; seal everything before anything is written. */
 MUST_USE int store_recover_head(struct store *store, bool *damaged, struct error *err);
+/* warm.c: reads what is asked for first into the block cache; for so long, and at least one row. */
+void store_warm(struct store *store, int64_t ns_max);
 /* read.c: the newest sealed sample time of a series, or TIME_NONE. */
 int64_t store_sealed_until(struct store *store, uint32_t id);
 /* seal.c: puts the series on the due list if it has open samples and is not there. */
