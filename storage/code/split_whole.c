@@ -9,10 +9,9 @@
  *              is the next of the escapes, as a varint
  */
 #include "storage/code/frame.h"
-#include "storage/code/split.h"
+#include "storage/code/split_format.h"
 
-#define ESCAPE    255
-#define SHIFT_MAX 63
+#define ESCAPE 255
 
 static bool cut_escapes(struct slice *rest, unsigned shift, const uint8_t *symbols, uint64_t *out,
                         struct part part)
