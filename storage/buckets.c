@@ -226,9 +226,9 @@ static bool find_day(struct bucket_read *read, enum store_tier tier, uint32_t da
         while (near && more && slice_compare(kv_key(it), key_slice(&key)) < 0)
             more = kv_next(it);
         if (!near)
-            more = kv_seek(it, key_slice(&key));
+            more = kv_seek_near(it, key_slice(&key));
     } else if (read->placed != tier) {
-        more = kv_seek(it, key_slice(&key));
+        more = kv_seek_near(it, key_slice(&key));
     }
     read->placed = tier;
     read->more = more;

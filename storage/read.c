@@ -186,7 +186,7 @@ static int read_day(const struct reading *reading, const struct day *day, struct
     if (reach > 0)
         key.offset_ms = (uint32_t)reach;
     struct key_bytes at = key_of_chunk(key);
-    bool more = kv_seek(it, key_slice(&at));
+    bool more = kv_seek_near(it, key_slice(&at));
     for (; more && key_parse_chunk(kv_key(it), &key) && key.series == reading->id &&
            key.partition == day->day && chunk_key_time(key) <= reading->chunk_end_ms;
          more = kv_next(it)) {

@@ -69,6 +69,9 @@ struct kv_iterator *kv_iterate(struct kv *kv, enum kv_family family, struct slic
 void kv_iterator_free(struct kv_iterator *it);
 /* The first key >= key. True when there is one in bounds. */
 bool kv_seek(struct kv_iterator *it, struct slice key);
+/* The same, for keys that may be a few steps ahead of where it stands, as of those who go through a
+ * table in order: takes these as long as that leads there as a rule. A step is a third of a seek. */
+bool kv_seek_near(struct kv_iterator *it, struct slice key);
 /* The last key <= key. */
 bool kv_seek_before(struct kv_iterator *it, struct slice key);
 bool kv_seek_first(struct kv_iterator *it);

@@ -8,6 +8,10 @@
 #include "storage/base/alloc.h"
 #include "storage/kv/kv_state.h"
 
+#define STEPS_MAX    3
+#define MISSTEP      2 /* its steps and a seek */
+#define MISSTEPS_MAX 6
+
 struct kv_iterator {
     struct kv *kv;
     enum kv_family family;
@@ -16,6 +20,7 @@ struct kv_iterator {
     rocksdb_readoptions_t *read;
     struct buffer from; /* RocksDB keeps pointers to the bounds */
     struct buffer to;
+    int missteps; /* of kv_seek_near, less those that led somewhere */
 };
 
 int kv_get(struct kv *kv, enum kv_family family, struct slice key, struct buffer *out,
@@ -85,6 +90,30 @@ bool kv_seek(struct kv_iterator *it, struct slice key)
         return false;
     rocksdb_iter_seek(it->it, key.at, key.len);
     return rocksdb_iter_valid(it->it);
+}
+
+/* From a key before `key` to the first one at or behind it. False: it is not that near. */
+static bool step_to(struct kv_iterator *it, struct slice key)
+{
+    for (int step = 0; step < STEPS_MAX && kv_next(it); step++)
+        if (slice_compare(kv_key(it), key) >= 0)
+            return true;
+    return false;
+}
+
+bool kv_seek_near(struct kv_iterator *it, struct slice key)
+{
+    /* Behind the key there may be others before where it stands. */
+    bool ahead = it->it && it->missteps < MISSTEPS_MAX && rocksdb_iter_valid(it->it) &&
+                 slice_compare(kv_key(it), key) < 0;
+    if (!ahead)
+        return kv_seek(it, key);
+    if (step_to(it, key)) {
+        it->missteps -= it->missteps > 0;
+        return true;
+    }
+    it->missteps += MISSTEP;
+    return kv_seek(it, key);
 }
 
 bool kv_seek_before(struct kv_iterator *it, struct slice key)

@@ -95,6 +95,32 @@ static void test_write_and_read(void **state)
     kv_close(kv);
 }
 
+/* Wherever it stands and whatever went before, it finds what a seek finds. */
+static void test_seek_near_is_a_seek(void **state)
+{
+    (void)state;
+    static const int strides[] = {1, 2, 3, 5, 40, -3};
+    struct kv *kv = open_kv();
+    put_numbers(kv, 400);
+    struct kv_iterator *near = kv_iterate(kv, KV_DOCS, SLICE("k010"), SLICE("k390"));
+    struct kv_iterator *plain = kv_iterate(kv, KV_DOCS, SLICE("k010"), SLICE("k390"));
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++)
+        for (int at = strides[i] > 0 ? 0 : 400; at >= 0 && at <= 400; at += strides[i]) {
+            char key[16];
+            snprintf(key, sizeof key, at % 7 ? "k%03d" : "k%03d5", at); /* some are not there */
+            bool found = kv_seek(plain, slice_of_string(key));
+            assert_int_equal(kv_seek_near(near, slice_of_string(key)), found);
+            assert_true(!found || slice_equal(kv_key(near), kv_key(plain)));
+            if (found && at % 5 == 0)
+                (void)kv_next(near);
+            if (found && at % 11 == 0)
+                (void)kv_previous(near);
+        }
+    kv_iterator_free(near);
+    kv_iterator_free(plain);
+    kv_close(kv);
+}
+
 static void test_second_opener_is_told(void **state)
 {
     (void)state;
@@ -164,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_and_read),
+        cmocka_unit_test(test_seek_near_is_a_seek),
         cmocka_unit_test(test_second_opener_is_told),
         cmocka_unit_test(test_unusable_directory_is_told),
         cmocka_unit_test(test_other_failures_are_not_blamed_on_a_lock),
