@@ -166,7 +166,7 @@ static int take_one_by_one(struct window_sink *self, const struct samples *sampl
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
-        if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
+        if (i && i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
             return -1;
         window.now_ms = grid_time(self->grid, i);
         window.start_ms = bounds.start_ms;
@@ -231,7 +231,7 @@ static int buckets_one_by_one(struct window_sink *self, struct bucket_window *wi
     for (size_t i = 0; i < self->grid->steps; i++) {
         struct bounds bounds = bounds_at(self, i);
         struct point point = {0};
-        if (i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
+        if (i && i % STEPS_BETWEEN_CHECKS == 0 && eval_check(self->eval) != 0)
             return -1;
         double share = coarse_snap(coarse, &bounds);
         span_move(&span, window->buckets.end_ms, window->buckets.count, bounds);
