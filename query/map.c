@@ -34,26 +34,39 @@ double map_round(double value, const double *params, size_t count)
     return floor(value * inverse + 0.5) / inverse;
 }
 
+/* As Go's math.Max and math.Min, which clamp here: an infinity in their direction wins, even over NaN. */
+static double larger(double a, double b)
+{
+    if (a == INFINITY || b == INFINITY)
+        return INFINITY;
+    return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+}
+
+static double smaller(double a, double b)
+{
+    if (a == -INFINITY || b == -INFINITY)
+        return -INFINITY;
+    return isnan(a) || isnan(b) ? NAN : fmin(a, b);
+}
+
 double map_clamp(double value, const double *params, size_t count)
 {
     (void)count;
     if (params[1] < params[0])
         return point_absent();
-    if (isnan(value) || isnan(params[0]) || isnan(params[1]))
-        return NAN;
-    return fmax(params[0], fmin(params[1], value));
+    return larger(params[0], smaller(params[1], value));
 }
 
 double map_clamp_min(double value, const double *params, size_t count)
 {
     (void)count;
-    return isnan(value) || isnan(params[0]) ? NAN : fmax(params[0], value);
+    return larger(params[0], value);
 }
 
 double map_clamp_max(double value, const double *params, size_t count)
 {
     (void)count;
-    return isnan(value) || isnan(params[0]) ? NAN : fmin(params[0], value);
+    return smaller(params[0], value);
 }
 
 /* --- dates --- */
