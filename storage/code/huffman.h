@@ -20,7 +20,7 @@ struct huffman_code {
 };
 
 /* To read with: for whatever the next bits are, the symbol that they begin with and its length. */
-#define HUFFMAN_FILL 4 /* entries written at once */
+#define HUFFMAN_FILL 16 /* entries written at once */
 struct huffman_table {
     uint16_t at[(1 << HUFFMAN_LENGTH_MAX) + HUFFMAN_FILL]; /* symbol << 8 | length */
 };

@@ -30,6 +30,8 @@ _Static_assert(STEP == 6, "what read_step is unrolled to");
 
 /* --- the code --- */
 
+typedef uint16_t entries __attribute__((vector_size(HUFFMAN_FILL * sizeof(uint16_t))));
+
 /* The bits from `bit` on, WORD_BITS at least, in the high bits; zeros follow the last byte. */
 static inline uint64_t load_bits(struct slice bytes, size_t bit)
 {
@@ -55,6 +57,7 @@ static const struct length_row {
 struct lengths {
     unsigned first, last;
     uint8_t at[HUFFMAN_SYMBOLS];
+    size_t counts[HUFFMAN_ABSENT + 1]; /* of symbols of that length */
 };
 
 static bool cut_lengths(struct slice *rest, struct lengths *out)
@@ -66,6 +69,7 @@ static bool cut_lengths(struct slice *rest, struct lengths *out)
         return false;
     out->first = first;
     out->last = last;
+    memset(out->counts, 0, sizeof out->counts);
     for (unsigned symbol = first; symbol <= last;) {
         uint64_t word = load_bits(*rest, bit);
         unsigned ready = WORD_BITS / LENGTH_BITS;
@@ -76,6 +80,7 @@ static bool cut_lengths(struct slice *rest, struct lengths *out)
             if (length == 0 || length > HUFFMAN_ABSENT)
                 return false;
             out->at[symbol++] = (uint8_t)length;
+            out->counts[length]++;
             word <<= row->width;
             bit += row->width;
         }
@@ -89,15 +94,14 @@ static bool cut_lengths(struct slice *rest, struct lengths *out)
 /* The symbols in the order of their lengths. Returns how many occur. */
 static size_t sort_symbols(const struct lengths *lengths, uint8_t *out)
 {
-    size_t places[HUFFMAN_ABSENT + 2] = {0};
-    for (unsigned symbol = lengths->first; symbol <= lengths->last; symbol++)
-        places[lengths->at[symbol] + 1]++;
-    for (unsigned length = 1; length <= HUFFMAN_ABSENT; length++)
-        places[length] += places[length - 1];
-    size_t count = places[HUFFMAN_ABSENT];
+    size_t places[HUFFMAN_ABSENT + 1], count = 0;
+    for (unsigned length = 1; length <= HUFFMAN_ABSENT; length++) {
+        places[length] = count;
+        count += lengths->counts[length];
+    }
     for (unsigned symbol = lengths->first; symbol <= lengths->last; symbol++)
         out[places[lengths->at[symbol]]++] = (uint8_t)symbol;
-    return count;
+    return count - lengths->counts[HUFFMAN_ABSENT];
 }
 
 /* Each symbol's entries may write over what follows them, which comes later. False unless they fill the
@@ -108,13 +112,13 @@ static bool fill_table(const struct lengths *lengths, const uint8_t *symbols, si
     size_t place = 0, size = (size_t)1 << HUFFMAN_LENGTH_MAX;
     for (size_t i = 0; i < count; i++) {
         unsigned length = lengths->at[symbols[i]];
-        uint64_t entry = (uint64_t)symbols[i] << 8 | length;
-        uint64_t entries = entry * 0x0001000100010001u;
+        uint16_t entry = (uint16_t)(symbols[i] << 8 | length);
+        entries all = entry - (entries){0};
         size_t end = place + (size >> length);
         if (end > size)
             return false;
         for (size_t at = place; at < end; at += HUFFMAN_FILL)
-            memcpy(out->at + at, &entries, sizeof entries);
+            memcpy(out->at + at, &all, sizeof all);
         place = end;
     }
     return place == size;
@@ -179,18 +183,28 @@ struct quarters {
     size_t ends[LANES];
     uint8_t symbols[ALONE_MAX];
     uint16_t at[ALONE_BITS * (LANES + 1) / LANES]; /* by bit: which symbol begins there; 0: none */
+    char padded[ALONE_BITS / 8 + sizeof(uint64_t)];
 };
+
+/* As load_bits(), of bytes that zeros follow. */
+static inline uint64_t load_padded(struct slice bytes, size_t bit)
+{
+    uint64_t word;
+    size_t at = bit / 8 < bytes.len ? bit / 8 : bytes.len;
+    memcpy(&word, bytes.at + at, sizeof word);
+    return be64toh(word) << (bit & 7);
+}
 
 /* Reads STEP symbols, which begin at `bit`; returns where they end. */
 static inline size_t guess_step(const struct huffman_table *table, struct slice bytes, size_t bit,
                                 struct quarters *out, size_t at)
 {
-    uint64_t word = load_bits(bytes, bit);
+    uint64_t word = load_padded(bytes, bit);
 #pragma GCC unroll 6
-    for (size_t i = at; i < at + STEP; i++) {
+    for (size_t i = 0; i < STEP; i++) {
         unsigned entry = table->at[word >> (64 - HUFFMAN_LENGTH_MAX)], length = entry & 63;
-        out->symbols[i] = (uint8_t)(entry >> 8);
-        out->at[bit] = (uint16_t)i;
+        out->symbols[at + i] = (uint8_t)(entry >> 8);
+        out->at[bit] = (uint16_t)(at + i);
         word <<= length;
         bit += length;
     }
@@ -201,24 +215,25 @@ static void read_quarters(const struct huffman_table *table, const struct huffma
                           struct quarters *out)
 {
     struct slice bytes = stream->bytes;
-    size_t wanted = bytes.len * stream->count / stream->of;
-    size_t steps = stream->count / (LANES * STEP), *ends = out->ends;
-    out->size = steps * STEP;
+    size_t wanted = bytes.len * stream->count / stream->of, ends[LANES];
+    size_t steps = stream->count / (LANES * STEP), size = steps * STEP;
     memset(out->at, 0, (bytes.len * 8 + WORD_BITS) * sizeof *out->at);
     for (size_t lane = 0; lane < LANES; lane++)
         ends[lane] = wanted * lane / LANES * 8;
-    for (size_t at = 0; at < out->size; at += STEP) {
-        ends[0] += read_step(table, load_bits(bytes, ends[0]), stream->out + at, STEP);
+    for (size_t at = 0; at < size; at += STEP) {
+        ends[0] += read_step(table, load_padded(bytes, ends[0]), stream->out + at, STEP);
         for (size_t lane = 1; lane < LANES; lane++)
-            ends[lane] = guess_step(table, bytes, ends[lane], out, lane * out->size + at);
+            ends[lane] = guess_step(table, bytes, ends[lane], out, lane * size + at);
     }
+    out->size = size;
+    memcpy(out->ends, ends, sizeof ends);
 }
 
 /* Reads symbols up to one that is known, at most STEP; returns how many. */
 static size_t read_gap(const struct huffman_table *table, const struct huffman_stream *stream,
                        const struct quarters *known, size_t from, size_t *bit)
 {
-    uint64_t word = load_bits(stream->bytes, *bit);
+    uint64_t word = load_padded(stream->bytes, *bit);
     size_t i = from, end = from + STEP < stream->count ? from + STEP : stream->count;
     for (; i < end && !known->at[*bit]; i++) {
         unsigned entry = table->at[word >> (64 - HUFFMAN_LENGTH_MAX)], length = entry & 63;
@@ -230,27 +245,30 @@ static size_t read_gap(const struct huffman_table *table, const struct huffman_s
 }
 
 /* The quarters, and what lies between the end of one and where the next has fallen into step. */
-static bool read_alone(const struct huffman_table *table, const struct huffman_stream *stream)
+static bool read_alone(const struct huffman_table *table, struct huffman_stream stream)
 {
     struct quarters quarters;
-    size_t bits = stream->bytes.len * 8;
-    read_quarters(table, stream, &quarters);
+    size_t bits = stream.bytes.len * 8;
+    memcpy(quarters.padded, stream.bytes.at, stream.bytes.len);
+    memset(quarters.padded + stream.bytes.len, 0, sizeof(uint64_t));
+    stream.bytes.at = quarters.padded;
+    read_quarters(table, &stream, &quarters);
     size_t i = quarters.size, bit = quarters.ends[0];
-    while (i < stream->count && bit < bits) {
+    while (i < stream.count && bit < bits) {
         size_t place = quarters.at[bit];
         if (place == 0) {
-            i += read_gap(table, stream, &quarters, i, &bit);
+            i += read_gap(table, &stream, &quarters, i, &bit);
             continue;
         }
         size_t lane = place / quarters.size, known = (lane + 1) * quarters.size - place;
         if (quarters.ends[lane] > bits)
             break;
-        size_t left = stream->count - i, taken = known < left ? known : left;
-        memcpy(stream->out + i, quarters.symbols + place, taken);
+        size_t left = stream.count - i, taken = known < left ? known : left;
+        memcpy(stream.out + i, quarters.symbols + place, taken);
         bit = quarters.ends[lane];
         i += taken;
     }
-    read_rest(table, stream, i, &bit);
+    read_rest(table, &stream, i, &bit);
     return bit <= bits;
 }
 
@@ -262,7 +280,7 @@ static bool read_one(const struct huffman_table *table, const struct huffman_str
 {
     size_t bits = stream->bytes.len * 8;
     if (from == 0 && stream->count >= ALONE_MIN && stream->of <= ALONE_MAX && bits <= ALONE_BITS)
-        return read_alone(table, stream);
+        return read_alone(table, *stream);
     read_rest(table, stream, from, &bit);
     return bit <= bits;
 }
