@@ -314,12 +314,15 @@ static struct plan *parse_aggregate(struct parser *parser, enum token_kind kind,
 static struct plan *parse_number(struct parser *parser)
 {
     size_t start = parser->token.at;
+    bool duration = parser->token.kind == TOKEN_DURATION;
     double value;
     if (parser_number(parser, &value) < 0)
         return NULL;
     struct plan *plan = parser_node(parser, PLAN_NUMBER, VALUE_SCALAR, start);
-    if (plan)
+    if (plan) {
         plan->number = value;
+        plan->duration = duration;
+    }
     return plan;
 }
 

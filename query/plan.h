@@ -124,6 +124,7 @@ struct plan {
     int64_t offset_ms;
     enum plan_at at;
     int64_t at_ms;
+    bool duration; /* a number that was written as one: 5m */
 };
 
 /* "sum", "+" and so on. */

@@ -15,6 +15,7 @@
  */
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "query/function.h"
@@ -205,11 +206,21 @@ static void print_operator(const struct plan *plan, struct buffer *out)
                     &plan->binary.include, out);
 }
 
+static void print_number(const struct plan *plan, struct buffer *out)
+{
+    if (!plan->duration) {
+        number_print(plan->number, NUMBER_PLAIN, out);
+        return;
+    }
+    buffer_append_string(out, signbit(plan->number) ? "-" : "");
+    literal_print_duration(llround(fabs(plan->number) * 1000), out);
+}
+
 void plan_print(const struct plan *plan, struct buffer *out)
 {
     switch (plan->kind) {
     case PLAN_NUMBER:
-        number_print(plan->number, NUMBER_TEXT, out);
+        print_number(plan, out);
         return;
     case PLAN_STRING:
         literal_print_string(plan->string, out);

@@ -315,7 +315,7 @@ static int format_query(struct query_work *work, struct http_reply *reply, struc
     struct buffer text;
     if (read_query(work, err) < 0)
         return -1;
-    buffer_init(&text, (size_t)16 * QUERY_TEXT_MAX);
+    buffer_init(&text, (size_t)128 * QUERY_TEXT_MAX); /* 1e308 is written out */
     plan_print_pretty(work->plan, &text);
     api_begin(reply);
     json_append_quoted(&reply->body, buffer_slice(&text));
