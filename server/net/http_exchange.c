@@ -65,10 +65,20 @@ static bool is_name(struct slice part)
     return part.len > 2 && part.at[0] == '{' && part.at[part.len - 1] == '}';
 }
 
-static bool pattern_matches(const char *pattern, const struct http_head *head)
+/* False for nearly all patterns that do not match, by their last byte alone. */
+static bool ends_alike(struct slice pattern, const struct http_head *head)
 {
-    struct slice rest = slice_skip(slice_of_string(pattern), 1), part;
+    struct slice last = head->segment_count ? head->segments[head->segment_count - 1] : SLICE("");
+    char end = pattern.at[pattern.len - 1];
+    return end == '}' || end == (last.len ? last.at[last.len - 1] : '/');
+}
+
+static bool pattern_matches(struct slice pattern, const struct http_head *head)
+{
+    struct slice rest = slice_skip(pattern, 1), part;
     size_t i = 0;
+    if (!ends_alike(pattern, head))
+        return false;
     for (bool more = true; more; i++) {
         more = slice_cut(&rest, '/', &part);
         if (i == head->segment_count)
@@ -111,7 +121,7 @@ static unsigned find_route(struct exchange *exchange, const struct http_table *t
     for (size_t t = 0; t < count; t++)
         for (size_t i = 0; i < tables[t].count; i++) {
             const struct http_route *route = &tables[t].routes[i];
-            if (!pattern_matches(route->pattern, &exchange->head))
+            if (!pattern_matches(slice_of_string(route->pattern), &exchange->head))
                 continue;
             bool takes_it = (methods_of(route) & exchange->head.method) != 0;
             bool had_it = (methods & exchange->head.method) != 0;
