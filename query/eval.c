@@ -91,6 +91,7 @@ static bool name_is_fixed(const struct plan *plan)
         return name_is_fixed(plan->child);
     case PLAN_AGGREGATE:
         return !aggregate_keeps_series(plan->aggregate.op) &&
+               plan->aggregate.op != AGGREGATE_COUNT_VALUES && /* may call its label __name__ */
                !names_contain(&plan->aggregate.grouping, SLICE(LABEL_NAME));
     case PLAN_CALL:
         return call_name_is_fixed(plan);

@@ -398,6 +398,14 @@ static void print_histogram(const struct histogram *histogram, struct buffer *ou
     buffer_append_char(out, '}');
 }
 
+/* `without` takes labels away after the value has become one of them. */
+static bool loses_value(const struct plan *plan)
+{
+    struct slice label = eval_string(plan->aggregate.param);
+    return plan->aggregate.without && (slice_equal(label, SLICE(LABEL_NAME)) ||
+                                       names_contain(&plan->aggregate.grouping, label));
+}
+
 static int count_value(struct rank *self, struct rowset *out, const struct group *group,
                        const struct row *row, size_t step)
 {
@@ -411,7 +419,8 @@ static int count_value(struct rank *self, struct rowset *out, const struct group
         number_print(row->values[step], NUMBER_PLAIN, &text);
     struct slice value = arena_copy(arena, buffer_slice(&text));
     buffer_release(&text);
-    if (!labels_set(arena, &labels, eval_string(self->plan->aggregate.param), value))
+    if (!loses_value(self->plan) &&
+        !labels_set(arena, &labels, eval_string(self->plan->aggregate.param), value))
         return eval_fail_memory(self->eval);
     struct row *into = rowset_row(out, labels);
     if (!into)
