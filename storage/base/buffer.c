@@ -51,16 +51,17 @@ char *buffer_grow(struct buffer *buffer, size_t size)
 void buffer_append_format(struct buffer *buffer, const char *format, ...)
 {
     va_list args, again;
+    size_t left = buffer->overflow ? 0 : buffer->capacity - buffer->len;
+    char *room = left ? buffer->at + buffer->len : NULL;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(room, left, format, args); /* it mostly fits at once */
     va_end(args);
     assert(len >= 0);
-    char *room = buffer_reserve(buffer, (size_t)len + 1);
-    if (room) {
+    if ((size_t)len >= left && (room = buffer_reserve(buffer, (size_t)len + 1)))
         vsnprintf(room, (size_t)len + 1, format, again);
+    if (room)
         buffer->len += (size_t)len;
-    }
     va_end(again);
 }
 
