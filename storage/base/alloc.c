@@ -1,6 +1,7 @@
 /* alloc: see the header. The only place that calls the libc allocator's failing functions. */
 #include "storage/base/alloc.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,4 +45,15 @@ char *alloc_string(const char *text)
     if (!copy)
         die(1, strlen(text) + 1);
     return copy;
+}
+
+/* One after the other: threads that share a heap then touch the same bytes of it. */
+void alloc_touch(size_t bytes)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    void *at = alloc_resize(NULL, bytes, 1);
+    explicit_bzero(at, bytes); /* memset before free would be left out */
+    free(at);
+    pthread_mutex_unlock(&lock);
 }

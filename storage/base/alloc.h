@@ -15,5 +15,8 @@ void *alloc_aligned(size_t alignment, size_t size);
 /* Never NULL for size > 0. */
 void *alloc_resize(void *at, size_t count, size_t size);
 char *alloc_string(const char *text);
+/* So many bytes of the calling thread's heap have been used once and are free: what is allocated next
+ * waits for no page. Fewer than are kept at the end of a heap (M_TRIM_THRESHOLD), or they are given back. */
+void alloc_touch(size_t bytes);
 
 #endif

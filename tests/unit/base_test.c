@@ -1,14 +1,18 @@
 /* base: slices, numbers, buffers, arena, table and queue. */
 #include <endian.h>
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
+#include "storage/base/alloc.h"
 #include "storage/base/arena.h"
 #include "storage/base/buffer.h"
 #include "storage/base/error.h"
@@ -306,6 +310,46 @@ static void distances_count_edits(void **state)
     assert_int_equal(distance(text, text), SLICE_DISTANCE_MAX);
 }
 
+/* Sanitizers have allocators of their own. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define HEAP_TOUCHED ((size_t)1 << 20)
+
+static long faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_THREAD, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* As the daemon's allocator is told to. */
+static void *allocate_what_was_touched(void *arg)
+{
+    long *taken = arg;
+    alloc_touch(HEAP_TOUCHED);
+    long before = faults();
+    char *at = alloc_resize(NULL, HEAP_TOUCHED / 2, 1);
+    memset(at, 1, HEAP_TOUCHED / 2);
+    *taken = faults() - before;
+    assert_int_equal(at[HEAP_TOUCHED / 4], 1);
+    free(at);
+    return NULL;
+}
+
+static void test_touched_heap_has_no_faults(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    long taken = 0;
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    allocate_what_was_touched(&taken);
+    assert_true(taken < 16); /* of 128 pages */
+    assert_int_equal(pthread_create(&thread, NULL, allocate_what_was_touched, &taken), 0);
+    pthread_join(thread, NULL);
+    assert_true(taken < 16);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +363,9 @@ int main(void)
         cmocka_unit_test(test_queue),
         cmocka_unit_test(test_queue_of_many),
         cmocka_unit_test(test_error_wraps),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        cmocka_unit_test(test_touched_heap_has_no_faults),
+#endif
         cmocka_unit_test(distances_count_edits),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
