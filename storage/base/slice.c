@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define NUMBER_TEXT_MAX 64
+#define NUMBER_TEXT_MAX 400 /* any double written out has fewer digits */
 
 struct slice slice_trim(struct slice s)
 {
