@@ -90,6 +90,11 @@ static void decode_chunk(struct slice bytes)
     buffer_release(&signed_bytes);
 }
 
+static bool is_within(struct slice inner, struct slice outer)
+{
+    return inner.at >= outer.at && inner.len <= (size_t)(outer.at + outer.len - inner.at);
+}
+
 static void decode_headlog(struct slice bytes)
 {
     struct buffer signed_bytes;
@@ -101,7 +106,7 @@ static void decode_headlog(struct slice bytes)
     sign(&signed_bytes, bytes, 0, 0);
     if (headlog_open(&reader, buffer_slice(&signed_bytes)))
         while (reader.next < reader.count && headlog_next(&reader, &bits, &code))
-            assert(code.len == 0 || bits == 0);
+            assert(code.len == 0 || is_within(code, buffer_slice(&signed_bytes)));
     headlog_release(&reader);
     buffer_release(&signed_bytes);
 }
