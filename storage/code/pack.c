@@ -162,19 +162,22 @@ void pack_append(struct buffer *out, const int64_t *values, size_t count)
         append_patches(out, values, packed, &plan);
 }
 
-/* Unpacks the wanted offsets. */
-static void read_bits(struct slice bits, unsigned width, uint64_t *out, struct part part)
+/* The wanted integers: what is packed, more than `base`. */
+static void read_bits(struct slice bits, unsigned width, uint64_t base, uint64_t *out,
+                      struct part part)
 {
     size_t i = part.from, bit = i * width, inside = bits_count_inside(bits, width);
+    for (; width == 0 && i < part.to; i++)
+        out[i] = base;
     for (; i < part.to && i < inside; i++, bit += width)
-        out[i] = bits_inside(bits, bit, width);
+        out[i] = base + bits_inside(bits, bit, width);
     for (; i < part.to; i++, bit += width)
-        out[i] = bits_read(bits, bit, width);
+        out[i] = base + bits_read(bits, bit, width);
 }
 
-/* *before: the sum of those that lie before what is wanted. */
-static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, struct part part,
-                         uint64_t *before)
+/* Adds to the wanted ones. *before: the sum of those that lie before them. */
+static bool cut_patches(struct slice *rest, unsigned width, uint64_t *out, struct part part,
+                        uint64_t *before)
 {
     uint64_t patches, gap, high;
     size_t at = 0;
@@ -186,7 +189,7 @@ static bool read_patches(struct slice *rest, unsigned width, uint64_t *out, stru
             return false;
         at += (size_t)gap;
         if (at >= part.from && at < part.to)
-            out[at] |= high << width;
+            out[at] += high << width;
         else if (at < part.from)
             *before += high << width;
     }
@@ -198,54 +201,49 @@ static unsigned width_of(unsigned mode)
     return (mode - (mode >= MODE_PATCHED ? MODE_PATCHED : 0)) / 2;
 }
 
-static bool read_offsets(struct slice *rest, unsigned mode, uint64_t *out, struct part part,
+/* Cuts the wanted integers, without what was before them. */
+static bool cut_integers(struct slice *rest, unsigned mode, uint64_t *out, struct part part,
                          uint64_t *before)
 {
     unsigned width = width_of(mode);
-    struct slice bits;
-    if (!bytes_cut_slice(rest, (part.count * width + 7) / 8, &bits))
+    size_t size = (part.count * width + 7) / 8;
+    int64_t base;
+    if (!bytes_cut_varint_signed(rest, &base) || rest->len < size)
         return false;
-    if (width)
-        read_bits(bits, width, out, part);
-    else
-        memset(out + part.from, 0, (part.to - part.from) * sizeof *out);
-    return mode < MODE_PATCHED || read_patches(rest, width, out, part, before);
+    read_bits(slice_head(*rest, size), width, (uint64_t)base, out, part);
+    *rest = slice_skip(*rest, size);
+    *before = (uint64_t)base * part.from;
+    return mode < MODE_PATCHED || cut_patches(rest, width, out, part, before);
 }
 
 /* Those before the wanted ones are in their sums; without bits of their own they need not be looked at. */
 static bool cut_differences(struct slice *rest, unsigned mode, uint64_t *out, struct part part)
 {
-    int64_t first, base;
-    uint64_t before = 0;
+    int64_t first;
+    uint64_t before;
     size_t last = part.to ? part.to - 1 : 0, from = part.from < last ? part.from : last;
     if (width_of(mode))
         from = 0;
     struct part packed = {part.count - 1, from, last};
-    if (!bytes_cut_varint_signed(rest, &first) || !bytes_cut_varint_signed(rest, &base) ||
-        !read_offsets(rest, mode, out + 1, packed, &before))
+    if (!bytes_cut_varint_signed(rest, &first) ||
+        !cut_integers(rest, mode, out + 1, packed, &before))
         return false;
-    out[from] = (uint64_t)first + (uint64_t)base * from + before;
+    out[from] = (uint64_t)first + before;
     for (size_t i = from + 1; i < part.to; i++)
-        out[i] += out[i - 1] + (uint64_t)base;
+        out[i] += out[i - 1];
     return true;
 }
 
 bool pack_cut_part(struct slice *rest, int64_t *out, struct part part)
 {
     uint8_t mode;
-    int64_t base;
-    uint64_t *at = (uint64_t *)out, ignored = 0;
+    uint64_t *at = (uint64_t *)out, ignored;
     if (part.count == 0)
         return true;
     if (!bytes_cut_u8(rest, &mode))
         return false;
-    if (mode & 1)
-        return cut_differences(rest, mode, at, part);
-    if (!bytes_cut_varint_signed(rest, &base) || !read_offsets(rest, mode, at, part, &ignored))
-        return false;
-    for (size_t i = part.from; i < part.to; i++)
-        at[i] += (uint64_t)base;
-    return true;
+    return mode & 1 ? cut_differences(rest, mode, at, part)
+                    : cut_integers(rest, mode, at, part, &ignored);
 }
 
 bool pack_cut(struct slice *rest, int64_t *out, size_t count)
