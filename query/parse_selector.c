@@ -184,7 +184,7 @@ static int range_allowed(struct parser *parser, const struct plan *operand, size
         reason = "ranges only allowed for vector selectors";
     else if (operand->offset_ms)
         reason = "no offset modifiers allowed before range";
-    else if (operand->at != AT_NONE)
+    else if (operand->at == AT_TIME) /* start() and end() may stand there */
         reason = "no @ modifiers allowed before range";
     return reason ? lex_fail(parser->lexer.text, at, parser->err, "%s", reason) : 0;
 }

@@ -3,6 +3,7 @@
     GENERATED   2,000 distinct expressions of promql_queries.py     each as an instant query at one
     WRITTEN     those of dashboards.promql                          time, and as a range query
     REFUSED     texts that neither accepts
+    mutants     1,000 texts that promql_mutants.py breaks, refused by both or by neither
 
 Debian 12 has Prometheus 2.42; lapwing speaks Prometheus 3. What differs between them by design is
 a row of DIFFERENCES: reason, what 2.42 answers, what lapwing answers, both checked. Nothing else
@@ -31,6 +32,7 @@ import pytest
 from conftest import Server
 from peers import Prometheus
 from promql_data import GRID, SPAN, START, Data, fill
+from promql_mutants import mutants, why_refused, why_taken
 from promql_queries import AGGREGATIONS, FUNCTIONS, OPERATORS, TIME_OFFSET, Queries
 
 SEED = int(os.environ.get("DIFF_SEED", 20261121))
@@ -337,6 +339,27 @@ def test_both_refuse(pair):
             problems.append(f"{query}: {problem}")
         worded += expected[1].get("error") == actual[1].get("error")
     print(f"{len(REFUSED)} texts, {worded} refused in the same words")
+    assert not problems, "\n".join(problems)
+
+
+def test_mutants_are_refused_alike(pair, written):
+    """What 2.42 takes is taken, and what it refuses is refused, but for what 3 has added or renamed."""
+    rng = random.Random(SEED)
+    corpus = REFUSED + written[::3] + Queries(rng, START).distinct(200)
+    texts = mutants(rng, [text for text in corpus if len(text) < 200], max(COUNT // 2, 500))
+    at = {"time": START + 3000 + TIME_OFFSET}
+    worded, refused, problems = 0, 0, []
+    for text in texts:
+        expected, actual = (ask("query", {"query": text, **at}) for ask in (pair.theirs, pair.ours))
+        if expected[0] == 400 and actual[0] == 400:
+            refused += 1
+            worded += expected[1]["error"] == actual[1]["error"]
+        elif expected[0] == 400 and not why_taken(text, expected[1]["error"]):
+            problems.append(f"{text!r}: taken, but 2.42 says {expected[1]['error']}")
+        elif actual[0] == 400 and not why_refused(text):
+            problems.append(f"{text!r}: {actual[1]['error']}, but 2.42 takes it")
+    print(f"{len(texts)} mutants, {refused} refused by both, {worded} in the same words")
+    assert refused > len(texts) / 4
     assert not problems, "\n".join(problems)
 
 
