@@ -154,13 +154,15 @@ static double classic_answer(struct quantile *self, size_t step, struct bucket *
 
 /* --- setting rows aside --- */
 
+/* As Go reads numbers: inf, +Inf, -INFINITY. */
 static bool parse_bound(struct slice text, double *out)
 {
-    if (slice_equal(text, SLICE("+Inf")) || slice_equal(text, SLICE("Inf"))) {
-        *out = INFINITY;
-        return true;
-    }
-    return slice_to_double(text, out);
+    bool sign = text.len && (text.at[0] == '+' || text.at[0] == '-');
+    struct slice word = slice_skip(text, sign);
+    if (!slice_equal_nocase(word, SLICE("inf")) && !slice_equal_nocase(word, SLICE("infinity")))
+        return slice_to_double(text, out);
+    *out = text.at[0] == '-' ? -INFINITY : INFINITY;
+    return true;
 }
 
 static int bounds_append(struct quantile *self, const struct bound_row *bound)
