@@ -12,7 +12,7 @@ kept alive, uncompressed:
   uncached  with nocache=1, again and again
   warm      the same call again and again; a server may answer from what it remembers
   cold      the first call after kill -9 and a start, as often as there are RESTARTS; the files are
-            in the page cache
+            in the page cache, and what a server reads of them before it is ready is part of the start
 
 Each gives median and p95 of wall time and the mean of the server's CPU, in ms, and how many times
 the better peer's figure lapwing's is. (Prometheus has no cache: its calls count for both.) Each
