@@ -45,6 +45,7 @@
 #include "storage/base/alloc.h"
 #include "storage/base/clock.h"
 #include "storage/base/log.h"
+#include "storage/base/regex.h"
 
 #define CONFIG_ARENA_MAX ((size_t)32 << 20)
 #define WRITER_QUEUE_MAX 1024
@@ -241,6 +242,7 @@ static struct fan *open_fan(const struct config *config)
 static int open_http(struct server *server, struct error *err)
 {
     const struct config *config = &server->config;
+    regex_warm();
     server->fan = open_fan(config);
     struct http_options options = {
         .listen = config->http.listen,

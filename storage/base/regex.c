@@ -341,6 +341,19 @@ void regex_free(struct regex *regex)
     free(regex);
 }
 
+/* With the constructs that matchers are mostly made of. */
+void regex_warm(void)
+{
+    struct regex *regex = NULL;
+    struct error unused;
+    int status = regex_compile(SLICE("(?:a|b-[0-2]+).*_c"), REGEX_ANCHORED, &regex, &unused);
+    assert(status == 0);
+    assert(regex);
+    bool matched = regex_match(regex, SLICE("b-1.x_c"));
+    assert(matched);
+    regex_free(regex);
+}
+
 /* One match: a regex, what it is tried on, and which of its codes fits that. */
 struct match {
     const pcre2_code *code;

@@ -23,6 +23,9 @@ enum regex_flags {
 MUST_USE int regex_compile(struct slice pattern, unsigned flags, struct regex **out,
                            struct error *err);
 void regex_free(struct regex *regex);
+/* Compiles and matches one: the code and the memory for it are there then, before somebody waits for the
+ * first. */
+void regex_warm(void);
 /* True on a match. What cannot be decided within the limits of effort (only possible on subjects
  * over 2 KiB) counts as no match and in lapwing_regex_given_up_total. */
 bool regex_match(const struct regex *regex, struct slice subject);
