@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """What queries cost: lapwing beside VictoriaMetrics and Prometheus, the same data in all three.
 
-    bench/run_query.py [--only WORD ...] [--series 400] [--month 1000] [--restarts 5]
+    bench/run_query.py [--only WORD ...] [--series 400] [--month 1000] [--restarts 9]
                        [--keep DIR] [--json FILE]
 
 The data set (bench/dataset.c): a day of SERIES series every 10 s, and thirty days of MONTH series
 every five minutes, all of it over. The servers run side by side and take turns, so that what else
-the machine does meets all of them. Each query is asked in three ways over one connection that is
+the machine does meets all of them, each when the others have come to rest. Each query is asked in three ways over one connection that is
 kept alive, uncompressed:
 
   uncached  with nocache=1, again and again
@@ -49,6 +49,7 @@ RUNS_MIN = 3
 TOLERANCE = 1e-6
 FIGURES = ("median", "p95", "cpu")
 TARGET = 0.7
+SETTLE_S, SETTLE_SHARE, SETTLE_LOOKS = 0.004, 0.05, 100
 
 GAUGES = '{__name__=~"(count|int|decimal)_gauge|timer",set="day"}'
 COUNTERS = '{__name__=~".*_counter",set="day"}'
@@ -167,6 +168,18 @@ class Timing:
                 "p95": walls[min(len(walls) - 1, math.ceil(0.95 * len(walls)) - 1)]}
 
 
+def settle(servers):
+    """Waits until none of them computes: Go collects garbage after an answer, too, on the cores of
+    whoever is asked next."""
+    before = sum(server.cpu() for server in servers)
+    for _ in range(SETTLE_LOOKS):
+        time.sleep(SETTLE_S)
+        now = sum(server.cpu() for server in servers)
+        if now - before < SETTLE_SHARE * SETTLE_S:
+            return
+        before = now
+
+
 def cold(query, servers, end_ms, restarts):
     timings = {server.name: Timing() for server in servers}
     for _ in range(restarts):
@@ -174,6 +187,7 @@ def cold(query, servers, end_ms, restarts):
             server.end(signal.SIGKILL)
             server.start()
             server.request("GET", "/api/v1/query?query=1")  # the connection, not the data
+            settle(servers)
             timings[server.name].call(query, server, end_ms, True)
     return timings
 
@@ -188,6 +202,7 @@ def repeated(query, servers, end_ms, args, cached):
         if i >= RUNS_MIN and time.monotonic() - began > args.seconds:
             break
         for server in servers:
+            settle(servers)
             timings[server.name].call(query, server, end_ms, cached)
     return timings
 
@@ -321,7 +336,7 @@ def main():
     parser.add_argument("--month-peers", default="victoria-metrics")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--restarts", type=int, default=5)
+    parser.add_argument("--restarts", type=int, default=9)
     parser.add_argument("--keep")
     parser.add_argument("--json")
     args = parser.parse_args()
