@@ -6,8 +6,8 @@
 
 The data set (bench/dataset.c): a day of SERIES series every 10 s, and thirty days of MONTH series
 every five minutes, all of it over. The servers run side by side and take turns, so that what else
-the machine does meets all of them, each when the others have come to rest. Each query is asked in three ways over one connection that is
-kept alive, uncompressed:
+the machine does meets all of them, each when the others have come to rest. Each query is asked in
+three ways over one connection that is kept alive, uncompressed:
 
   uncached  with nocache=1, again and again
   warm      the same call again and again; a server may answer from what it remembers
