@@ -162,21 +162,23 @@ struct hot_streams {
     size_t count, capacity;
 };
 
+/* A number that was not met before brings its stream along. */
 static bool cut_stream(struct slice *bytes, struct hot_streams *streams, struct slice *out)
 {
     uint64_t number;
     if (!bytes_cut_varint(bytes, &number) || number > streams->count)
         return false;
-    if (number == streams->count) {
-        if (streams->count == streams->capacity) {
-            streams->capacity = streams->capacity ? streams->capacity * 2 : 16;
-            streams->at = alloc_resize(streams->at, streams->capacity, sizeof *streams->at);
-        }
-        if (!bytes_cut_prefixed(bytes, &streams->at[streams->count]))
-            return false;
-        streams->count++;
+    if (number < streams->count) {
+        *out = streams->at[number];
+        return true;
     }
-    *out = streams->at[number];
+    if (streams->count == streams->capacity) {
+        streams->capacity = streams->capacity ? streams->capacity * 2 : 16;
+        streams->at = alloc_resize(streams->at, streams->capacity, sizeof *streams->at);
+    }
+    if (!bytes_cut_prefixed(bytes, out))
+        return false;
+    streams->at[streams->count++] = *out;
     return true;
 }
 
