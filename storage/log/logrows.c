@@ -169,6 +169,7 @@ static bool cut_stream(struct slice *bytes, struct hot_streams *streams, struct 
     if (!bytes_cut_varint(bytes, &number) || number > streams->count)
         return false;
     if (number < streams->count) {
+        assert(streams->at);
         *out = streams->at[number];
         return true;
     }
