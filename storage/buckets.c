@@ -215,24 +215,13 @@ static void begin(struct bucket_read *read)
 static bool find_day(struct bucket_read *read, enum store_tier tier, uint32_t day)
 {
     struct kv_iterator *it = read->buckets->it;
-    struct rollup_key want = {read->reader->store->rollups[tier].resolution, day,
-                              read->span.series};
-    struct rollup_key at;
-    struct key_bytes key = key_of_rollup(want);
-    bool more = read->placed == tier && read->more;
-    if (more && slice_compare(kv_key(it), key_slice(&key)) < 0) {
-        bool near = key_parse_rollup(kv_key(it), &at) && at.series == want.series &&
-                    at.day / ROLLUP_DAYS == day / ROLLUP_DAYS;
-        while (near && more && slice_compare(kv_key(it), key_slice(&key)) < 0)
-            more = kv_next(it);
-        if (!near)
-            more = kv_seek_near(it, key_slice(&key));
-    } else if (read->placed != tier) {
-        more = kv_seek_near(it, key_slice(&key));
-    }
+    struct key_bytes key = key_of_rollup(
+        (struct rollup_key){read->reader->store->rollups[tier].resolution, day, read->span.series});
+    bool placed = read->placed == tier;
+    if (!placed || (read->more && slice_compare(kv_key(it), key_slice(&key)) < 0))
+        read->more = kv_seek_near(it, key_slice(&key));
     read->placed = tier;
-    read->more = more;
-    return more && slice_compare(kv_key(it), key_slice(&key)) == 0;
+    return read->more && slice_compare(kv_key(it), key_slice(&key)) == 0;
 }
 
 /* Takes the buckets from `at` on that are not in the span away again. */
